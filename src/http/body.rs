@@ -2,39 +2,71 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 
+use crate::http::budget::{Budget, Held};
+use crate::http::connections::Sending;
 use crate::http::events::Subscription;
 use crate::http::reply::{Refusal, error};
 
-/// The body of a reply.
+/// Octets of one frame: what the buffer of a connection holds of a reply that is not read, beside what belongs to all.
+const FRAME: usize = 64 << 10;
+
+/// The body of a reply. It is given to its connection in frames, as its client reads them.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    content: Content,
+    /// Until the last frame is given.
+    _account: Option<Account>,
+}
+
 #[derive(Debug)]
-pub(super) enum Body {
-    /// In one piece, or nothing.
-    Whole(Option<Bytes>),
+enum Content {
+    /// What is left of it.
+    Whole(Bytes),
     /// Events as they happen, without an end.
     Events(Subscription),
 }
 
-impl Default for Body {
+impl Default for Content {
     fn default() -> Self {
-        Self::Whole(None)
+        Self::Whole(Bytes::new())
+    }
+}
+
+/// What a body counts in while it is there.
+#[derive(Debug)]
+struct Account {
+    _held: Held,
+    _sending: Sending,
+}
+
+impl Body {
+    /// Counts in this budget, and as being sent. Events have a bound of their own.
+    pub(super) fn accounted(self, budget: &Arc<Budget>, sending: Sending) -> Self {
+        let octets = match &self.content {
+            Content::Whole(rest) => rest.len(),
+            Content::Events(_) => 0,
+        };
+        let held = budget.count(octets);
+        Self { content: self.content, _account: Some(Account { _held: held, _sending: sending }) }
     }
 }
 
 impl From<Bytes> for Body {
     fn from(octets: Bytes) -> Self {
-        Self::Whole(Some(octets).filter(|octets| !octets.is_empty()))
+        Self { content: Content::Whole(octets), _account: None }
     }
 }
 
 impl From<Subscription> for Body {
     fn from(subscription: Subscription) -> Self {
-        Self::Events(subscription)
+        Self { content: Content::Events(subscription), _account: None }
     }
 }
 
@@ -46,23 +78,24 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let octets = match &mut *self {
-            Self::Whole(octets) => Poll::Ready(octets.take()),
-            Self::Events(subscription) => subscription.poll_next(context),
+        let octets = match &mut self.content {
+            Content::Whole(rest) => {
+                let most = rest.len().min(FRAME);
+                Poll::Ready((most > 0).then(|| rest.split_to(most)))
+            }
+            Content::Events(subscription) => subscription.poll_next(context),
         };
         octets.map(|octets| octets.map(|octets| Ok(Frame::data(octets))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(&self.content, Content::Whole(rest) if rest.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(octets) => {
-                SizeHint::with_exact(octets.as_ref().map_or(0, |octets| octets.len() as u64))
-            }
-            Self::Events(_) => SizeHint::new(),
+        match &self.content {
+            Content::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
+            Content::Events(_) => SizeHint::new(),
         }
     }
 }

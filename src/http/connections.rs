@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use crate::http::router;
 use crate::http::stream::{ExecutorTimer, Io, Stream};
 use crate::process::lock;
 
-/// Connections at once. Beyond it the one that is idle the longest is closed for a new one.
+/// Connections at once. Beyond it the one that is idle the longest is closed for a new one, or the one whose reply is unread the
+/// longest.
 const MOST: usize = 512;
+/// Requests at once that wait for what happens, and keep their connections: others have room beside them.
+pub(super) const MOST_WAITING: usize = 448;
 /// Octets of the head of a request; also of the buffer that is read into, which bounds what is pipelined.
 const HEAD: usize = 32 << 10;
 /// Fields of a head.
@@ -32,46 +36,90 @@ pub(super) struct Connections {
     open: Arc<Mutex<Open>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Open {
     /// By a number that no other has had.
     entries: HashMap<u64, Entry>,
-    /// Counts connections, and the moments at which they become idle.
+    /// Counts connections, and the moments at which their states change.
     moment: u64,
 }
 
+#[derive(Debug)]
 struct Entry {
-    /// When it became idle; `None` while a request is answered.
-    idle_since: Option<u64>,
+    state: State,
     /// `None` until its task has started.
     task: Option<AbortHandle>,
 }
 
+/// In the order in which connections make room for others; among those of one state, the one that is so the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// All replies are written.
+    Idle { since: u64 },
+    /// A reply is made, which its client may not read.
+    Sending { since: u64 },
+    /// A request is answered. Such a connection makes room for none.
+    Answering,
+}
+
 impl Open {
-    fn idle(&mut self, key: u64) {
+    fn set(&mut self, key: u64, state: fn(u64) -> State) {
         self.moment += 1;
         let moment = self.moment;
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.idle_since = Some(moment);
+            entry.state = state(moment);
         }
     }
 
-    /// The connection that is idle the longest.
-    fn oldest(&self) -> Option<u64> {
-        let idle = self.entries.iter().filter_map(|(key, entry)| Some((entry.idle_since?, *key)));
-        idle.min().map(|(_, key)| key)
+    /// The connection that makes room for another.
+    fn dispensable(&self) -> Option<u64> {
+        let (key, entry) = self.entries.iter().min_by_key(|(_, entry)| entry.state)?;
+        (entry.state != State::Answering).then_some(*key)
     }
 }
 
 /// A connection that is counted, until it is dropped.
-struct Place {
+#[derive(Debug)]
+pub(super) struct Place {
     open: Arc<Mutex<Open>>,
     key: u64,
+    /// The connection has taken all of the last reply, and idles once that is flushed.
+    is_taken: AtomicBool,
+}
+
+impl Place {
+    fn set(&self, state: fn(u64) -> State) {
+        lock(&self.open).set(self.key, state);
+    }
+
+    /// All that was taken of replies is written.
+    pub(super) fn flushed(&self) {
+        if self.is_taken.swap(false, Ordering::Relaxed) {
+            self.set(|since| State::Idle { since });
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         lock(&self.open).entries.remove(&self.key);
+    }
+}
+
+/// A reply that its connection has not taken all of, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Sending(Arc<Place>);
+
+impl Sending {
+    fn start(place: &Arc<Place>) -> Self {
+        place.set(|since| State::Sending { since });
+        Self(Arc::clone(place))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.is_taken.store(true, Ordering::Relaxed);
     }
 }
 
@@ -95,13 +143,14 @@ impl Connections {
         let place = {
             let mut open = lock(&self.open);
             if open.entries.len() >= MOST {
-                let Some(oldest) = open.oldest().and_then(|key| open.entries.remove(&key)) else { return };
-                oldest.task.into_iter().for_each(|task| task.abort());
+                let key = open.dispensable();
+                let Some(entry) = key.and_then(|key| open.entries.remove(&key)) else { return };
+                entry.task.into_iter().for_each(|task| task.abort());
             }
             open.moment += 1;
             let key = open.moment;
-            open.entries.insert(key, Entry { idle_since: Some(key), task: None });
-            Place { open: Arc::clone(&self.open), key }
+            open.entries.insert(key, Entry { state: State::Idle { since: key }, task: None });
+            Arc::new(Place { open: Arc::clone(&self.open), key, is_taken: AtomicBool::new(false) })
         };
         let key = place.key;
         let task = tokio::spawn(serve(Arc::clone(&self.plane), stream, place, self.request_timeout));
@@ -111,21 +160,20 @@ impl Connections {
     }
 }
 
-async fn serve(plane: Arc<Plane>, stream: Stream, place: Place, request_timeout: Duration) {
+async fn serve(plane: Arc<Plane>, stream: Stream, place: Arc<Place>, request_timeout: Duration) {
     let over = match stream {
         Stream::Tcp(_) => Over::Tcp,
         Stream::Unix(_) => Over::Unix,
     };
-    let place = &place;
+    let io = Io::new(stream, Arc::clone(&place));
     let service = service_fn(move |request| {
-        let plane = Arc::clone(&plane);
+        let (plane, place) = (Arc::clone(&plane), Arc::clone(&place));
         async move {
-            if let Some(entry) = lock(&place.open).entries.get_mut(&place.key) {
-                entry.idle_since = None;
-            }
+            place.is_taken.store(false, Ordering::Relaxed);
+            place.set(|_| State::Answering);
+            let budget = Arc::clone(&plane.budget);
             let reply = router::answer(plane, request, over, request_timeout).await;
-            lock(&place.open).idle(place.key);
-            Ok::<_, Infallible>(reply)
+            Ok::<_, Infallible>(reply.map(|body| body.accounted(&budget, Sending::start(&place))))
         }
     });
     let mut http = http1::Builder::new();
@@ -135,5 +183,45 @@ async fn serve(plane: Arc<Plane>, stream: Stream, place: Place, request_timeout:
         .max_headers(FIELDS)
         .max_header_size(HEAD);
     // An error of a connection is its client's.
-    let _ = http.serve_connection(Io::from(stream), service).with_upgrades().await;
+    let _ = http.serve_connection(io, service).with_upgrades().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(open: &Arc<Mutex<Open>>) -> Arc<Place> {
+        let key = {
+            let mut open = lock(open);
+            open.moment += 1;
+            let key = open.moment;
+            open.entries.insert(key, Entry { state: State::Idle { since: key }, task: None });
+            key
+        };
+        Arc::new(Place { open: Arc::clone(open), key, is_taken: AtomicBool::new(false) })
+    }
+
+    #[test]
+    fn idle_connections_make_room_first_then_those_with_unread_replies_and_others_never() {
+        let open = Arc::default();
+        let places: Vec<_> = (0..4).map(|_| place(&open)).collect();
+        let dispensable = || lock(&open).dispensable();
+        assert_eq!(dispensable(), Some(places[0].key));
+        let first = Sending::start(&places[0]);
+        assert_eq!(dispensable(), Some(places[1].key));
+        places[1].set(|_| State::Answering);
+        let _third = Sending::start(&places[2]);
+        assert_eq!(dispensable(), Some(places[3].key));
+        places[3].set(|_| State::Answering);
+        assert_eq!(dispensable(), Some(places[0].key), "the reply that is unread the longest");
+        // Taken is not written yet.
+        drop(first);
+        assert_eq!(lock(&open).entries[&places[0].key].state, State::Sending { since: 5 });
+        places[0].flushed();
+        assert!(matches!(lock(&open).entries[&places[0].key].state, State::Idle { .. }));
+        places[0].set(|_| State::Answering);
+        places[0].flushed();
+        places[2].set(|_| State::Answering);
+        assert_eq!(dispensable(), None);
+    }
 }

@@ -7,6 +7,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::http::budget::Budget;
 use crate::http::reply::{Refusal, broken};
 use crate::process::lock;
 
@@ -19,6 +20,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub(super) struct Desk {
     queue: Arc<Queue>,
+    budget: Arc<Budget>,
     /// For what looks at all mails. The job itself has the permit: one whose client has gone goes on.
     searching: Arc<Semaphore>,
     /// For what waits for reactors.
@@ -47,9 +49,9 @@ struct Jobs {
 impl Desk {
     /// # Errors
     /// The system refuses a thread.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(budget: Arc<Budget>) -> io::Result<Self> {
         let one = || Arc::new(Semaphore::new(1));
-        let desk = Self { queue: Arc::default(), searching: one(), asking: one() };
+        let desk = Self { queue: Arc::default(), budget, searching: one(), asking: one() };
         for _ in 0..THREADS {
             let queue = Arc::clone(&desk.queue);
             thread::Builder::new().name("smtpmock-mime".into()).spawn(move || queue.work())?;
@@ -58,10 +60,19 @@ impl Desk {
     }
 
     /// Runs what is short: the looks at a few mails.
+    ///
+    /// # Errors
+    /// The reply where there is no room for another reply, or a bug ended the job.
     pub(super) async fn look<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
+        // Until the reply that is made is counted, which is as soon as it is here.
+        let _reserved = self.budget.reserve().await?;
+        self.run(job).await
+    }
+
+    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let (done, result) = oneshot::channel();
         let job = move || {
             // Whoever asked may have gone.
@@ -80,29 +91,30 @@ impl Desk {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.take_turn(&self.searching, job).await
+        let job = take_turn(&self.searching, job).await?;
+        self.look(job).await
     }
 
-    /// Runs what waits for the reactors. One that waits for a slow capture is waited for.
+    /// Runs what waits for the reactors. One that waits for a slow capture is waited for. Its reply is small: it needs no room.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.take_turn(&self.asking, job).await
+        let job = take_turn(&self.asking, job).await?;
+        self.run(job).await
     }
+}
 
-    async fn take_turn<T: Send + 'static>(
-        &self,
-        of: &Arc<Semaphore>,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let turn = Arc::clone(of).acquire_owned().await.map_err(|_| broken())?;
-        let job = move || {
-            let _turn = turn;
-            job()
-        };
-        self.look(job).await
-    }
+/// A job that has the only turn, until it is done.
+async fn take_turn<T>(
+    of: &Arc<Semaphore>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<impl FnOnce() -> T + Send + 'static, Refusal> {
+    let turn = Arc::clone(of).acquire_owned().await.map_err(|_| broken())?;
+    Ok(move || {
+        let _turn = turn;
+        job()
+    })
 }
 
 impl Drop for Desk {

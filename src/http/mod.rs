@@ -11,6 +11,7 @@
 
 mod api;
 mod body;
+mod budget;
 mod call;
 mod catalogue;
 mod connections;
@@ -36,9 +37,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use tokio::sync::{Notify, oneshot};
+use hyper::StatusCode;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::config::StartError;
+use crate::http::budget::Budget;
 use crate::http::catalogue::Catalogue;
 use crate::http::connections::Connections;
 use crate::http::desk::Desk;
@@ -47,6 +50,7 @@ use crate::http::guard::Guard;
 use crate::http::listener::Acceptor;
 use crate::http::marks::Marks;
 use crate::http::metrics::RuleTotals;
+use crate::http::reply::{Refusal, error};
 use crate::records::Endpoint;
 use crate::records::store::Store;
 use crate::server::Server;
@@ -89,6 +93,10 @@ struct Plane {
     guard: Guard,
     catalogue: Arc<Catalogue>,
     desk: Desk,
+    /// For the replies of all connections.
+    budget: Arc<Budget>,
+    /// For requests that wait for what happens.
+    waiting: Arc<Semaphore>,
     mailpit: mailpit::State,
     marks: Marks,
     events: Arc<Hub>,
@@ -100,6 +108,19 @@ struct Plane {
     on_stop: Option<StopHook>,
     /// For reports.
     effective: Vec<(String, String)>,
+}
+
+impl Plane {
+    /// A place among the requests that wait for what happens, as long as it is there.
+    ///
+    /// # Errors
+    /// The reply where too many wait.
+    fn wait_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
+            let hint = format!("at most {} requests that wait at once", connections::MOST_WAITING);
+            error(StatusCode::SERVICE_UNAVAILABLE, "too_many_waits", "", hint)
+        })
+    }
 }
 
 impl ControlPlane {
@@ -119,12 +140,16 @@ impl ControlPlane {
             Acceptor::new(listener)
                 .map_err(|error| failed("registering the listener of the control plane", error))?
         };
+        let budget = Arc::<Budget>::default();
         let plane = Arc::new(Plane {
             server: Arc::clone(server),
             store: Arc::clone(store),
             guard: Guard::new(settings),
             catalogue: Arc::default(),
-            desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
+            desk: Desk::start(Arc::clone(&budget))
+                .map_err(|error| failed("starting a thread of the control plane", error))?,
+            budget,
+            waiting: Arc::new(Semaphore::new(connections::MOST_WAITING)),
             mailpit: mailpit::State::new()?,
             marks: Marks::default(),
             events: Arc::default(),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
-/// How long a client may take no octet of a reply.
+use crate::http::connections::Place;
+
+/// How long writes may wait for a client altogether. What it takes restores some of it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+/// Octets in a second that a client has to take to be waited for without end: of those that read slower on purpose, each would
+/// retain a reply.
+const SLOWEST: u32 = 64 << 10;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -20,18 +26,27 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// A connection as hyper has it. A client that takes nothing of its reply for too long is dropped.
+/// A connection as hyper has it. A client that reads its replies too slowly is dropped.
 #[derive(Debug)]
 pub(super) struct Io {
     stream: Stream,
-    /// While a write waits for room.
+    place: Arc<Place>,
+    /// How long the next writes may wait.
+    patience: Duration,
+    /// While a write waits for room: until the patience is at its end.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl From<Stream> for Io {
-    fn from(stream: Stream) -> Self {
-        Self { stream, stalled: None }
+impl Io {
+    pub(super) fn new(stream: Stream, place: Arc<Place>) -> Self {
+        Self { stream, place, patience: WRITE_PATIENCE, stalled: None }
     }
+}
+
+/// The patience that is left when a client has taken so many octets.
+fn restored(left: Duration, octets: usize) -> Duration {
+    let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+    (left + Duration::from_secs(1) * octets / SLOWEST).min(WRITE_PATIENCE)
 }
 
 /// Evaluates an expression for the stream in whichever variant, pinned.
@@ -75,16 +90,24 @@ impl hyper::rt::Write for Io {
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = each!(self.stream, stream => stream.poll_write(context, octets));
-        if written.is_ready() {
-            self.stalled = None;
+        if let Poll::Ready(result) = &written {
+            if let Some(stalled) = self.stalled.take() {
+                self.patience = stalled.deadline().saturating_duration_since(tokio::time::Instant::now());
+            }
+            self.patience = restored(self.patience, result.as_ref().map_or(0, |count| *count));
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_PATIENCE)));
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.stream, stream => stream.poll_flush(context))
+        let flushed = each!(self.stream, stream => stream.poll_flush(context));
+        if flushed.is_ready() {
+            self.place.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -117,3 +140,29 @@ impl Future for Alarm {
 }
 
 impl hyper::rt::Sleep for Alarm {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seconds for which a client is waited for that takes so many octets each second; `None` for more than an hour.
+    fn endured(octets_per_second: usize) -> Option<u32> {
+        let mut patience = WRITE_PATIENCE;
+        (1..3600).find(|_| {
+            patience = patience.saturating_sub(Duration::from_secs(1));
+            let is_over = patience.is_zero();
+            patience = restored(patience, octets_per_second);
+            is_over
+        })
+    }
+
+    #[test]
+    fn a_client_must_read_at_the_least_rate() {
+        assert_eq!(endured(0), Some(30));
+        assert_eq!(endured(1), Some(30));
+        let least = SLOWEST as usize;
+        assert!(endured(least / 2).is_some_and(|seconds| seconds <= 60));
+        assert_eq!(endured(least), None);
+        assert_eq!(restored(Duration::from_secs(1), usize::MAX), WRITE_PATIENCE);
+    }
+}

@@ -210,6 +210,17 @@ impl HttpClient {
         octets
     }
 
+    /// What has arrived of a reply that is not read.
+    pub(crate) fn peeked(&self) -> Vec<u8> {
+        let mut octets = vec![0; 64];
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).expect("a socket");
+        let count = stream.peek(&mut octets).unwrap_or(0);
+        stream.set_nonblocking(false).expect("a socket");
+        octets.truncate(count);
+        octets
+    }
+
     /// What the server sends until it closes the connection, or sends nothing for so long.
     pub(crate) fn rest_within(&mut self, silence: Duration) -> String {
         self.stream.get_ref().set_read_timeout(Some(silence)).expect("a read timeout");

@@ -22,7 +22,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete("/v1/messages", |call| Box::pin(delete(call))),
     Route::get("/v1/messages/{id}", |call| Box::pin(one(call))),
     Route::delete("/v1/messages/{id}", |call| Box::pin(async move { delete_one(&call) })),
-    Route::get("/v1/messages/{id}/raw", |call| Box::pin(async move { raw(&call) })),
+    Route::get("/v1/messages/{id}/raw", |call| Box::pin(raw(call))),
     Route::get("/v1/messages/{id}/parts/{n}", |call| Box::pin(part(call))),
     Route::get("/v1/messages/{id}/links", |call| Box::pin(links(call))),
     Route::get("/v1/messages/{id}/codes", |call| Box::pin(codes(call))),
@@ -126,7 +126,7 @@ fn delete_one(call: &Call) -> Result<Reply, Refusal> {
 }
 
 /// The text as it was received.
-fn raw(call: &Call) -> Result<Reply, Refusal> {
+async fn raw(call: Call) -> Result<Reply, Refusal> {
     /// The octets, shared with the store.
     struct Text(Arc<Message>);
 
@@ -137,9 +137,11 @@ fn raw(call: &Call) -> Result<Reply, Refusal> {
     }
 
     call.parameters.only(&[])?;
-    let Shown { message, .. } = find(&call.segments[0], &call.plane)?;
-    let name = format!("{}.eml", message.id());
-    Ok(download(of(StatusCode::OK, "message/rfc822", Bytes::from_owner(Text(message))), Some(&name)))
+    look(call, |Shown { message, .. }, _| {
+        let name = format!("{}.eml", message.id());
+        download(of(StatusCode::OK, "message/rfc822", Bytes::from_owner(Text(message))), Some(&name))
+    })
+    .await
 }
 
 /// The octets of a part, decoded; text in UTF-8.

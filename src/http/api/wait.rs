@@ -82,6 +82,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     let limit = parameters.number("limit", 1..=MOST)?.unwrap_or(LIMIT);
     let has_raw = parameters.flag("raw")?;
     let deadline = Deadline::after(timeout);
+    let _place = plane.wait_place()?;
     let (seen, store) = (selection.from, Arc::clone(&plane.store));
     let mut wait = Wait {
         plane: Arc::clone(&plane),

@@ -6,6 +6,7 @@ use smtpmock::{Config, HttpSettings};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, plane, plane_with};
+use crate::support::waiting::eventually;
 
 /// Shapes that two servers behind each other could take for different requests. Each is followed by a request that must not be
 /// answered as if it had been sent on its own.
@@ -109,6 +110,49 @@ fn idle_connections_make_room_for_new_ones() {
     assert_eq!(idle[0].rest(), "");
     let last = idle.last_mut().expect("one");
     assert_eq!(last.request("GET", "/livez", &[]).status, 200);
+}
+
+/// Those who wait leave room for those who ask whether the server is alive.
+#[test]
+fn waits_beyond_count_are_refused_and_others_are_answered() {
+    const MOST: usize = 448;
+    let plane = plane(Config::default());
+    let mut waiting: Vec<_> = (0..MOST).map(|_| HttpClient::connect(plane.http)).collect();
+    waiting.iter_mut().for_each(|client| client.begin("GET", "/v1/messages/wait?timeout=10m", &[]));
+    eventually("a refusal", || plane.get("/v1/messages/wait?timeout=1ms").status == 503);
+    assert_eq!(plane.get("/v1/messages/wait?timeout=1ms").reason(503), "too_many_waits");
+    let _idle: Vec<_> = (0..100).map(|_| HttpClient::connect(plane.http)).collect();
+    for path in ["/livez", "/readyz", "/v1/messages"] {
+        assert_eq!(plane.get(path).status, 200, "{path}");
+    }
+    Client::greeted(plane.smtp()).deliver("Subject: enough\r\n\r\n");
+    for client in &mut waiting {
+        assert_eq!(client.reply().expect("a reply").json_as(200)["total"], 1);
+    }
+    assert_eq!(plane.get("/v1/messages/wait?timeout=1ms").status, 200);
+}
+
+/// Replies that nobody reads are bounded all together; what needs little is answered, and mail is accepted.
+#[test]
+fn replies_that_nobody_reads_take_a_bounded_part_of_the_memory() {
+    /// In 256 MiB, with room for one of 16 MiB before it is made.
+    const MOST: usize = 22;
+    let plane = plane(Config::default());
+    let large = format!("Subject: large\r\n\r\n{}", format!("{}\r\n", "x".repeat(998)).repeat(12 << 10));
+    Client::greeted(plane.smtp()).deliver(&large);
+    let id = plane.json("/v1/messages")["messages"][0]["id"].as_str().expect("an id").to_owned();
+    let mut unread: Vec<_> = (0..2 * MOST).map(|_| HttpClient::connect(plane.http)).collect();
+    for client in &mut unread {
+        client.begin("GET", &format!("/v1/messages/{id}/raw"), &[]);
+    }
+    eventually("a refusal", || plane.get("/v1/messages").status == 503);
+    assert_eq!(plane.get("/livez").status, 200);
+    assert_eq!(plane.get("/readyz").status, 200);
+    Client::greeted(plane.smtp()).deliver("Subject: small\r\n\r\n");
+    let made = unread.iter().filter(|client| client.peeked().starts_with(b"HTTP/1.1 200")).count();
+    assert!((10..=MOST).contains(&made), "{made}");
+    drop(unread);
+    eventually("room", || plane.get("/v1/messages").status == 200);
 }
 
 #[test]
