@@ -1,8 +1,11 @@
 //! What was found out about mails by parsing them, remembered within a bound: a second search does not parse again.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::http::desk::leave_if_abandoned;
+use crate::mime::Mail;
 use crate::process::lock;
 use crate::records::Message;
 use crate::records::store::Shown;
@@ -31,14 +34,21 @@ struct Entry {
 
 impl Catalogue {
     /// The index of a message, which is parsed if need be.
+    /// Searches come here for each mail: one whose client has gone ends here.
     pub(super) fn index(&self, shown: &Shown) -> Arc<Index> {
+        leave_if_abandoned();
+        self.index_of(shown, || Mail::parse(shown.message.body()))
+    }
+
+    /// The same with its mail, if it is parsed already.
+    pub(super) fn index_of<M: Borrow<Mail>>(&self, shown: &Shown, mail: impl FnOnce() -> M) -> Arc<Index> {
         let Shown { number, message } = shown;
         if let Some(entry) = lock(&self.0).by_number.get(number)
             && std::ptr::eq(entry.message.as_ptr(), Arc::as_ptr(message))
         {
             return Arc::clone(&entry.index);
         }
-        let index = Arc::new(Index::of(message));
+        let index = Arc::new(Index::of_mail(message, mail().borrow()));
         let memory = index.memory() + size_of::<Entry>();
         let entry = Entry { message: Arc::downgrade(message), index: Arc::clone(&index), memory };
         lock(&self.0).insert(*number, entry, MOST);

@@ -1,8 +1,9 @@
 //! Threads for what takes long: parsing and searching. They are started with the control plane, so that no request needs a new
 //! one.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -16,12 +17,25 @@ const THREADS: usize = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+thread_local! {
+    /// Of the job that runs on this thread: it is gone when nobody waits for the job any more.
+    static ASKER: RefCell<Option<Weak<()>>> = const { RefCell::new(None) };
+}
+
+/// Ends the job that runs on this thread if its client has gone: the job unwinds to the desk, without a message. For loops that
+/// take long, at points where nothing is half done.
+pub(super) fn leave_if_abandoned() {
+    if ASKER.with_borrow(|asker| asker.as_ref().is_some_and(|asker| asker.strong_count() == 0)) {
+        std::panic::resume_unwind(Box::new(()));
+    }
+}
+
 /// Runs jobs on threads of its own.
 #[derive(Debug)]
 pub(super) struct Desk {
     queue: Arc<Queue>,
     budget: Arc<Budget>,
-    /// For what looks at all mails. The job itself has the permit: one whose client has gone goes on.
+    /// For what looks at all mails. The job itself has the permit: one whose client has gone goes on to its next mail.
     searching: Arc<Semaphore>,
     /// For what waits for reactors.
     asking: Arc<Semaphore>,
@@ -74,16 +88,21 @@ impl Desk {
 
     async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let (done, result) = oneshot::channel();
+        let asker = Arc::new(());
+        let is_wanted = Arc::downgrade(&asker);
         let job = move || {
-            // Whoever asked may have gone.
+            // The client may have gone.
             if !done.is_closed() {
+                ASKER.set(Some(is_wanted));
                 let _ = done.send(job());
             }
         };
         lock(&self.queue.jobs).waiting.push_back(Box::new(job));
         self.queue.arrival.notify_one();
         // A job that panicked has dropped the sender.
-        result.await.map_err(|_| broken())
+        let result = result.await.map_err(|_| broken());
+        drop(asker);
+        result
     }
 
     /// Runs what may take long: what looks at all mails.
@@ -134,9 +153,91 @@ impl Queue {
                 continue;
             };
             drop(jobs);
-            // A mail that a parser fails on costs one request its reply, and not the others theirs.
+            // An abandoned job unwinds, too. A mail that a parser fails on costs one request its reply, and not the others theirs.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             jobs = lock(&self.jobs);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn with_desk(test: impl AsyncFnOnce(Desk)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(test(Desk::start(Arc::default()).expect("threads")));
+    }
+
+    /// Polls a job until it runs on a thread of the desk.
+    async fn begin(job: &mut (impl Future + Unpin), mut running: oneshot::Receiver<()>) {
+        tokio::select! {
+            biased;
+            _ = &mut running => {}
+            _ = job => panic!("the job has ended"),
+        }
+    }
+
+    #[test]
+    fn short_looks_are_answered_while_one_searches_and_one_asks() {
+        with_desk(async |desk| {
+            let block = || {
+                let (go_on, blocked) = mpsc::channel::<()>();
+                let (started, running) = oneshot::channel();
+                let job = move || {
+                    let _ = started.send(());
+                    let _ = blocked.recv();
+                };
+                (go_on, running, job)
+            };
+            let (search_on, searching, search) = block();
+            let mut search = Box::pin(desk.search(search));
+            begin(&mut search, searching).await;
+            let (ask_on, asking, ask) = block();
+            let mut ask = Box::pin(desk.ask(ask));
+            begin(&mut ask, asking).await;
+            let mut others: Vec<_> = (0..10).map(|number| Box::pin(desk.search(move || number))).collect();
+            for other in &mut others {
+                let polled =
+                    std::future::poll_fn(|context| std::task::Poll::Ready(other.as_mut().poll(context)));
+                assert!(polled.await.is_pending(), "one search at a time");
+            }
+            assert!(matches!(desk.look(|| 1).await, Ok(1)));
+            drop((search_on, ask_on));
+            assert!(search.await.is_ok() && ask.await.is_ok());
+            for (number, other) in others.into_iter().enumerate() {
+                assert!(matches!(other.await, Ok(own) if own == number));
+            }
+        });
+    }
+
+    #[test]
+    fn a_search_whose_client_has_gone_ends_at_the_next_mail() {
+        with_desk(async |desk| {
+            let (started, running) = oneshot::channel();
+            let mut endless = Box::pin(desk.search(move || {
+                let _ = started.send(());
+                loop {
+                    leave_if_abandoned();
+                    thread::yield_now();
+                }
+            }));
+            begin(&mut endless, running).await;
+            drop(endless);
+            assert!(matches!(desk.search(|| 1).await, Ok(1)));
+        });
+    }
+
+    #[test]
+    fn a_job_that_panics_costs_one_reply() {
+        with_desk(async |desk| {
+            let panics = || std::panic::resume_unwind(Box::new(()));
+            for _ in 0..2 * THREADS {
+                assert!(desk.search(panics).await.is_err());
+            }
+            assert!(matches!(desk.look(|| 1).await, Ok(1)));
+        });
     }
 }

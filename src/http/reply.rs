@@ -1,6 +1,7 @@
 //! Replies: JSON, and errors as `{"error":{"reason","at","hint"}}`.
 
 use std::borrow::Cow;
+use std::io;
 
 use hyper::body::Bytes;
 use hyper::header::{
@@ -53,6 +54,26 @@ pub(super) fn json(value: &impl Serialize) -> Reply {
 pub(super) fn json_as(status: StatusCode, value: &impl Serialize) -> Reply {
     let text = serde_json::to_vec(value).expect("all its maps have texts for keys");
     of(status, "application/json", text)
+}
+
+/// The octets of a value as JSON, without making them.
+pub(super) fn json_length(value: &impl Serialize) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0 += octets.len();
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("all its maps have texts for keys");
+    count.0
 }
 
 /// The reply of an error; behind a pointer, so that results are small.

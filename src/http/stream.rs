@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_client_must_read_at_the_least_rate() {
         assert_eq!(endured(0), Some(30));
-        assert_eq!(endured(1), Some(30));
+        assert_eq!(endured(1), Some(31));
         let least = SLOWEST as usize;
         assert!(endured(least / 2).is_some_and(|seconds| seconds <= 60));
         assert_eq!(endured(least), None);

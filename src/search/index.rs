@@ -52,8 +52,12 @@ const SNIPPET: usize = 200;
 impl Index {
     /// Parses a message.
     pub(crate) fn of(message: &Message) -> Self {
-        let mail = Mail::parse(message.body());
-        let bcc = blind_copies(message, &mail);
+        Self::of_mail(message, &Mail::parse(message.body()))
+    }
+
+    /// The same for one that is parsed.
+    pub(crate) fn of_mail(message: &Message, mail: &Mail) -> Self {
+        let bcc = blind_copies(message, mail);
         let mut all = String::new();
         let mut put = |text: &str| {
             let start = all.len();
@@ -84,8 +88,18 @@ impl Index {
         }
         let count = |kind| mail.parts.iter().filter(|part| part.kind == kind).count();
         let (attachments, inlines) = (count(PartKind::Attachment), count(PartKind::Inline));
-        let Mail { from, to, cc, reply_to, subject, message_id, .. } = mail;
-        let head = Head { from, to, cc, bcc, reply_to, subject, message_id, snippet, attachments, inlines };
+        let head = Head {
+            from: mail.from.clone(),
+            to: mail.to.clone(),
+            cc: mail.cc.clone(),
+            bcc,
+            reply_to: mail.reply_to.clone(),
+            subject: mail.subject.clone(),
+            message_id: mail.message_id.clone(),
+            snippet,
+            attachments,
+            inlines,
+        };
         Self { head, all: all.into(), spans }
     }
 

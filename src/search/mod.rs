@@ -148,6 +148,12 @@ impl Query {
         self.terms.iter().all(|term| term.matches(candidate))
     }
 
+    /// How many terms a message does not match.
+    #[cfg(feature = "http")]
+    pub(crate) fn misses(&self, candidate: Candidate<'_>) -> usize {
+        self.terms.iter().filter(|term| !term.matches(candidate)).count()
+    }
+
     /// The terms that a message does not match.
     pub(crate) fn missed_by(&self, candidate: Candidate<'_>) -> Vec<String> {
         let missed = self.terms.iter().filter(|term| !term.matches(candidate));

@@ -12,6 +12,9 @@ use crate::records::Message;
 use crate::smtp::Parameters;
 use crate::text::timestamp;
 
+/// Characters of what a message has, in the reason why it does not match.
+const LONGEST_FOUND: usize = 1000;
+
 /// A test, or its negation.
 #[derive(Clone, Debug)]
 pub(super) struct Term {
@@ -96,7 +99,11 @@ impl Term {
 
     /// Why a message does not match.
     pub(super) fn explain(&self, candidate: Candidate<'_>) -> String {
-        format!("{}: {}", self.typed, self.test.found(candidate))
+        let found = self.test.found(candidate);
+        match found.char_indices().nth(LONGEST_FOUND) {
+            Some((end, _)) => format!("{}: {}…", self.typed, &found[..end]),
+            None => format!("{}: {found}", self.typed),
+        }
     }
 }
 

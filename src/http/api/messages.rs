@@ -1,5 +1,6 @@
 //! `/v1/messages`: listing, searching, reading, deleting and taking.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -8,7 +9,7 @@ use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
 use serde::Serialize;
 
 use super::selection::{SELECTING, Selection, find};
-use super::views::{Detail, Summary, details, fitting, summaries};
+use super::views::{Detail, Summary, details, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
@@ -92,17 +93,25 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
     let work = move || {
         let mut selected = selection.filter(plane.store.snapshot_from(selection.from).records, &plane);
         let total = selected.len();
+        let mut messages = None;
         if returns {
-            selected.truncate(fitting(&selected, limit.unwrap_or(LIMIT)));
+            let details = details(selected.iter().take(limit.unwrap_or(LIMIT)), &plane, has_raw);
+            selected.truncate(details.len());
+            messages = Some(details);
         }
         let chosen = selected.len();
-        let mut taken = plane.store.take_shown(&selected);
+        let taken = plane.store.take_shown(&selected);
         plane.mailpit.note_removed(&taken);
-        drop(selected);
-        taken.reverse();
-        let messages = returns.then(|| details(&taken, &plane, has_raw));
+        let taken: HashSet<u64> = taken.into_iter().map(|shown| shown.number).collect();
         let deleted = taken.len();
-        drop(taken);
+        // What somebody else has taken meanwhile is not returned twice.
+        let messages = messages.map(|messages| {
+            let own = messages.into_iter().zip(&selected).filter(|(_, shown)| taken.contains(&shown.number));
+            let mut own: Vec<_> = own.map(|(message, _)| message).collect();
+            own.reverse();
+            own
+        });
+        drop(selected);
         plane.catalogue.forget_removed();
         json(&Deleted { deleted, messages, remaining: returns.then_some(total - chosen) })
     };

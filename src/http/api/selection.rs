@@ -64,6 +64,15 @@ impl Selection {
         records.into_iter().filter(|shown| self.covers(shown, plane)).collect()
     }
 
+    /// For how many reasons a message is not selected.
+    pub(super) fn misses(&self, shown: &Shown, plane: &Plane) -> usize {
+        let index = plane.catalogue.index(shown);
+        let of_query = self.query.misses(Candidate { message: &shown.message, index: &index });
+        let is_refused = self.accepted.is_some_and(|accepted| shown.message.msg() != accepted);
+        let is_elsewhere = self.inbox.as_deref().is_some_and(|inbox| !shown.message.is_in(inbox));
+        of_query + usize::from(is_refused) + usize::from(is_elsewhere)
+    }
+
     /// What a message that is not selected has that it should not have.
     pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
         let index = plane.catalogue.index(shown);

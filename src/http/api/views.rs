@@ -1,13 +1,13 @@
 //! Messages as JSON. `openapi.json` documents the fields.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::http::Plane;
+use crate::http::reply::json_length;
 use crate::mime::{Mail, Mailbox, Part};
 use crate::records::Message;
 use crate::records::store::Shown;
@@ -206,7 +206,7 @@ impl Detail {
         let message = &shown.message;
         let mail = Mail::parse(message.body());
         Self {
-            summary: Summary::of(shown, plane),
+            summary: Summary::indexed(message, &plane.catalogue.index_of(shown, || &mail)),
             local_addr: message.local_addr().to_string(),
             proxy_addr: message.proxy_addr().map(ToString::to_string),
             mechanism: message.auth_mechanism().map(crate::smtp::auth::Mechanism::name),
@@ -254,57 +254,32 @@ fn dialogue(message: &Message) -> Vec<Turn> {
     turns
 }
 
-impl Summary {
-    /// Approximate octets as JSON.
-    fn octets(&self) -> usize {
-        let recipients = self.envelope.to.iter().map(|to| 200 + to.address.len() + to.reply.len());
-        let fields = [&self.from, &self.to, &self.cc, &self.bcc, &self.reply_to].into_iter().flatten();
-        let addresses = fields.map(|of| 40 + of.address.len() + of.name.as_ref().map_or(0, String::len));
-        let subject = self.subject.as_ref().map_or(0, String::len);
-        let inboxes = self.inboxes.iter().map(|inbox| 4 + inbox.len()).sum::<usize>();
-        1000 + subject + inboxes + recipients.chain(addresses).sum::<usize>()
-    }
-}
-
-/// As many summaries of these messages, from the front, as fit into one reply.
-pub(super) fn summaries<'s>(records: impl Iterator<Item = &'s Shown>, plane: &Arc<Plane>) -> Vec<Summary> {
-    /// Octets of summaries in one reply.
+/// As many of these, from the front, as fit into one reply. One that is larger than that is sent alone.
+pub(super) fn fitting<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<T> {
+    /// Octets of JSON.
     const MOST: usize = 16 << 20;
     let mut octets = 0;
-    let mut summaries = Vec::new();
-    for shown in records {
-        let summary = Summary::of(shown, plane);
-        octets += summary.octets();
-        if octets > MOST && !summaries.is_empty() {
+    let mut fitting = Vec::new();
+    for view in views {
+        octets += json_length(&view);
+        if octets > MOST && !fitting.is_empty() {
             break;
         }
-        summaries.push(summary);
+        fitting.push(view);
     }
-    summaries
+    fitting
 }
 
-/// Approximate octets of the recipients of a message in its details: they are in its envelope, its dialogue, its blind copies and
-/// its inboxes.
-fn recipient_octets(message: &Message) -> usize {
-    let octets = |rcpt: &Exchange| 200 + 4 * rcpt.request.len() + 2 * rcpt.response_text().len();
-    message.record().rcptto_exchanges.iter().map(|rcpt| octets(rcpt)).sum()
+/// Summaries of these messages, as many as fit.
+pub(super) fn summaries<'s>(records: impl Iterator<Item = &'s Shown>, plane: &Plane) -> Vec<Summary> {
+    fitting(records.map(|shown| Summary::of(shown, plane)))
 }
 
-/// As many of these messages, from the front, as fit into one reply.
-pub(super) fn fitting(records: &[Shown], limit: usize) -> usize {
-    /// Octets of messages in one reply.
-    const MOST: usize = 16 << 20;
-    let mut octets = 0;
-    let fits = |shown: &&Shown| {
-        octets += shown.message.body().len() + recipient_octets(&shown.message);
-        octets <= MOST
-    };
-    let count = records.iter().take(limit).take_while(fits).count();
-    // One that is larger than that is sent alone.
-    count.max(usize::from(!records.is_empty()))
-}
-
-/// The details of messages.
-pub(super) fn details(records: &[Shown], plane: &Arc<Plane>, has_raw: bool) -> Vec<Detail> {
-    records.iter().map(|shown| Detail::of(shown, plane, has_raw)).collect()
+/// Details of these messages, as many as fit.
+pub(super) fn details<'s>(
+    records: impl Iterator<Item = &'s Shown>,
+    plane: &Plane,
+    has_raw: bool,
+) -> Vec<Detail> {
+    fitting(records.map(|shown| Detail::of(shown, plane, has_raw)))
 }

@@ -124,8 +124,7 @@ impl Wait {
         }
         let present = self.present();
         if present.len() >= self.count {
-            let shown = &present[..fitting(&present, self.limit)];
-            let messages = details(shown, &self.plane, self.has_raw);
+            let messages = details(present.iter().take(self.limit), &self.plane, self.has_raw);
             let reply = json(&Arrived { messages, total: present.len() });
             return (self, Some(reply));
         }
@@ -152,12 +151,13 @@ impl Wait {
         let others = present.into_iter().rev().take(CONSIDERED);
         let others = others.filter(|shown| !self.selection.covers(shown, &self.plane));
         let mut others: Vec<_> =
-            others.map(|shown| (self.selection.missed(&shown, &self.plane), shown)).collect();
-        others.sort_by_key(|(missed, _)| missed.len());
-        let nearest = others
-            .into_iter()
-            .take(NEAREST)
-            .map(|(missed, shown)| Missed { summary: Summary::of(&shown, &self.plane), missed });
+            others.map(|shown| (self.selection.misses(&shown, &self.plane), shown)).collect();
+        others.sort_by_key(|(misses, _)| *misses);
+        let nearest = others.iter().take(NEAREST).map(|(_, shown)| Missed {
+            summary: Summary::of(shown, &self.plane),
+            missed: self.selection.missed(shown, &self.plane),
+        });
+        let nearest = fitting(nearest);
         let hint = format!(
             "{total} of {} messages were there within {}",
             self.count,
@@ -165,6 +165,6 @@ impl Wait {
         );
         let messages = summaries(selected.iter().take(self.limit), &self.plane);
         let error = Fault { reason: "timeout", at: "timeout".into(), hint: hint.into() };
-        json_as(StatusCode::NOT_FOUND, &TimedOut { error, messages, total, nearest: nearest.collect() })
+        json_as(StatusCode::NOT_FOUND, &TimedOut { error, messages, total, nearest })
     }
 }

@@ -277,3 +277,26 @@ fn mails_that_nest_without_end_are_listed() {
     let detail = plane.json(&format!("/v1/messages/{id}"));
     assert_eq!(detail["parts"][0]["content_type"], "message/rfc822");
 }
+
+/// Characters that are six octets in JSON made replies of many times the bound.
+#[test]
+fn a_reply_is_bounded_by_its_octets_as_json() {
+    const MAILS: usize = 4;
+    let plane = plane(Config::default());
+    let mut client = Client::greeted(plane.smtp());
+    client.ehlo();
+    let text = "\u{1}".repeat(900) + "\r\n";
+    let mail = format!("Subject: {}\r\n\r\n{}", "\u{1}".repeat(900), text.repeat(1000));
+    for _ in 0..MAILS {
+        client.transaction("ann@example.com", "bob@example.com", &mail);
+    }
+    let reply = HttpClient::connect(plane.http).request("DELETE", "/v1/messages?return=true", &[]);
+    assert!(reply.body.len() < (16 << 20) + 1000, "{}", reply.body.len());
+    let reply = reply.json_as(200);
+    assert_eq!(
+        (&reply["deleted"], &reply["remaining"], reply["messages"].as_array().map(Vec::len)),
+        (&json!(3), &json!(1), Some(3))
+    );
+    assert_eq!(plane.json("/v1/messages")["total"], 1);
+    assert_eq!(plane.json("/v1/messages/wait?limit=500")["total"], 1);
+}
