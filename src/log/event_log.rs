@@ -48,6 +48,8 @@ pub(crate) enum Event {
     AcceptRests(String),
     /// Why a connection is closed instead of beginning a session.
     HeaderRefused(String),
+    /// What a handshake of TLS has agreed on.
+    Encrypted(String),
     SessionFinished,
     Stopping,
     Stopped,
@@ -62,6 +64,7 @@ impl Event {
             Self::Request(line) => line,
             Self::Response(reply) => reply.text(),
             Self::Started(text)
+            | Self::Encrypted(text)
             | Self::ConnectionFailed(text)
             | Self::AcceptRests(text)
             | Self::HeaderRefused(text)
@@ -223,6 +226,7 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
         Event::Request(line) => write!(text, "SMTP request: {}", shown(line)),
         Event::Delay(delay) => write!(text, "SMTP response delay: {} sec", delay.as_secs_f64()),
         Event::Response(reply) => write!(text, "SMTP response: {}", shown(reply.text())),
+        Event::Encrypted(agreed) => write!(text, "TLS handshake: {}", shown(agreed.as_bytes())),
         Event::SessionFinished => write!(text, "SMTP session finished"),
         Event::Stopped => write!(text, "SMTP mock server was stopped successfully"),
         Event::ForceStopped => write!(text, "SMTP mock server was force stopped by timeout"),

@@ -179,13 +179,14 @@ impl Probe {
         }
     }
 
-    /// The handshake is done, with a certificate that is wrong on purpose or not.
+    /// When the session began.
     pub(crate) fn opened(&self) -> Timestamp {
         self.opened
     }
 
-    pub(crate) fn note_encryption(&mut self, has_wrong_certificate: bool) {
-        self.secrecy.note_encryption(has_wrong_certificate);
+    /// The handshake is done; where its certificate was wrong on purpose, with its name.
+    pub(crate) fn note_encryption(&mut self, wrong_certificate: Option<Box<str>>) {
+        self.secrecy.note_encryption(wrong_certificate);
     }
 
     /// The client introduces itself in clear.

@@ -13,20 +13,23 @@ const SECRET: u8 = 4;
 /// STARTTLS was refused though the command was right: from then on this session was not offered TLS that works, whatever its
 /// next EHLO lists. RFC 3207 section 4 leaves it to the client whether it goes on.
 const DENIED: u8 = 32;
-/// The certificate of the handshake was wrong, and the client has not gone on.
-const WRONG: u8 = 8;
-
 /// The handshake is done, and the client has sent nothing within TLS but QUIT.
 const UNUSED: u8 = 16;
 
-/// What the session has shown so far, in bits: each session has one.
+/// What the session has shown so far: each session has one.
 #[derive(Debug, Default)]
-pub(super) struct Secrecy(u8);
+pub(super) struct Secrecy(
+    /// In bits.
+    u8,
+    /// The wrong certificate of the handshake, until the client goes on.
+    Option<Box<str>>,
+);
 
 impl Secrecy {
     /// The handshake is done, maybe with a certificate that no client may accept.
-    pub(super) fn note_encryption(&mut self, has_wrong_certificate: bool) {
-        self.0 |= UNUSED | if has_wrong_certificate { WRONG } else { 0 };
+    pub(super) fn note_encryption(&mut self, wrong_certificate: Option<Box<str>>) {
+        self.0 |= UNUSED;
+        self.1 = wrong_certificate;
     }
 
     /// No command but QUIT has come since.
@@ -39,9 +42,9 @@ impl Secrecy {
         if !matches!(step.stage, Stage::Greeting | Stage::Quit) {
             self.0 &= !UNUSED;
         }
-        if self.0 & WRONG != 0 && goes_on(step) {
-            self.0 &= !WRONG;
+        if let Some(certificate) = self.1.take_if(|_| goes_on(step)) {
             stats.wrong_certificates_accepted += 1;
+            stats.accepted_certificates.add(&certificate, 1);
         }
         match step.stage {
             Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) && self.0 & DENIED == 0 => {

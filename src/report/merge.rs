@@ -66,8 +66,12 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
         };
         replies.chain(transactions).map(named)
     });
-    let tallies =
-        [("tls_cipher_suites", &stats.tls.cipher_suites), ("tls_server_names", &stats.tls.server_names)];
+    let tallies = [
+        ("tls_cipher_suites", &stats.tls.cipher_suites),
+        ("tls_server_names", &stats.tls.server_names),
+        ("tls_accepted_certificates", &stats.tls.accepted_certificates),
+        ("tls_alerts", &stats.tls.alerts),
+    ];
     let named = tallies
         .into_iter()
         .flat_map(|(field, tally)| tally.iter().map(move |(name, count)| (format!("{field}.{name}"), count)));

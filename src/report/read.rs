@@ -69,6 +69,8 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     })?;
     stats.tls.cipher_suites = by_name(&document, "tls_cipher_suites")?;
     stats.tls.server_names = by_name(&document, "tls_server_names")?;
+    stats.tls.accepted_certificates = by_name(&document, "tls_accepted_certificates")?;
+    stats.tls.alerts = by_name(&document, "tls_alerts")?;
     stats.pipelining.offered = document.field("pipelining_offered")?.bool()?;
     stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Node::count)?;
     stats.rules = document.field("rules")?.each(rule)?;

@@ -49,7 +49,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("message.", "messages"),
     ("pipelining.", "commands sent together"),
     ("auth.", "authentication"),
-    ("tls.", "TLS: from the first octet of the hello to the end of the handshake"),
+    ("tls.", "TLS: from the first octet of the hello to the end of the handshake, without delays of rules"),
     ("retries.", "retries after a 4yz reply"),
     ("delay.", "delays of replies: requested, actual, difference"),
     ("loop.", "turns of the server's event loops"),
@@ -63,6 +63,12 @@ pub(super) fn tables(report: &Report<'_>) -> Vec<Table> {
     tables.extend(SECTIONS.iter().map(|(prefix, title)| distributions(prefix, title, &figures)));
     tables.push(by_name("TLS: handshakes by cipher suite", &stats.tls.cipher_suites));
     tables.push(by_name("TLS: handshakes by the name that the client asked for", &stats.tls.server_names));
+    let accepted = &stats.tls.accepted_certificates;
+    tables.push(by_name(
+        "TLS: sessions that went on with a wrong certificate, by certificate and rule",
+        accepted,
+    ));
+    tables.push(by_name("TLS: handshakes that the client ended by an alert", &stats.tls.alerts));
     tables.push(settings(report.runs()));
     tables.retain(|table| !table.rows.is_empty());
     // Texts may come from a file.

@@ -37,6 +37,8 @@ fn fill(stats: &mut Stats, values: &[u64]) {
         interval.opened += 1;
     }
     for value in values {
+        stats.tls.alerts.add(["unknown_ca", "bad_certificate"][*value as usize % 2], value % 7 + 1);
+        stats.tls.accepted_certificates.add(&format!("expired by rule{}", value % 3), 1);
         stats.tls.server_names.add(&format!("mx{}.example", value % 90), value % 100 + 1);
         stats
             .tls

@@ -26,8 +26,10 @@ figures! {
         /// Maximum number of concurrent sessions over all shards, without refused ones.
         pub peak: Peak = ["sessions.peak", Number, "most concurrent sessions, without refused ones"],
         /// The client sent nothing after a positive greeting until it closed or the session timed out, like readiness
-        /// probes and port scans.
-        pub silent: u64 = ["sessions.silent", Number, "the client sent nothing after a positive greeting"],
+        /// probes and port scans; at a listener with TLS from the first octet also one whose handshake it ended, or that
+        /// timed out: it was not greeted, and has sent no command.
+        pub silent: u64 =
+            ["sessions.silent", Number, "nothing sent after a positive greeting, or a handshake of smtps that failed"],
         /// Ended by QUIT.
         pub quit: u64 = ["sessions.quit", Number, "ended by QUIT"],
         /// Ended by the client without QUIT, with no reply pending and no 421 sent; see

@@ -32,8 +32,10 @@ figures! {
         /// Those of them in which the client asked for a name (server name indication, RFC 6066 section 3), by the name in small
         /// letters.
         pub server_names: Tally = ["tls.server_names", Number, "handshakes in which the client asked for a name, by name"],
-        /// From the first octet of the client's hello to the end of a handshake that was done: the sum of the next two.
-        pub duration: Durations = ["tls.duration", Microseconds, "from the first octet of the hello to the end"],
+        /// From the first octet of the client's hello to the end of a handshake that was done, without the delay of a rule: the sum
+        /// of the next two.
+        pub duration: Durations =
+            ["tls.duration", Microseconds, "from the first octet of the hello to the end, without the delay of a rule"],
         /// The client's share of it: the server waited for what it had to send next.
         pub think: Durations = ["tls.think", Microseconds, "the client's share of it"],
         /// The server's share of it: from when the last octets of what the client had to send could be read to when the server's
@@ -51,9 +53,9 @@ figures! {
         /// Handshakes in which the client's certificate was not trusted, not valid now, not for clients, or not its own.
         pub bad_client_certificate: u64 =
             ["tls.bad_client_certificate", Number, "handshakes with a client's certificate that is not trusted"],
-        /// Handshakes during which the client closed the connection.
+        /// Handshakes during which the client closed the connection, unless a rule had changed their course.
         pub broken_off: u64 = ["tls.broken_off", Number, "closed by the client within the handshake"],
-        /// Handshakes ended by the session timeout.
+        /// Handshakes ended by the session timeout, which begins anew behind the delay of a rule.
         pub timed_out: u64 = ["tls.timed_out", Number, "handshakes ended by the session timeout"],
         /// Handshakes that failed in another way.
         pub failed: u64 = ["tls.failed", Number, "handshakes that failed in another way"],
@@ -68,6 +70,11 @@ figures! {
         /// Sessions within them in which MAIL was accepted, or the client sent credentials.
         pub wrong_certificates_accepted: u64 =
             ["tls.wrong_certificates_accepted", Number, "sessions that went on in spite of that"],
+        /// Those by the certificate and the rule, by its id or else its text: `expired by tls certificate=expired`.
+        pub accepted_certificates: Tally =
+            ["tls.accepted_certificates", Number, "the same, by certificate and rule"],
+        /// Handshakes that the client ended by an alert, by its name in RFC 8446, also where a rule had changed them.
+        pub alerts: Tally = ["tls.alerts", Number, "handshakes that the client ended by an alert, by its name"],
         /// Sessions in which MAIL was accepted in clear, though STARTTLS was offered, within a minute after TLS had failed, in the
         /// handshake or by a refusal of STARTTLS, in an earlier session from the same IP address with the same name in EHLO. They do
         /// not count in `mail_in_clear`. Mail of an address and name that have sent mail in clear before without such a failure

@@ -1,5 +1,7 @@
 //! What is known of a session within TLS.
 
+use std::fmt;
+
 use crate::smtp::rules::TlsVersion;
 
 /// What the handshake of a session has agreed on. See [`Message::tls`](crate::Message::tls).
@@ -37,6 +39,18 @@ impl TlsSession {
     /// (`Tls::client_ca`). Of a session that was resumed it is that of the earlier one.
     pub fn client_certificate(&self) -> Option<&ClientCertificate> {
         self.client.as_ref()
+    }
+}
+
+/// For the log: `version 1.3, suite TLS_AES_256_GCM_SHA384, server name mx.example, full`.
+impl fmt::Display for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {}, suite {}", self.version, self.cipher_suite)?;
+        if let Some(name) = &self.server_name {
+            write!(f, ", server name {name}")?;
+        }
+        f.write_str(if self.is_resumed { ", resumed" } else { ", full" })?;
+        self.client.as_ref().map_or(Ok(()), |client| write!(f, ", client certificate {}", client.subject))
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) enum Course {
     /// The client's hello is left unanswered since this time, for the delay of the plan.
     Delayed(HandshakePlan, Timestamp),
     /// The same until the session timeout.
-    Silent(Timestamp),
+    Silent(HandshakePlan, Timestamp),
     /// They have decided this.
     Followed(HandshakePlan),
 }
@@ -26,7 +26,7 @@ impl Course {
     /// A rule leaves the hello unanswered now, since then.
     pub(super) fn waiting_since(&self) -> Option<Timestamp> {
         match self {
-            Self::Delayed(_, since) | Self::Silent(since) => Some(*since),
+            Self::Delayed(_, since) | Self::Silent(_, since) => Some(*since),
             Self::Own | Self::Followed(_) => None,
         }
     }
@@ -40,8 +40,8 @@ impl Course {
     pub(super) fn is_ruled(&self) -> bool {
         match self {
             Self::Own => false,
-            Self::Delayed(..) | Self::Silent(_) => true,
-            Self::Followed(plan) => *plan != HandshakePlan::default(),
+            Self::Delayed(..) | Self::Silent(..) => true,
+            Self::Followed(plan) => plan.changes_course(),
         }
     }
 
@@ -53,8 +53,23 @@ impl Course {
         }
     }
 
-    pub(super) fn has_wrong_certificate(&self) -> bool {
-        matches!(self, Self::Followed(plan) if plan.certificate.is_some())
+    fn plan(&self) -> Option<&HandshakePlan> {
+        match self {
+            Self::Own => None,
+            Self::Delayed(plan, _) | Self::Silent(plan, _) | Self::Followed(plan) => Some(plan),
+        }
+    }
+
+    /// The rule that has changed it, by its id or text.
+    pub(super) fn rule(&self, context: &Context) -> Option<String> {
+        self.plan().filter(|plan| plan.changes_course()).and_then(|plan| context.policy().rule_of(plan))
+    }
+
+    /// The wrong certificate that is shown, and by which rule: `expired by tls certificate=expired`.
+    pub(super) fn wrong_certificate(&self, context: &Context) -> Option<Box<str>> {
+        let certificate = self.plan()?.certificate?;
+        let rule = self.rule(context).unwrap_or_else(|| "a rule".to_owned());
+        Some(format!("{certificate} by {rule}").into())
     }
 }
 
@@ -94,7 +109,8 @@ impl<T: Transport> Connection<T> {
         resources.gathering.stats.tls.wrong_certificates += u64::from(plan.certificate.is_some());
         self.renew_handshake(context, resources);
         let is_silent = plan.end == Some(HandshakeEnd::Silent);
-        securing.course = if is_silent { Course::Silent(resources.now) } else { Course::Followed(plan) };
+        securing.course =
+            if is_silent { Course::Silent(plan, resources.now) } else { Course::Followed(plan) };
         if is_silent {
             self.phase = Phase::Securing(Box::new(securing));
             return self.wait_by_rule(context, resources, securing);
@@ -155,7 +171,7 @@ impl<T: Transport> Connection<T> {
                 securing.since = securing.since.map(|since| since.after(achieved));
                 self.follow_plan(context, resources, securing, plan)
             }
-            Course::Silent(_) => self.fail_handshake(context, resources, HandshakeFault::Ruled),
+            Course::Silent(..) => self.fail_handshake(context, resources, HandshakeFault::Ruled),
             Course::Own | Course::Followed(_) => {
                 self.fail_handshake(context, resources, HandshakeFault::TimedOut)
             }

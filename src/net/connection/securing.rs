@@ -190,10 +190,11 @@ impl<T: Transport> Connection<T> {
             let times = HandshakeTimes { whole, service: securing.service };
             let newest = securing.course.version().unwrap_or(tls.newest());
             resources.gathering.stats.tls.note(session, newest, times);
+            resources.note(|| Event::Encrypted(session.to_string()));
         }
         self.session.set_encrypted();
         self.end_failed_tls(context, resources.now);
-        self.probe.note_encryption(securing.course.has_wrong_certificate());
+        self.probe.note_encryption(securing.course.wrong_certificate(context));
         let client = self.stream.tls_session().and_then(|session| session.client_certificate());
         if let Some(identity) = client.and_then(|client| ExternalIdentity::new(client.names())) {
             self.session.set_external(identity);
@@ -282,6 +283,9 @@ impl<T: Transport> Connection<T> {
         self.note_failed_tls(context, resources.now);
         let is_ruled = self.is_ruled(fault);
         let figures = &mut resources.gathering.stats.tls;
+        if let HandshakeFault::Alert(alert) = fault {
+            figures.alerts.add(alert, 1);
+        }
         *match fault {
             _ if is_ruled => &mut figures.by_rule,
             HandshakeFault::Alert(_) => &mut figures.refused,
@@ -296,7 +300,16 @@ impl<T: Transport> Connection<T> {
             HandshakeFault::Own => &mut figures.own_failures,
         } += 1;
         resources.note(|| {
-            Event::ConnectionFailed(format!("TLS handshake {}: {}", self.origin.route(), fault.reason()))
+            let rule = match &self.phase {
+                Phase::Securing(securing) => securing.course.rule(context),
+                _ => None,
+            };
+            let rule = rule.map_or_else(String::new, |rule| format!(" (rule: {rule})"));
+            Event::ConnectionFailed(format!(
+                "TLS handshake {}: {}{rule}",
+                self.origin.route(),
+                fault.reason()
+            ))
         });
     }
 

@@ -181,12 +181,14 @@ impl HandshakeFault {
         match self {
             Self::Alert(alert) => format!("the client sent the alert {alert}"),
             Self::Malformed => "the client sent something else than TLS".to_owned(),
-            Self::Incompatible => "no version, cipher suite or group in common".to_owned(),
+            Self::Incompatible => {
+                "the server ended it: no version, cipher suite or group in common".to_owned()
+            }
             Self::NoCertificate => "the client sent no certificate".to_owned(),
             Self::BadCertificate(what) => format!("the client's certificate {what}"),
             Self::BrokenOff => "the client closed the connection".to_owned(),
             Self::TimedOut => "i/o timeout".to_owned(),
-            Self::Ruled => "a rule decided it".to_owned(),
+            Self::Ruled => "a rule ended it".to_owned(),
             Self::Other => "the client broke the protocol".to_owned(),
             Self::Own => "the server failed, or had no time for it".to_owned(),
         }

@@ -18,7 +18,8 @@ use crate::smtp::auth::Auth;
 use crate::smtp::command::AddressRules;
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
 use crate::smtp::rules::{
-    Delay, Impairment, Moment, PeerAddress, RateLimit, Rule, RuleBook, RuleCounts, RuleTally, Trusted,
+    Delay, HandshakePlan, Impairment, Moment, PeerAddress, RateLimit, Rule, RuleBook, RuleCounts, RuleTally,
+    Trusted,
 };
 use lists::{Fold, Folded};
 use plan::Plan;
@@ -537,6 +538,11 @@ impl Policy {
             tally: totals.of_own(own),
         });
         self.book.tallies(totals).chain(own).collect()
+    }
+
+    /// The id of the rule that has decided this, or else its text; `None` if none has, or the rule is gone.
+    pub(crate) fn rule_of(&self, plan: &HandshakePlan) -> Option<String> {
+        self.book.rule_of(plan)
     }
 
     /// What is evaluated at each stage.

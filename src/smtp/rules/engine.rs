@@ -322,7 +322,13 @@ impl RuleBook {
             _ => None,
         };
         let delay = entry.draw_delay(question).unwrap_or_default();
-        HandshakePlan { delay, certificate, version, end }
+        HandshakePlan { delay, certificate, version, end, rule: Some(entry.identity) }
+    }
+
+    /// The id of the rule that has decided this, or else its text; `None` if none has, or the rule is gone.
+    pub(in crate::smtp) fn rule_of(&self, plan: &HandshakePlan) -> Option<String> {
+        let entry = self.entries.iter().find(|entry| Some(entry.identity) == plan.rule)?;
+        Some(entry.rule.name().map_or_else(|| entry.rule.to_string(), str::to_owned))
     }
 
     /// Each rule as text, in order, with its counts.

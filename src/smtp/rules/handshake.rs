@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::rule::Drop;
+use super::state::Identity;
 
 /// A version of TLS. Older ones are not spoken (RFC 8996).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,6 +160,12 @@ impl Alert {
         Self::BY_WORD.iter().find(|(_, other)| *other == self).map_or("", |(word, _)| word)
     }
 
+    /// The name of the alert with this code; `None` if RFC 8446 has none.
+    #[cfg(feature = "tls")]
+    pub(crate) fn name_of(code: u8) -> Option<&'static str> {
+        Self::BY_WORD.iter().find(|(_, alert)| alert.0 == code).map(|(word, _)| *word)
+    }
+
     /// Its record, in clear: fatal, but for the two that never are.
     pub fn record(self) -> [u8; 7] {
         let level = if matches!(self.0, 0 | 90) { 1 } else { 2 };
@@ -200,6 +207,15 @@ pub struct HandshakePlan {
     pub version: Option<TlsVersion>,
     /// The handshake does not go on.
     pub end: Option<HandshakeEnd>,
+    /// The rule that has decided it: see [`Policy::rule_of`](crate::smtp::Policy::rule_of).
+    pub(in crate::smtp) rule: Option<Identity>,
+}
+
+impl HandshakePlan {
+    /// It differs from a handshake that no rule decides.
+    pub(crate) fn changes_course(&self) -> bool {
+        Self { rule: None, ..*self } != Self::default()
+    }
 }
 
 #[cfg(test)]

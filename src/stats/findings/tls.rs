@@ -42,7 +42,14 @@ pub(super) fn fell_back(stats: &Stats) -> Option<Finding> {
 pub(super) fn accepted_wrong_certificates(stats: &Stats) -> Option<Finding> {
     let what = "went on in spite of a certificate that is wrong, as a rule has it,";
     let sessions = stats.tls.wrong_certificates_accepted;
-    in_sessions(sessions, "wrong-certificate-accepted", what, "RFC 3207 section 4.1")
+    let mut finding = in_sessions(sessions, "wrong-certificate-accepted", what, "RFC 3207 section 4.1")?;
+    let kinds = stats.tls.accepted_certificates.iter().map(|(kind, count)| format!("{kind} ({count})"));
+    let others = stats.tls.accepted_certificates.others();
+    let kinds: Vec<_> = kinds.chain((others > 0).then(|| format!("others ({others})"))).collect();
+    if !kinds.is_empty() {
+        finding.text = format!("{}: {}", finding.text, kinds.join(", "));
+    }
+    Some(finding)
 }
 
 pub(super) fn never_resumed(stats: &Stats) -> Option<Finding> {

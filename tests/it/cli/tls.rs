@@ -93,8 +93,11 @@ fn the_capture_and_the_log_name_a_client_by_its_certificate_and_nothing_more() {
     assert_eq!(report["tls_server_names"], serde_json::json!({"localhost": 1}));
     let log = format!("{ended:?}");
     assert!(log.contains("the client sent no certificate"), "{log}");
-    let of_tls: Vec<_> = log.split("\\n").filter(|line| line.to_lowercase().contains("tls")).collect();
-    assert_eq!(of_tls.len(), 1, "{log}");
+    let of_tls: Vec<_> = log.split("\\n").filter(|line| line.contains("TLS handshake")).collect();
+    assert_eq!(of_tls.len(), 2, "{log}");
+    let agreed = "TLS handshake: version 1.3, suite TLS13_";
+    assert!(!of_tls[0].contains(agreed) && of_tls[0].contains("version 1.3, suite TLS_"), "{log}");
+    assert!(of_tls[0].contains("server name localhost, full, client certificate CN=ann,O=Example"), "{log}");
 }
 
 #[test]

@@ -178,7 +178,11 @@ fn a_client_that_takes_any_certificate_is_found() {
     client.mail();
     client.quit();
     let text = only(&server, 1, "wrong-certificate-accepted");
-    assert_eq!(text, "went on in spite of a certificate that is wrong, as a rule has it, in 1 session");
+    assert_eq!(
+        text,
+        "went on in spite of a certificate that is wrong, as a rule has it, in 1 session: \
+                      wrong-name by tls certificate=wrong-name (1)"
+    );
 
     let server = with_wrong_certificate();
     let mut client = Encrypted::shake_hands(connect(server.local_addr()), &careless(), "localhost")
@@ -203,6 +207,9 @@ fn a_client_that_refuses_a_wrong_certificate_is_not_found() {
     assert_eq!(late.reply(), "220 Welcome");
     late.quit();
     assert_eq!(names(&server, 2), [""; 0]);
+    let tls = after_sessions(&server, 2).tls;
+    assert_eq!(tls.alerts.iter().collect::<Vec<_>>(), [("bad_certificate", 1)]);
+    assert_eq!((tls.by_rule, tls.accepted_certificates.total()), (1, 0));
 }
 
 /// A handshake that fails by a rule, at the first session of this server.

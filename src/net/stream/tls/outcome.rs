@@ -4,6 +4,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{CertificateError, CipherSuite, HandshakeKind, ProtocolVersion};
 
 use crate::net::stream::HandshakeFault;
+use crate::smtp::rules::Alert;
 use crate::tls::{ClientCertificate, TlsSession, TlsVersion, is_of_old_form};
 
 /// What the handshake has agreed on.
@@ -31,7 +32,9 @@ pub(super) fn agreed(
 /// Why it failed, by an error of rustls.
 pub(super) fn fault_of(error: &rustls::Error) -> HandshakeFault {
     match error {
-        rustls::Error::AlertReceived(alert) => HandshakeFault::Alert(alert.as_str().unwrap_or("unknown")),
+        rustls::Error::AlertReceived(alert) => {
+            HandshakeFault::Alert(Alert::name_of(u8::from(*alert)).unwrap_or("unknown"))
+        }
         rustls::Error::InvalidMessage(_) => HandshakeFault::Malformed,
         rustls::Error::PeerIncompatible(_) => HandshakeFault::Incompatible,
         rustls::Error::General(_)
