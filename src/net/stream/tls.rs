@@ -52,6 +52,8 @@ const BELOW: &str = "a connection below TLS";
 thread_local! {
     /// Where input is decrypted.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// What the last handshake of the thread has agreed on.
+    static LAST: RefCell<Option<Arc<TlsSession>>> = const { RefCell::new(None) };
 }
 
 /// A connection within TLS, over that of another transport.
@@ -490,10 +492,18 @@ impl Layer {
             return octets.len();
         }
         if session.is_none() && !connection.is_handshaking() {
-            *session = agreed(connection, server_name.take()).map(Arc::new);
+            *session = agreed(connection, server_name.take()).map(shared);
         }
         used
     }
+}
+
+/// The same as the one before, if they are equal, which most are: sessions and messages retain it.
+fn shared(agreed: TlsSession) -> Arc<TlsSession> {
+    LAST.with_borrow_mut(|last| match last {
+        Some(last) if **last == agreed => Arc::clone(last),
+        _ => Arc::clone(last.insert(Arc::new(agreed))),
+    })
 }
 
 /// Where plain text is asked for: nowhere by default.

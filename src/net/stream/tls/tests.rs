@@ -351,3 +351,13 @@ fn tickets_leave_without_a_reply_too() {
     pair.take_replies();
     assert_eq!((received, pair.client.tls13_tickets_received()), (0, 2));
 }
+
+#[test]
+fn sessions_that_agree_on_the_same_share_it() {
+    let [first, second] = [Pair::new().finished(), Pair::new().finished()];
+    let agreed = |pair: &Pair| Arc::clone(pair.stream.tls_session().expect("a handshake that is done"));
+    assert!(Arc::ptr_eq(&agreed(&first), &agreed(&second)));
+    let other = TlsSession { server_name: None, ..(*agreed(&first)).clone() };
+    assert_eq!(*shared(other.clone()), other);
+    assert_eq!(agreed(&first).server_name(), Some("localhost"));
+}
