@@ -437,6 +437,7 @@ fn reports_from_the_ends_of_time_still_add_up() {
 fn the_schema_lists_every_figure() {
     let schema = include_str!("SCHEMA.md");
     let (_, table) = schema.split_once("## Figures").expect("a part about figures");
+    let table = table.split("\n## ").next().unwrap_or(table);
     let stats = Stats::default();
     let mut wanted: Vec<String> = Vec::new();
     for figure in stats.figures() {

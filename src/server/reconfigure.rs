@@ -169,7 +169,7 @@ impl Server {
 
     /// The same, each with when it expires.
     #[cfg(feature = "http")]
-    pub(crate) fn expiring_rules(&self) -> Vec<(RuleStats, Option<std::time::Instant>)> {
+    pub(crate) fn expiring_rules(&self) -> Vec<(RuleStats, Option<std::time::Duration>)> {
         let service = self.serving.service();
         let policy = service.policy();
         let expiries = policy.rules().map(Rule::expires_at);
@@ -178,7 +178,7 @@ impl Server {
 
     /// When the first of the rules expires; `None`: none does.
     #[cfg(feature = "http")]
-    pub(crate) fn next_expiry(&self) -> Option<std::time::Instant> {
+    pub(crate) fn next_expiry(&self) -> Option<std::time::Duration> {
         self.serving.service().policy().rules().filter_map(Rule::expires_at).min()
     }
 

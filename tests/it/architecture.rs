@@ -112,7 +112,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "http",
         &[
             "config", "mime", "net", "process", "records", "report", "search", "server", "smtp", "stats",
-            "text", "time",
+            "text", "time", "tls",
         ],
     ),
     ("log", &["output", "process", "smtp", "text"]),

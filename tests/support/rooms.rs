@@ -24,6 +24,9 @@ pub(crate) fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// A source without comments, texts and items for tests only, which may name rooms that its code may not import.
 pub(crate) fn code(text: &str) -> String {
+    if text.contains("\n#![cfg(test)]\n") {
+        return String::new();
+    }
     without_test_items(&without_comments_and_texts(text))
 }
 

@@ -1,5 +1,7 @@
 //! A reactor before its run, for tests that call its parts themselves.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;

@@ -4,7 +4,6 @@
 //! Sockets are registered once, edge-triggered. A reply is followed at once by the next command in one write; a short
 //! read is not followed by another read. Nothing is allocated per message.
 
-#[cfg(test)]
 mod alone;
 mod connect;
 mod dial;

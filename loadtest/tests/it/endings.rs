@@ -76,7 +76,11 @@ fn an_open_loop_is_measured_over_its_duration_whenever_its_last_message_was() {
 #[test]
 fn a_message_in_flight_is_measured_in_whatever_phase_it_waits() {
     let phases = [
-        (Verb::Banner, "banner", "the greeting"),
+        (
+            Verb::Banner,
+            "banner",
+            "the greeting; a server that encrypts from the start greets only then: its target is smtps://HOST",
+        ),
         (Verb::Ehlo, "ehlo", "the reply to EHLO"),
         (Verb::Mail, "mail", "the reply to MAIL"),
         (Verb::Rcpt, "rcpt", "the reply to RCPT"),

@@ -67,7 +67,7 @@ fn the_reason_names_the_most_frequent_failure_and_what_may_help() {
             auth(both, 1),
             login,
             &["no session with", "auth: reply 535 5.7.8 wrong", "(3 times)", chosen, "`@PLAIN`"][..],
-            "454",
+            "reply 454",
         ),
         (auth(both, 0), named, &["auth: reply 535 5.7.8 wrong"], "was chosen"),
         (auth(plain_only, 0), login, &["auth: reply 535 5.7.8 wrong", "PLAIN was chosen"], "`@PLAIN`"),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::config::{ConfigError, Settings};
 use crate::http::api::running::not_serving;
 use crate::http::call::Call;
+use crate::http::expiry;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as};
 use crate::http::router::Route;
 use crate::server::{ReconfigureError, Server};
@@ -65,8 +65,8 @@ struct View {
 }
 
 impl View {
-    fn new(RuleStats { id, rule, reached, fired }: RuleStats, expires_at: Option<Instant>) -> Self {
-        let left = expires_at.map(|at| at.saturating_duration_since(Instant::now()));
+    fn new(RuleStats { id, rule, reached, fired }: RuleStats, expires_at: Option<Duration>) -> Self {
+        let left = expires_at.map(|at| at.saturating_sub(expiry::now()));
         let left = left.map(|left| Duration::from_millis(left.as_nanos().div_ceil(1_000_000) as u64));
         Self { id, rule, reached, fired, expires_in: left.map(|left| Delay::from(left).to_string()) }
     }
@@ -81,7 +81,7 @@ struct Asked {
 impl Asked {
     /// The rule, whose time begins now.
     fn begin(self) -> Rule {
-        let end = self.ttl.map(|ttl| (Instant::now() + ttl).into_std());
+        let end = self.ttl.map(|ttl| expiry::now() + ttl);
         self.rule.expiring_at(end)
     }
 }
@@ -184,7 +184,7 @@ async fn remove(call: Call) -> Result<Reply, Refusal> {
 
 fn views(server: &Server) -> Vec<View> {
     let rules = server.expiring_rules().into_iter();
-    rules.map(|(stats, end)| View::new(stats, end.map(Instant::from_std))).collect()
+    rules.map(|(stats, end)| View::new(stats, end)).collect()
 }
 
 fn view(server: &Server, id: &str) -> Result<View, Refusal> {

@@ -1,6 +1,6 @@
 //! One rule: its stage, its conditions and its actions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cidr::Cidr;
 use super::delay::Delay;
@@ -164,8 +164,8 @@ pub struct Rule {
     pub(super) certificate: Option<WrongCertificate>,
     pub(super) version: Option<TlsVersion>,
     pub(super) ending: Option<Action>,
-    /// When its owner removes it. Not part of its text, and nothing here is decided by it.
-    pub(super) expires_at: Option<Instant>,
+    /// When its owner removes it, on the owner's clock. Not part of its text, and nothing here is decided by it.
+    pub(super) expires_at: Option<Duration>,
 }
 
 /// Conditions. If one is set several times, the last value applies.
@@ -466,16 +466,16 @@ impl Rule {
         self.id.as_deref()
     }
 
-    /// The same rule, to be removed at this moment.
+    /// The same rule, to be removed at this time of the caller's clock.
     #[cfg(feature = "http")]
     #[must_use]
-    pub(crate) fn expiring_at(self, moment: Option<Instant>) -> Self {
+    pub(crate) fn expiring_at(self, moment: Option<Duration>) -> Self {
         Self { expires_at: moment, ..self }
     }
 
-    /// The moment of [`expiring_at`](Self::expiring_at).
+    /// The time of [`expiring_at`](Self::expiring_at).
     #[cfg(feature = "http")]
-    pub(crate) fn expires_at(&self) -> Option<Instant> {
+    pub(crate) fn expires_at(&self) -> Option<Duration> {
         self.expires_at
     }
 

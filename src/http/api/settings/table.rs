@@ -20,6 +20,7 @@ const REDACTED: &str = "<redacted>";
 
 /// The flags whose settings are fixed when the server starts.
 pub(super) const FIXED: &[&str] = &[
+    "compat",
     "host",
     "port",
     "listen",

@@ -14,9 +14,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::super::unix::Unix;
 use super::super::{Handshake, HandshakeFault, Input, Stream, Transport};
-use super::RECORD;
 use super::hello::may_be_complete;
-use crate::tls::{ServerTls, Tls};
+use super::{RECORD, shared};
+use crate::tls::{ServerTls, Tls, TlsSession};
 
 /// More than the smallest pieces take.
 const MOST_STEPS: usize = 1_000_000;

@@ -178,6 +178,7 @@ const VALUELESS: &[&str] = &[
     "exit-after",
     "expect",
     "fail-if",
+    "compat",
     "http-auth",
     "http-token",
 ];
