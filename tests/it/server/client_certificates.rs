@@ -170,6 +170,16 @@ fn a_certificate_that_is_missing_or_not_trusted_is_refused_by_an_alert_and_count
     }
 }
 
+/// It vouches for that one client, and for no other.
+#[test]
+fn a_certificate_that_a_client_has_signed_itself_may_be_its_ca() {
+    let (own, other) = (self_signed(|_| {}), self_signed(|_| {}));
+    let tls = Tls::self_signed().client_ca(own.0.clone()).client_required(true);
+    let server = start(Config::default().tls(tls).listen("smtps://127.0.0.1"));
+    send(&server, &having(&server, Some(own), rustls::ALL_VERSIONS));
+    assert_eq!(refusal(&server, Some(other), rustls::ALL_VERSIONS), "DecryptError");
+}
+
 #[test]
 fn a_client_ca_that_is_none_is_refused_at_the_start() {
     for (tls, setting) in [
@@ -178,7 +188,7 @@ fn a_client_ca_that_is_none_is_refused_at_the_start() {
             Tls::self_signed().client_ca("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
             "Tls::client_ca",
         ),
-        (Tls::self_signed().client_ca(self_signed(|_| {}).0), "Tls::client_ca"),
+        (Tls::self_signed().client_ca(Ca::new().ann().0), "Tls::client_ca"),
         (Tls::self_signed().client_required(true), "Tls::client_required"),
     ] {
         let error = Config::default().tls(tls).validate().expect_err(setting);
