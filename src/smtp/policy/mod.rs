@@ -2,11 +2,13 @@
 //! decided by another policy than the one before: a session stores nothing that refers to its policy. Imports
 //! `auth`, `command`, `reply` and `rules`; pure.
 
+mod delay_point;
 mod esmtp;
 mod lists;
 mod own_rules;
 mod plan;
 
+pub use delay_point::DelayPoint;
 pub use esmtp::Esmtp;
 pub use lists::Lists;
 pub(super) use own_rules::Ruling;
@@ -30,84 +32,6 @@ pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
 /// Recipients (RCPT commands, refused ones included) that one mail transaction may have. RFC 5321
 /// section 4.5.3.1.8 asks for at least 100; the bound keeps a client from growing a record forever.
 pub(crate) const MAX_RECIPIENTS: usize = 10_000;
-
-/// Where a configured delay applies: before the greeting or the reply to one command, positive or negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum DelayPoint {
-    /// The new connection, and XCLIENT.
-    Greeting,
-    /// HELO, EHLO and LHLO.
-    Helo,
-    /// MAIL.
-    Mailfrom,
-    /// RCPT.
-    Rcptto,
-    /// DATA (the 354).
-    Data,
-    /// The end of the message: the final dot, or the last chunk; in LMTP for each recipient.
-    Message,
-    /// RSET.
-    Rset,
-    /// NOOP.
-    Noop,
-    /// QUIT.
-    Quit,
-}
-
-impl DelayPoint {
-    /// All points, the greeting's first, then in the order of go-smtp-mock's flags.
-    pub const ALL: &'static [Self] = &[
-        Self::Greeting,
-        Self::Helo,
-        Self::Mailfrom,
-        Self::Rcptto,
-        Self::Data,
-        Self::Message,
-        Self::Rset,
-        Self::Noop,
-        Self::Quit,
-    ];
-
-    /// The setter of [`Config`](crate::Config) for its delay.
-    pub(crate) const fn setting(self) -> &'static str {
-        match self {
-            Self::Greeting => "delay(DelayPoint::Greeting)",
-            Self::Helo => "delay(DelayPoint::Helo)",
-            Self::Mailfrom => "delay(DelayPoint::Mailfrom)",
-            Self::Rcptto => "delay(DelayPoint::Rcptto)",
-            Self::Data => "delay(DelayPoint::Data)",
-            Self::Message => "delay(DelayPoint::Message)",
-            Self::Rset => "delay(DelayPoint::Rset)",
-            Self::Noop => "delay(DelayPoint::Noop)",
-            Self::Quit => "delay(DelayPoint::Quit)",
-        }
-    }
-
-    /// The point of a stage; `None` for lines that are no command, and for the commands that go-smtp-mock does not have.
-    pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
-        Some(match stage {
-            // XCLIENT is answered like a new connection.
-            Stage::Greeting | Stage::Xclient => Self::Greeting,
-            Stage::Unknown
-            | Stage::Vrfy
-            | Stage::Help
-            | Stage::Bdat
-            | Stage::Auth
-            | Stage::Starttls
-            | Stage::Tls => return None,
-            Stage::Helo => Self::Helo,
-            Stage::Mail => Self::Mailfrom,
-            Stage::Rcpt => Self::Rcptto,
-            Stage::Data => Self::Data,
-            Stage::Message => Self::Message,
-            Stage::Rset => Self::Rset,
-            Stage::Noop => Self::Noop,
-            Stage::Quit => Self::Quit,
-        })
-    }
-}
 
 /// What makes one [`Record`](crate::smtp::Record).
 ///
