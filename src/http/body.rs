@@ -1,4 +1,4 @@
-//! Bodies: those of replies, and reading those of requests within a bound.
+//! Bodies of replies, and reading of request bodies within a bound.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,20 +14,20 @@ use crate::http::connections::Sending;
 use crate::http::events::Subscription;
 use crate::http::reply::{Refusal, error};
 
-/// Octets of one frame: what the buffer of a connection holds of a reply that is not read, beside what belongs to all.
+/// Octets of one frame: the most of an unread reply that a connection buffers beyond the shared content.
 const FRAME: usize = 64 << 10;
 
-/// The body of a reply. It is given to its connection in frames, as its client reads them.
+/// The body of a reply, passed to its connection frame by frame as the client reads.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     content: Content,
-    /// Until the last frame is given.
+    /// Released when the body is dropped.
     _account: Option<Account>,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// What is left of it.
+    /// The octets not yet passed on.
     Whole(Bytes),
     /// Events as they happen, without an end.
     Events(Subscription),
@@ -39,7 +39,7 @@ impl Default for Content {
     }
 }
 
-/// What a body counts in while it is there.
+/// What a body is counted in while it exists.
 #[derive(Debug)]
 struct Account {
     _held: Held,
@@ -47,7 +47,7 @@ struct Account {
 }
 
 impl Body {
-    /// Counts in this budget, and as being sent. Events have a bound of their own.
+    /// Counts the body in this budget, and as being sent. Events have their own bound.
     pub(super) fn accounted(self, budget: &Arc<Budget>, sending: Sending) -> Self {
         let octets = match &self.content {
             Content::Whole(rest) => rest.len(),
@@ -103,7 +103,7 @@ impl hyper::body::Body for Body {
 /// Reads the body of a request, of `most` octets at most.
 ///
 /// # Errors
-/// The reply for one that is larger, late or broken off.
+/// The refusal of a body that is too large, too slow or incomplete.
 pub(super) async fn read(body: Incoming, most: usize, timeout: Duration) -> Result<Vec<u8>, Refusal> {
     let too_large = || {
         let hint = format!("a body of at most {most} octets");

@@ -1,5 +1,5 @@
-//! A bound on the octets of all replies that are made and not written yet: clients that read nothing would make them grow without
-//! end, since each may ask for the largest reply.
+//! A bound on the octets of all replies that have been built but not written: without it, clients that read nothing could each
+//! retain the largest reply.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::http::reply::{Refusal, error};
 use crate::process::lock;
 
-/// Octets of all replies at once. A reply beyond it is not made until others were written, or their clients are dropped.
+/// Octets of all unwritten replies. A request beyond it waits until replies have been written or their clients dropped.
 const MOST: usize = 256 << 20;
 /// Octets that are reserved for a reply before it is made: most are smaller.
 const RESERVED: usize = 16 << 20;
@@ -24,7 +24,7 @@ pub(super) struct Budget {
     freed: Notify,
 }
 
-/// Octets of a budget, until it is dropped.
+/// Octets taken from a budget; dropping it returns them.
 #[derive(Debug)]
 pub(super) struct Held {
     budget: Arc<Budget>,
@@ -32,14 +32,14 @@ pub(super) struct Held {
 }
 
 impl Budget {
-    /// Room for a reply that will be made.
+    /// Reserves room for a reply before it is built.
     ///
     /// # Errors
-    /// The reply where others take all of it for too long.
+    /// The refusal, if no room becomes free within `PATIENCE`.
     pub(super) async fn reserve(self: &Arc<Self>) -> Result<Held, Refusal> {
         let room = async {
             loop {
-                // Registered first: what is freed meanwhile is noticed.
+                // Registered before the check, so that room freed in between is noticed.
                 let mut freed = std::pin::pin!(self.freed.notified());
                 freed.as_mut().enable();
                 if let Some(held) = self.take(RESERVED) {
@@ -54,7 +54,7 @@ impl Budget {
         })
     }
 
-    /// So much, if there is room.
+    /// Takes `octets`, if there is room.
     fn take(self: &Arc<Self>, octets: usize) -> Option<Held> {
         let mut used = lock(&self.used);
         (*used + octets <= MOST).then(|| {
@@ -63,7 +63,7 @@ impl Budget {
         })
     }
 
-    /// Counts a reply that is made. Room was reserved for it; one that is larger counts all the same.
+    /// Counts a reply that has been built. Its room was reserved; a larger one is counted in full.
     pub(super) fn count(self: &Arc<Self>, octets: usize) -> Held {
         *lock(&self.used) += octets;
         Held { budget: Arc::clone(self), octets }

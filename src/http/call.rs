@@ -15,11 +15,11 @@ pub(super) enum Over {
     Unix,
 }
 
-/// A request whose head is read, and that may be answered.
+/// A request whose head has been read and admitted.
 pub(super) struct Call {
     pub(super) plane: Arc<Plane>,
     pub(super) head: Parts,
-    /// The segments of the path that stand for names in braces, decoded.
+    /// The decoded path segments that matched the names in braces.
     pub(super) segments: Vec<String>,
     pub(super) parameters: Parameters,
     /// Empty where the route takes none.

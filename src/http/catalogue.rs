@@ -1,4 +1,4 @@
-//! What was found out about mails by parsing them, remembered within a bound: a second search does not parse again.
+//! A bounded cache of the indexes of parsed mails, so that a second search does not parse again.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::records::Message;
 use crate::records::store::Shown;
 use crate::search::Index;
 
-/// Octets of all that is remembered.
+/// Octets of all cached indexes.
 const MOST: usize = 128 << 20;
 
 /// The indexes of messages, by their numbers. Where there are too many, those of the newest messages stay.
@@ -26,21 +26,21 @@ struct Entries {
 
 #[derive(Debug)]
 struct Entry {
-    /// What it is the index of: a record that changes is another.
+    /// The indexed message. A changed record is a different `Message`.
     message: Weak<Message>,
     index: Arc<Index>,
     memory: usize,
 }
 
 impl Catalogue {
-    /// The index of a message, which is parsed if need be.
-    /// Searches come here for each mail: one whose client has gone ends here.
+    /// The index of a message, which is parsed on first use.
+    /// A search calls this for each mail, so this is where a search whose client has gone ends.
     pub(super) fn index(&self, shown: &Shown) -> Arc<Index> {
         leave_if_abandoned();
         self.index_of(shown, || Mail::parse(shown.message.body()))
     }
 
-    /// The same with its mail, if it is parsed already.
+    /// As [`index`](Self::index), with a mail that the caller may have parsed already.
     pub(super) fn index_of<M: Borrow<Mail>>(&self, shown: &Shown, mail: impl FnOnce() -> M) -> Arc<Index> {
         let Shown { number, message } = shown;
         if let Some(entry) = lock(&self.0).by_number.get(number)
@@ -55,7 +55,7 @@ impl Catalogue {
         index
     }
 
-    /// Forgets messages that are gone.
+    /// Drops the entries of messages that no longer exist.
     pub(super) fn forget_removed(&self) {
         lock(&self.0).sweep();
     }

@@ -17,16 +17,16 @@ use crate::http::router;
 use crate::http::stream::{ExecutorTimer, Io, Stream};
 use crate::process::lock;
 
-/// Connections at once. Beyond it the one that is idle the longest is closed for a new one, or the one whose reply is unread the
-/// longest.
+/// Concurrent connections. Beyond it a new one replaces the connection that has been idle longest, or the one whose reply has
+/// been unread longest.
 const MOST: usize = 512;
-/// Requests at once that wait for what happens, and keep their connections: others have room beside them.
+/// Concurrent requests that wait for events. They hold their connections, so this leaves room for others.
 pub(super) const MOST_WAITING: usize = 448;
 /// Octets of the head of a request; also of the buffer that is read into, which bounds what is pipelined.
 const HEAD: usize = 32 << 10;
 /// Fields of a head.
 const FIELDS: usize = 100;
-/// How long accepting rests when the system has no descriptor left.
+/// How long accepting pauses when the system has no descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
 /// Serves connections.
@@ -38,7 +38,7 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Open {
-    /// By a number that no other has had.
+    /// By a number that is never reused.
     entries: HashMap<u64, Entry>,
     /// Counts connections, and the moments at which their states change.
     moment: u64,
@@ -51,7 +51,7 @@ struct Entry {
     task: Option<AbortHandle>,
 }
 
-/// In the order in which connections make room for others; among those of one state, the one that is so the longest.
+/// In the order in which connections make room for others; within a state, the one that has been in it longest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// All replies are written.

@@ -13,10 +13,10 @@ use tokio::time::Sleep;
 
 use crate::http::connections::Place;
 
-/// How long writes may wait for a client altogether. What it takes restores some of it.
+/// How long writes may wait for a client in total. What the client reads restores some of it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
-/// Octets in a second that a client has to take to be waited for without end: of those that read slower on purpose, each would
-/// retain a reply.
+/// Octets per second at or above which a client is never dropped. Each client that reads more slowly on purpose would retain a
+/// reply.
 const SLOWEST: u32 = 64 << 10;
 
 /// An accepted connection.
@@ -26,14 +26,14 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// A connection as hyper has it. A client that reads its replies too slowly is dropped.
+/// A connection as hyper sees it. A client that reads its replies too slowly is dropped.
 #[derive(Debug)]
 pub(super) struct Io {
     stream: Stream,
     place: Arc<Place>,
     /// How long the next writes may wait.
     patience: Duration,
-    /// While a write waits for room: until the patience is at its end.
+    /// Present while a write waits for room; fires when the patience is exhausted.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -43,7 +43,7 @@ impl Io {
     }
 }
 
-/// The patience that is left when a client has taken so many octets.
+/// The remaining patience after a client has taken `octets`.
 fn restored(left: Duration, octets: usize) -> Duration {
     let octets = u32::try_from(octets).unwrap_or(u32::MAX);
     (left + Duration::from_secs(1) * octets / SLOWEST).min(WRITE_PATIENCE)

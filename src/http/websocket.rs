@@ -1,5 +1,5 @@
-//! WebSockets (RFC 6455), as far as a server of events needs them: the handshake, text frames to the client, and what a client sends,
-//! of which only its end and its pings matter. Pure.
+//! WebSockets (RFC 6455), as far as an event server needs them: the handshake, text frames to the client, and frames from the
+//! client, of which only close and ping matter. Pure.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -8,9 +8,9 @@ use hyper::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 
-/// What the server has of the protocol (section 1.3).
+/// Appended to the client's key to compute `Sec-WebSocket-Accept` (section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// Octets of a frame that a client may send: it has nothing to say.
+/// Octets of the payload of a client's frame: clients have no reason to send more.
 const LONGEST: usize = 4096;
 
 /// What a client has sent.
@@ -47,7 +47,7 @@ pub(super) fn accepts(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(accept_of(key)).ok()
 }
 
-/// The name of the field of that value.
+/// The header field of the value that [`accepts`] returns.
 pub(super) const ACCEPT: HeaderName = SEC_WEBSOCKET_ACCEPT;
 
 fn accept_of(key: &str) -> String {
@@ -68,7 +68,7 @@ pub(super) fn ping() -> Vec<u8> {
     frame(0x9, b"")
 }
 
-/// The end; 1000 without a breach.
+/// A close frame; status 1000 (normal closure) without a breach.
 pub(super) fn close(breach: Option<Breach>) -> Vec<u8> {
     let code = breach.map_or(1000, |breach| breach as u16);
     frame(0x8, &code.to_be_bytes())
@@ -93,7 +93,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The frame at the front of what has arrived, which is removed; `None` while it is not complete.
+/// Removes and returns the first frame of `arrived`; `None` while it is incomplete.
 ///
 /// # Errors
 /// The client breaks the protocol, or sends more than it may.

@@ -13,7 +13,7 @@ use crate::http::router::Route;
 pub(super) const ROUTES: &[Route] =
     &[Route::get("/v1/events", |call| Box::pin(async move { listen(&call) }))];
 
-/// Messages that a client which comes back is sent at once.
+/// Missed messages that a reconnecting client is sent at once.
 const BACKLOG: usize = 1000;
 
 fn listen(call: &Call) -> Result<Reply, Refusal> {
@@ -26,12 +26,16 @@ fn listen(call: &Call) -> Result<Reply, Refusal> {
         })?,
     };
     let plane = &call.plane;
-    // That of a client that reconnects is newer than that in its URL.
+    // After a reconnection the header is newer than the URL.
     let last = call.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let after = last.filter(|id| !id.is_empty()).or(call.parameters.text("after"));
-    let from = after.map(|id| behind(id, plane)).transpose()?;
+    // A browser never comes back after an error: an id that is none of ours, as of another server before, is no position.
+    let last = last.filter(|id| !id.is_empty()).map(|id| behind(id, plane).ok());
+    let from = match last {
+        Some(from) => from,
+        None => call.parameters.text("after").map(|id| behind(id, plane)).transpose()?,
+    };
     let backlog = || {
-        // Without a place to go on from, what comes from now on.
+        // Without a position to resume from, only new messages.
         let from = from.filter(|_| kinds.has(Kind::Message));
         let mut news = plane.store.snapshot_from(from.unwrap_or(u64::MAX));
         let missed = news.records.len().saturating_sub(BACKLOG);

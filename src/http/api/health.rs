@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, for what starts and watches containers.
+//! `/livez` and `/readyz`, for whichever tool starts and watches containers.
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -22,7 +22,7 @@ fn live(_: &Call) -> Result<Reply, Refusal> {
     Ok(json(&Health { status: "alive" }))
 }
 
-/// The server accepts connections. One that is paused is to be sent none.
+/// Whether the server accepts connections. A paused server must be sent none.
 fn ready(call: &Call) -> Result<Reply, Refusal> {
     let server = &call.plane.server;
     let (reason, hint) = match (server.is_serving(), server.is_paused()) {

@@ -39,7 +39,7 @@ struct List {
     messages: Vec<Summary>,
     /// The cursor of the next page; `None` on the last one.
     next: Option<String>,
-    /// All that are selected.
+    /// The number of all selected messages.
     total: usize,
     /// Records that were evicted since the start.
     evicted: u64,
@@ -74,7 +74,7 @@ struct Deleted {
     /// With `return=true`, the newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<Vec<Detail>>,
-    /// With `return=true`: how many more were selected, and are there still.
+    /// With `return=true`: the number of selected messages that did not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<usize>,
 }
@@ -104,7 +104,7 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
         plane.mailpit.note_removed(&taken);
         let taken: HashSet<u64> = taken.into_iter().map(|shown| shown.number).collect();
         let deleted = taken.len();
-        // What somebody else has taken meanwhile is not returned twice.
+        // A message that another request has taken meanwhile is not returned here too.
         let messages = messages.map(|messages| {
             let own = messages.into_iter().zip(&selected).filter(|(_, shown)| taken.contains(&shown.number));
             let mut own: Vec<_> = own.map(|(message, _)| message).collect();
@@ -127,7 +127,7 @@ async fn one(call: Call) -> Result<Reply, Refusal> {
 fn delete_one(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let shown = find(&call.segments[0], &call.plane)?;
-    // It may have changed, or have been deleted by somebody else meanwhile.
+    // It may have changed or been deleted by another request meanwhile.
     let taken = call.plane.store.take_shown(&[shown]);
     call.plane.mailpit.note_removed(&taken);
     let deleted = taken.len();
@@ -216,7 +216,7 @@ async fn codes(call: Call) -> Result<Reply, Refusal> {
     look(call, |shown, _| json(&Codes { codes: Mail::parse(shown.message.body()).codes() })).await
 }
 
-/// Answers with something of the message of the path.
+/// Answers with `answer` applied to the message that the path names.
 async fn look(
     call: Call,
     answer: impl FnOnce(Shown, &Arc<Plane>) -> Reply + Send + 'static,
@@ -227,7 +227,7 @@ async fn look(
     plane.desk.look(move || answer(shown, &own)).await
 }
 
-/// What a browser saves, and does not show. The name is the sender's.
+/// Makes a browser save the reply, not show it. The name comes from the sender, and is encoded.
 pub(in crate::http) fn download(mut reply: Reply, name: Option<&str>) -> Reply {
     let name = name.map(|name| {
         let mut encoded = String::new();

@@ -26,10 +26,10 @@ pub(super) const ROUTES: &[Route] = &[
 const MARK: usize = 1 << 10;
 /// Octets of the expectations in one request.
 const EXPECTATIONS: usize = 64 << 10;
-/// Expectations in one request: each looks for its figure.
+/// Expectations in one request. Each searches the figures for its own.
 const MOST: usize = 256;
 
-/// The figures that are asked for.
+/// The requested period.
 struct Period {
     plane: Arc<Plane>,
     /// The reading at its beginning; `None` for the start of the server.

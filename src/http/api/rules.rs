@@ -28,7 +28,7 @@ pub(super) const ROUTES: &[Route] = &[
 /// Octets of the rules in one request: some ten thousand.
 const BODY: usize = 1 << 20;
 
-/// A rule as it is asked for.
+/// A requested rule.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -48,13 +48,13 @@ struct Replacement {
 
 #[derive(Serialize)]
 struct List {
-    /// In the order in which they are asked: the first that fires decides.
+    /// In the order of evaluation: the first that fires decides.
     rules: Vec<View>,
 }
 
 #[derive(Serialize)]
 struct View {
-    /// What `id=` has named it.
+    /// The name given by `id=`.
     id: Option<String>,
     rule: String,
     /// How often its stage was reached and its conditions were true, apart from counts and chances.
@@ -124,7 +124,7 @@ fn one(call: &Call) -> Result<Reply, Refusal> {
     Ok(json(&view(&call.plane.server, &call.segments[0])?))
 }
 
-/// All at once, or none.
+/// Replaces all rules, or none.
 async fn replace(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let Replacement { rules } = super::parsed(&call)?;
@@ -134,7 +134,7 @@ async fn replace(call: Call) -> Result<Reply, Refusal> {
     Ok(json(&List { rules: views(&server) }))
 }
 
-/// Behind all others, or with `first=true` in front of them.
+/// Adds a rule after all others, or with `first=true` before them.
 async fn add(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
@@ -151,7 +151,7 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
     Ok(json_as(StatusCode::CREATED, &view))
 }
 
-/// In the place of the one with this id, which it has too.
+/// Replaces the rule with the id of the path; the new rule takes that id.
 async fn exchange(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let id = call.segments[0].clone();
@@ -192,7 +192,7 @@ fn view(server: &Server, id: &str) -> Result<View, Refusal> {
     found.ok_or_else(|| no_such_rule(id))
 }
 
-/// Where the rule with this id stands.
+/// The position of the rule with this id.
 fn place(rules: &[Rule], id: &str) -> Result<usize, Refusal> {
     rules.iter().position(|rule| rule.name() == Some(id)).ok_or_else(|| no_such_rule(id))
 }

@@ -15,7 +15,7 @@ use crate::smtp::RecordId;
 /// The parameters that select messages.
 pub(super) const SELECTING: &[&str] = &["query", "inbox", "accepted", "after"];
 
-/// What a message must be.
+/// The conditions that a message must meet.
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
     query: Query,
@@ -43,7 +43,7 @@ impl Selection {
         Ok(Self { query, inbox, accepted, from: from.unwrap_or_default() })
     }
 
-    /// Mails must be read to find out.
+    /// Whether mails must be parsed to decide.
     pub(super) fn reads_mails(&self) -> bool {
         !self.query.is_empty() || self.inbox.is_some()
     }
@@ -64,7 +64,7 @@ impl Selection {
         records.into_iter().filter(|shown| self.covers(shown, plane)).collect()
     }
 
-    /// For how many reasons a message is not selected.
+    /// The number of conditions that a message does not meet.
     pub(super) fn misses(&self, shown: &Shown, plane: &Plane) -> usize {
         let index = plane.catalogue.index(shown);
         let of_query = self.query.misses(Candidate { message: &shown.message, index: &index });
@@ -73,7 +73,7 @@ impl Selection {
         of_query + usize::from(is_refused) + usize::from(is_elsewhere)
     }
 
-    /// What a message that is not selected has that it should not have.
+    /// The conditions that a message does not meet, each with what was found instead.
     pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
         let index = plane.catalogue.index(shown);
         let mut missed = self.query.missed_by(Candidate { message: &shown.message, index: &index });
@@ -94,7 +94,7 @@ fn acceptance(message: &Message) -> String {
     }
 }
 
-/// The number behind that of the message with this id. One that is gone, and not remembered, was older than all that are there.
+/// The number after that of the message with this id. A message that is neither stored nor remembered was older than all stored.
 pub(super) fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
     let id: RecordId =
         id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;
