@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::StatusCode;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as Turns, Notify};
 
 use crate::http::reply::{Refusal, error};
 use crate::process::lock;
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     used: Mutex<usize>,
+    /// Held by the one that waits for room, so that the others have theirs in the order in which they came.
+    turns: Turns<()>,
     freed: Notify,
 }
 
@@ -38,6 +40,7 @@ impl Budget {
     /// The refusal, if no room becomes free within `PATIENCE`.
     pub(super) async fn reserve(self: &Arc<Self>) -> Result<Held, Refusal> {
         let room = async {
+            let _turn = self.turns.lock().await;
             loop {
                 // Registered before the check, so that room freed in between is noticed.
                 let mut freed = std::pin::pin!(self.freed.notified());

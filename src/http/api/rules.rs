@@ -139,15 +139,16 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
     let rule = super::parsed::<Entry>(&call)?.rule("rule")?;
+    let text = rule.rule.to_string();
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
         rules.insert(place, rule.begin());
         Ok(rules)
     };
     let server = changed(&call, add).await?;
-    let mut views = views(&server);
-    // Another request may have changed the rules since: the reply is what is there now.
-    let view = if is_first { views.drain(..).next() } else { views.pop() };
+    // Another request may have added one since, or removed this one: then the reply is null.
+    let mut own = views(&server).into_iter().filter(|view| view.rule == text);
+    let view = if is_first { own.next() } else { own.next_back() };
     Ok(json_as(StatusCode::CREATED, &view))
 }
 
