@@ -79,6 +79,13 @@ impl Family<'_> {
         self
     }
 
+    /// A sample for each of these values of one label.
+    pub(super) fn samples<'l>(&mut self, label: &str, counts: impl IntoIterator<Item = (&'l str, u64)>) {
+        for (value, count) in counts {
+            self.sample(&[(label, value)], count);
+        }
+    }
+
     /// The buckets, sum and count of a distribution. A duration is in a bucket if the cell of the distribution that it is in, of
     /// three digits, begins within the bound.
     pub(super) fn distribution(&mut self, labels: Labels<'_>, durations: &Durations) {

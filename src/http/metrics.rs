@@ -57,13 +57,9 @@ pub(super) fn exposition(stats: &Stats, records: usize, rules: &mut RuleTotals) 
     rules.note(&stats.rules);
     let mut reached =
         text.counter("smtpmock_rule_reached_total", "Times that the conditions of a rule were true.");
-    for (id, counts) in &rules.by_id {
-        reached.sample(&[("rule", id)], counts.reached);
-    }
+    reached.samples("rule", rules.by_id.iter().map(|(id, counts)| (id.as_str(), counts.reached)));
     let mut fired = text.counter("smtpmock_rule_fired_total", "Times that a rule fired.");
-    for (id, counts) in &rules.by_id {
-        fired.sample(&[("rule", id)], counts.fired);
-    }
+    fired.samples("rule", rules.by_id.iter().map(|(id, counts)| (id.as_str(), counts.fired)));
     text.into_text()
 }
 
@@ -91,7 +87,7 @@ fn sessions(stats: &Stats, text: &mut Exposition) {
     let sessions = &stats.sessions;
     text.counter("smtpmock_sessions_opened_total", "Connections accepted.").sample(&[], sessions.opened);
     let mut closed = text.counter("smtpmock_sessions_closed_total", "Sessions that have ended, by how.");
-    for (ending, count) in [
+    let endings = [
         ("left_before_greeting", sessions.left_before_greeting),
         ("refused", sessions.refused),
         ("silent", sessions.silent),
@@ -101,9 +97,8 @@ fn sessions(stats: &Stats, text: &mut Exposition) {
         ("timed_out", sessions.timed_out),
         ("dismissed", sessions.dismissed),
         ("stopped", sessions.stopped),
-    ] {
-        closed.sample(&[("ending", ending)], count);
-    }
+    ];
+    closed.samples("ending", endings);
     text.gauge("smtpmock_sessions_open", "Open sessions.").sample(&[], stats.sessions_open());
     text.gauge("smtpmock_sessions_peak", "Most concurrent sessions, without refused ones.")
         .sample(&[], sessions.peak.get());
@@ -116,11 +111,9 @@ fn sessions(stats: &Stats, text: &mut Exposition) {
 fn messages(stats: &Stats, records: usize, text: &mut Exposition) {
     let messages = &stats.messages;
     let mut ended = text.counter("smtpmock_messages_total", "Mail transactions that have ended, by how.");
-    for (outcome, count) in
-        [("accepted", messages.accepted), ("refused", messages.refused), ("aborted", messages.aborted)]
-    {
-        ended.sample(&[("outcome", outcome)], count);
-    }
+    let outcomes =
+        [("accepted", messages.accepted), ("refused", messages.refused), ("aborted", messages.aborted)];
+    ended.samples("outcome", outcomes);
     text.counter("smtpmock_message_bytes_total", "Octets of accepted messages.").sample(&[], messages.bytes);
     text.gauge("smtpmock_transactions_open", "Open mail transactions.")
         .sample(&[], stats.transactions_open());
@@ -138,9 +131,7 @@ fn messages(stats: &Stats, records: usize, text: &mut Exposition) {
 
 fn stages(stats: &Stats, text: &mut Exposition) {
     let mut commands = text.counter("smtpmock_commands_total", "Commands, greetings and messages, by stage.");
-    for (stage, own) in stats.stages.iter() {
-        commands.sample(&[("stage", stage.name())], own.count);
-    }
+    commands.samples("stage", stats.stages.iter().map(|(stage, own)| (stage.name(), own.count)));
     let mut refusals =
         text.counter("smtpmock_refusals_total", "Those answered with 4yz or 5yz, by stage and first digit.");
     for (stage, own) in stats.stages.iter() {
@@ -171,7 +162,7 @@ fn encryption(stats: &Stats, text: &mut Exposition) {
     text.counter("smtpmock_tls_resumed_total", "Those of them that resumed a session.")
         .sample(&[], tls.resumed);
     let mut failed = text.counter("smtpmock_tls_failures_total", "Handshakes of TLS that failed, by reason.");
-    for (reason, count) in [
+    let reasons = [
         ("refused", tls.refused),
         ("malformed", tls.malformed),
         ("incompatible", tls.incompatible),
@@ -182,9 +173,8 @@ fn encryption(stats: &Stats, text: &mut Exposition) {
         ("failed", tls.failed),
         ("own_failures", tls.own_failures),
         ("by_rule", tls.by_rule),
-    ] {
-        failed.sample(&[("reason", reason)], count);
-    }
+    ];
+    failed.samples("reason", reasons);
     text.histogram("smtpmock_tls_handshake_seconds", "From the client's hello to the end of a handshake.")
         .distribution(&[], &tls.duration);
 }
@@ -192,11 +182,8 @@ fn encryption(stats: &Stats, text: &mut Exposition) {
 fn authentication(stats: &Stats, text: &mut Exposition) {
     let auth = &stats.auth;
     let mut exchanges = text.counter("smtpmock_auth_exchanges_total", "Exchanges of AUTH, by result.");
-    for (result, count) in
-        [("succeeded", auth.succeeded), ("failed", auth.failed), ("cancelled", auth.cancelled)]
-    {
-        exchanges.sample(&[("result", result)], count);
-    }
+    let results = [("succeeded", auth.succeeded), ("failed", auth.failed), ("cancelled", auth.cancelled)];
+    exchanges.samples("result", results);
 }
 
 fn health(stats: &Stats, text: &mut Exposition) {

@@ -18,42 +18,42 @@ const UNUSED: u8 = 16;
 
 /// What the session has shown so far: each session has one.
 #[derive(Debug, Default)]
-pub(super) struct Secrecy(
+pub(super) struct Secrecy {
     /// In bits.
-    u8,
+    shown: u8,
     /// The wrong certificate of the handshake, until the client goes on.
-    Option<Box<str>>,
-);
+    wrong_certificate: Option<Box<str>>,
+}
 
 impl Secrecy {
     /// The handshake is done, maybe with a certificate that no client may accept.
     pub(super) fn note_encryption(&mut self, wrong_certificate: Option<Box<str>>) {
-        self.0 |= UNUSED;
-        self.1 = wrong_certificate;
+        self.shown |= UNUSED;
+        self.wrong_certificate = wrong_certificate;
     }
 
     /// No command but QUIT has come since.
     pub(super) fn is_tls_unused(&self) -> bool {
-        self.0 & UNUSED != 0
+        self.shown & UNUSED != 0
     }
 
     /// Measures what a step shows.
     pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
         if !matches!(step.stage, Stage::Greeting | Stage::Quit) {
-            self.0 &= !UNUSED;
+            self.shown &= !UNUSED;
         }
-        if let Some(certificate) = self.1.take_if(|_| goes_on(step)) {
+        if let Some(certificate) = self.wrong_certificate.take_if(|_| goes_on(step)) {
             stats.wrong_certificates_accepted += 1;
             stats.accepted_certificates.add(&certificate, 1);
         }
         match step.stage {
-            Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) && self.0 & DENIED == 0 => {
-                self.0 |= OFFERED;
+            Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) && self.shown & DENIED == 0 => {
+                self.shown |= OFFERED;
             }
-            Stage::Helo => self.0 &= !OFFERED,
-            _ if self.0 & OFFERED == 0 => {}
-            Stage::Starttls if step.next == Next::StartTls => self.0 &= !OFFERED,
-            Stage::Starttls if step.usage.starttls => self.0 = (self.0 & !OFFERED) | DENIED,
+            Stage::Helo => self.shown &= !OFFERED,
+            _ if self.shown & OFFERED == 0 => {}
+            Stage::Starttls if step.next == Next::StartTls => self.shown &= !OFFERED,
+            Stage::Starttls if step.usage.starttls => self.shown = (self.shown & !OFFERED) | DENIED,
             Stage::Auth if step.auth.as_deref().is_some_and(|auth| auth.reveals_secret) => {
                 stats.secrets_in_clear += u64::from(self.is_first(SECRET));
             }
@@ -63,12 +63,12 @@ impl Secrecy {
 
     /// The step is the first MAIL of the session that is accepted in clear where TLS that works was offered.
     pub(super) fn begins_mail_in_clear(&mut self, step: &Step) -> bool {
-        step.stage == Stage::Mail && step.accepted && self.0 & OFFERED != 0 && self.is_first(MAIL)
+        step.stage == Stage::Mail && step.accepted && self.shown & OFFERED != 0 && self.is_first(MAIL)
     }
 
     fn is_first(&mut self, fact: u8) -> bool {
-        let is_first = self.0 & fact == 0;
-        self.0 |= fact;
+        let is_first = self.shown & fact == 0;
+        self.shown |= fact;
         is_first
     }
 }

@@ -12,10 +12,9 @@ mod structure;
 
 use mail_parser::HeaderName;
 
-use fields::Fields;
 pub use fields::Mailbox;
 pub use links::Link;
-use structure::{Content, Entity, parts};
+use structure::{Content, Entity, Structure};
 
 /// A parsed mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,10 +95,10 @@ impl Mail {
         if octets.is_empty() {
             return Self::default();
         }
-        let (fields, _) = Fields::read(octets);
+        let Structure { fields, parts } = Structure::of(octets);
         let (mut text, mut html) = (None, None);
         let mut listed = Vec::new();
-        for (number, entity) in (1..).zip(parts(octets)) {
+        for (number, entity) in (1..).zip(parts) {
             let (part, content) = shown(number, &entity);
             match content {
                 Content::Text(content) if part.kind == PartKind::Text && text.is_none() => {
@@ -158,7 +157,7 @@ impl Mail {
 
 /// The octets of a part of a message, decoded, and what is known of it; `None` where there is no such part.
 pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
-    let entity = parts(octets).into_iter().nth(number.checked_sub(1)?)?;
+    let entity = Structure::of(octets).parts.into_iter().nth(number.checked_sub(1)?)?;
     let (part, content) = shown(number, &entity);
     Some((part, content.octets().to_vec()))
 }
@@ -166,7 +165,7 @@ pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
 /// Calls `visit` with each part of a message and its octets, decoded. The message is divided once.
 #[cfg(feature = "http")]
 pub(crate) fn each_part(octets: &[u8], mut visit: impl FnMut(Part, &[u8])) {
-    for (number, entity) in (1..).zip(parts(octets)) {
+    for (number, entity) in (1..).zip(Structure::of(octets).parts) {
         let (part, content) = shown(number, &entity);
         visit(part, content.octets());
     }
@@ -175,13 +174,13 @@ pub(crate) fn each_part(octets: &[u8], mut visit: impl FnMut(Part, &[u8])) {
 /// The header and the body of each part, as received.
 #[cfg(feature = "http")]
 pub(crate) fn raw_parts(octets: &[u8]) -> Vec<(&[u8], &[u8])> {
-    parts(octets).into_iter().map(|entity| (entity.header, entity.body)).collect()
+    Structure::of(octets).parts.into_iter().map(|entity| (entity.header, entity.body)).collect()
 }
 
 fn shown<'x>(number: usize, entity: &Entity<'x>) -> (Part, Content<'x>) {
     let content = entity.content();
-    let (given, disposition) = (entity.fields.content_type(), entity.fields.disposition());
-    let parameter = |name| given.as_ref().and_then(|of| of.attribute(name));
+    let disposition = entity.fields.disposition();
+    let parameter = |name| entity.given.as_ref().and_then(|of| of.attribute(name));
     let file = disposition.as_ref().and_then(|of| of.attribute("filename"));
     let name = file.or_else(|| parameter("name")).map(str::to_owned);
     let content_id = entity.fields.id(&HeaderName::ContentId);

@@ -2,7 +2,9 @@
 //! within bounds, whatever the octets are: a mail is made by a sender who may want to end the process.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
+use mail_parser::ContentType;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::parsers::MessageStream;
 use memchr::memmem;
@@ -16,7 +18,7 @@ const DEEPEST: usize = 32;
 
 /// An entity that is not divided: a part (RFC 2045 section 2.4).
 pub(super) struct Entity<'x> {
-    pub(super) fields: Fields<'x>,
+    pub(super) fields: Rc<Fields<'x>>,
     /// The fields as received.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane shows them"))]
     pub(super) header: &'x [u8],
@@ -24,6 +26,16 @@ pub(super) struct Entity<'x> {
     pub(super) body: &'x [u8],
     /// Type and subtype, in lower case; the usual one where the field is missing (RFC 2045 section 5.2, RFC 2046 section 5.1.5).
     pub(super) content_type: String,
+    /// The field, with its parameters.
+    pub(super) given: Option<ContentType<'static>>,
+}
+
+/// What a mail is made of.
+pub(super) struct Structure<'x> {
+    /// The header of the mail itself.
+    pub(super) fields: Rc<Fields<'x>>,
+    /// In order, [`MOST_PARTS`] at most. A message within it is one part, which is not looked into.
+    pub(super) parts: Vec<Entity<'x>>,
 }
 
 /// What a body holds, decoded.
@@ -55,38 +67,45 @@ struct Piece<'x> {
     is_of_digest: bool,
 }
 
-/// The parts of a mail in order, [`MOST_PARTS`] at most. A message within it is one part, which is not looked into.
-pub(super) fn parts(octets: &[u8]) -> Vec<Entity<'_>> {
-    let mut parts = Vec::new();
-    let mut pieces = vec![Piece { octets, depth: 0, is_of_digest: false }];
-    while let Some(piece) = pieces.pop() {
-        if parts.len() == MOST_PARTS {
-            break;
-        }
-        let (fields, body) = Fields::read(piece.octets);
-        let content_type = fields.content_type();
-        let named = content_type.as_ref().map(|of| match of.subtype() {
-            Some(subtype) => format!("{}/{subtype}", of.ctype()).to_ascii_lowercase(),
-            None => of.ctype().to_ascii_lowercase(),
-        });
-        let usual = if piece.is_of_digest { "message/rfc822" } else { "text/plain" };
-        let content_type_name = named.unwrap_or_else(|| usual.to_owned());
-        if let Some(boundary) = content_type.as_ref().and_then(|of| of.attribute("boundary"))
-            && content_type_name.starts_with("multipart/")
-            && piece.depth < DEEPEST
-        {
-            let is_of_digest = content_type_name == "multipart/digest";
-            let found = divided(body, boundary.as_bytes(), MOST_PARTS - parts.len());
-            if !found.is_empty() {
-                let depth = piece.depth + 1;
-                pieces.extend(found.into_iter().rev().map(|octets| Piece { octets, depth, is_of_digest }));
-                continue;
+impl<'x> Structure<'x> {
+    pub(super) fn of(octets: &'x [u8]) -> Self {
+        let (mut own, mut parts) = (None, Vec::new());
+        let mut pieces = vec![Piece { octets, depth: 0, is_of_digest: false }];
+        while let Some(piece) = pieces.pop() {
+            if parts.len() == MOST_PARTS {
+                break;
             }
+            let (fields, body) = Fields::read(piece.octets);
+            let fields = Rc::new(fields);
+            own.get_or_insert_with(|| Rc::clone(&fields));
+            let given = fields.content_type();
+            let named = given.as_ref().map(|of| match of.subtype() {
+                Some(subtype) => format!("{}/{subtype}", of.ctype()).to_ascii_lowercase(),
+                None => of.ctype().to_ascii_lowercase(),
+            });
+            let usual = if piece.is_of_digest { "message/rfc822" } else { "text/plain" };
+            let content_type = named.unwrap_or_else(|| usual.to_owned());
+            if let Some(boundary) = given.as_ref().and_then(|of| of.attribute("boundary"))
+                && content_type.starts_with("multipart/")
+                && piece.depth < DEEPEST
+            {
+                let is_of_digest = content_type == "multipart/digest";
+                let found = divided(body, boundary.as_bytes(), MOST_PARTS - parts.len());
+                if !found.is_empty() {
+                    let depth = piece.depth + 1;
+                    pieces.extend(found.into_iter().rev().map(|octets| Piece {
+                        octets,
+                        depth,
+                        is_of_digest,
+                    }));
+                    continue;
+                }
+            }
+            let header = &piece.octets[..piece.octets.len() - body.len()];
+            parts.push(Entity { fields, header, body, content_type, given });
         }
-        let header = &piece.octets[..piece.octets.len() - body.len()];
-        parts.push(Entity { fields, header, body, content_type: content_type_name });
+        Self { fields: own.expect("the mail itself was read first"), parts }
     }
-    parts
 }
 
 /// The parts between the lines of this boundary, `most` at most; the last one ends with the body where the last line is missing.
@@ -150,7 +169,7 @@ impl<'x> Entity<'x> {
         if !["text/", "multipart/"].iter().any(|kind| self.content_type.starts_with(kind)) {
             return Content::Octets(octets);
         }
-        let charset = self.fields.content_type().and_then(|of| of.attribute("charset").map(str::to_owned));
+        let charset = self.given.as_ref().and_then(|of| of.attribute("charset"));
         let text = match charset.and_then(|charset| charset_decoder(charset.as_bytes())) {
             Some(decode) => Cow::Owned(decode(&octets)),
             None => match octets {

@@ -1,7 +1,6 @@
 //! The manual page and the completions, by the programs that read them.
 
 use std::fs;
-use std::process::Command;
 
 use crate::programs::clients::run_or_skip;
 use crate::support::program::run;
@@ -64,10 +63,9 @@ fn shells_accept_their_completions() {
         let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("completions");
         fs::write(&script, printed(&["completions", shell])).expect("a file");
-        if Command::new(shell).arg("--version").output().is_ok() {
-            let path = script.to_str().expect("UTF-8");
-            let output = run_or_skip(shell, &[checks, path], "");
-            assert!(output.is_some_and(|output| output.stderr.is_empty()), "{shell}");
+        let path = script.to_str().expect("UTF-8");
+        if let Some(output) = run_or_skip(shell, &[checks, path], "") {
+            assert!(output.stderr.is_empty(), "{shell}");
         }
     }
 }
