@@ -55,6 +55,16 @@ impl Catalogue {
         index
     }
 
+    /// Drops the entries of messages with these numbers.
+    pub(super) fn forget(&self, removed: impl Iterator<Item = u64>) {
+        let mut entries = lock(&self.0);
+        for number in removed {
+            if let Some(entry) = entries.by_number.remove(&number) {
+                entries.memory -= entry.memory;
+            }
+        }
+    }
+
     /// Drops the entries of messages that no longer exist.
     pub(super) fn forget_removed(&self) {
         lock(&self.0).sweep();

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::process::lock;
 use queue::Queue;
 
-pub(super) use pump::{figures, message, messages, sessions};
+pub(super) use pump::{figures, message, messages, removed, sessions};
 
 /// Clients at once.
 const MOST: usize = 64;
@@ -31,11 +31,12 @@ pub(super) enum Kind {
     Figures,
     Rule,
     Evicted,
+    Deleted,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Message, Self::Session, Self::Figures, Self::Rule, Self::Evicted];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Message, Self::Session, Self::Figures, Self::Rule, Self::Evicted, Self::Deleted];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -44,6 +45,7 @@ impl Kind {
             Self::Figures => "figures",
             Self::Rule => "rule",
             Self::Evicted => "evicted",
+            Self::Deleted => "deleted",
         }
     }
 }

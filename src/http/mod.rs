@@ -26,6 +26,7 @@ mod mailpit;
 mod marks;
 mod metrics;
 mod parameters;
+mod removals;
 mod reply;
 mod router;
 mod settings;
@@ -161,6 +162,7 @@ impl ControlPlane {
         let expiring = expiry::expire(Arc::clone(&plane));
         let (messages, figures) = (events::messages(Arc::clone(&plane)), events::figures(Arc::clone(&plane)));
         let sessions = events::sessions(Arc::clone(&plane));
+        let removals = removals::follow(Arc::clone(&plane));
         let connections = Connections::new(plane, settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
@@ -171,6 +173,7 @@ impl ControlPlane {
                 let _messages = tokio::spawn(messages);
                 let _figures = tokio::spawn(figures);
                 let _sessions = tokio::spawn(sessions);
+                let _removals = tokio::spawn(removals);
                 let _ = stopped.await;
             });
         };

@@ -11,6 +11,8 @@
 //! records](Store::take_shown): none that has changed or arrived meanwhile.
 
 mod arrival;
+#[cfg(feature = "http")]
+mod removals;
 mod shown;
 mod waits;
 
@@ -27,8 +29,10 @@ use crate::smtp::Unsent;
 use crate::time::Deadline;
 
 pub(crate) use arrival::Arrival;
+#[cfg(feature = "http")]
+pub(crate) use removals::{Removal, Removed};
 use shown::Archive;
-pub(crate) use shown::Shown;
+pub(crate) use shown::{Extent, Shown};
 use waits::{Awaited, Waits};
 
 /// All records of a server.
@@ -43,6 +47,12 @@ pub(crate) struct Store {
     visible: AtomicUsize,
     memory: AtomicUsize,
     evicted: AtomicU64,
+    /// Records that readers have removed.
+    #[cfg(feature = "http")]
+    removed: AtomicU64,
+    #[cfg(feature = "http")]
+    /// The position of the next removal in their log.
+    next_removal: AtomicU64,
     max_records: usize,
     max_memory: usize,
     waits: Waits,
@@ -82,6 +92,10 @@ impl Store {
             visible: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
+            #[cfg(feature = "http")]
+            removed: AtomicU64::new(0),
+            #[cfg(feature = "http")]
+            next_removal: AtomicU64::new(0),
             max_records,
             max_memory,
             waits: Waits::default(),
@@ -98,7 +112,7 @@ impl Store {
         *shown = Running { number, message: Some(message) };
         self.evict(&mut shard);
         drop(shard);
-        self.waits.wake(|awaited| self.has(awaited));
+        self.wake_waits();
         key
     }
 
@@ -136,7 +150,7 @@ impl Store {
         shard.finished.push_back(Numbered { number, message });
         self.evict(&mut shard);
         drop(shard);
-        self.waits.wake(|awaited| self.has(awaited));
+        self.wake_waits();
         Some(number)
     }
 
@@ -174,7 +188,9 @@ impl Store {
 
     /// Takes all records out, in the same order. A record that arrives meanwhile is either among them or stays.
     pub(crate) fn purge(&self) -> Vec<Message> {
-        self.take_all(&mut lock(&self.archive))
+        let taken = self.take_all(&mut lock(&self.archive));
+        self.wake_waits();
+        taken
     }
 
     /// Waits until `count` records can be seen, and copies all. `None` when the time is up.
@@ -184,7 +200,9 @@ impl Store {
 
     /// Waits until `count` records can be seen, and takes all. `None` when the time is up.
     pub(crate) fn wait_and_take(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
-        self.wait_and(count, timeout, |archive| self.take_all(archive))
+        let taken = self.wait_and(count, timeout, |archive| self.take_all(archive));
+        self.wake_waits();
+        taken
     }
 
     /// The same two for a future.
@@ -194,7 +212,13 @@ impl Store {
 
     /// Waits until a record has this number or a higher one, which [snapshots](Self::snapshot_from) give.
     pub(crate) fn news(self: Arc<Self>, number: u64, deadline: Deadline) -> arrival::News {
-        arrival::News { store: self, number, deadline, key: None }
+        arrival::News { store: self, awaited: Awaited::Number(number), deadline, key: None }
+    }
+
+    /// Waits for a removal at this position of their log, or behind it.
+    #[cfg(feature = "http")]
+    pub(crate) fn removal(self: Arc<Self>, position: u64, deadline: Deadline) -> arrival::News {
+        arrival::News { store: self, awaited: Awaited::Removal(position), deadline, key: None }
     }
 
     /// The same for a thread. False when the time is up.
@@ -224,11 +248,18 @@ impl Store {
         self.has(Awaited::Records(count)).then(|| read(&mut archive))
     }
 
+    /// Wakes waits whose reason has come, after a change; no lock is held.
+    fn wake_waits(&self) {
+        self.waits.wake(|awaited| self.has(awaited));
+    }
+
     /// Whether there is what a wait is for.
     fn has(&self, awaited: Awaited) -> bool {
         match awaited {
             Awaited::Records(count) => self.visible.load(Ordering::SeqCst) >= count,
             Awaited::Number(number) => self.next_number.load(Ordering::SeqCst) > number,
+            #[cfg(feature = "http")]
+            Awaited::Removal(position) => self.next_removal.load(Ordering::SeqCst) > position,
         }
     }
 
@@ -242,11 +273,38 @@ impl Store {
         let (running, _) = self.collect(archive, |running| running.message.take());
         let finished = std::mem::take(&mut archive.records);
         let taken = finished.iter().map(|shown| (shown.number, &*shown.message));
-        archive.note_removed(taken.chain(running.iter().map(|(number, message)| (*number, message))));
+        let taken = taken.chain(running.iter().map(|(number, message)| (*number, message)));
+        self.note_removed(archive, taken, Extent::All);
         let finished = finished.into_iter().map(|shown| Arc::unwrap_or_clone(shown.message));
         let messages: Vec<_> = finished.chain(running.into_iter().map(|(_, message)| message)).collect();
         messages.iter().for_each(|message| self.uncount(Some(message)));
         messages
+    }
+
+    /// Notes that readers have removed records. Waits are to be woken once the archive is unlocked.
+    #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "nobody follows removals"))]
+    fn note_removed<'r>(
+        &self,
+        archive: &mut Archive,
+        removed: impl Iterator<Item = (u64, &'r Message)>,
+        extent: Extent,
+    ) {
+        #[cfg(feature = "http")]
+        {
+            let mut count = 0;
+            let removed = removed.inspect(|_| count += 1);
+            let end = archive.removals.note(removed, extent);
+            self.removed.fetch_add(count, Ordering::Relaxed);
+            self.next_removal.store(end, Ordering::SeqCst);
+        }
+        #[cfg(not(feature = "http"))]
+        drop((archive, removed, extent));
+    }
+
+    /// Records that readers have removed since the start.
+    #[cfg(feature = "http")]
+    pub(crate) fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// Records that can be seen.

@@ -16,7 +16,7 @@ use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, PartKind};
 use crate::records::Message;
-use crate::records::store::Shown;
+use crate::records::store::{Extent, Shown};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/messages", |call| Box::pin(list(call))),
@@ -100,8 +100,7 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
             messages = Some(details);
         }
         let chosen = selected.len();
-        let taken = plane.store.take_shown(&selected);
-        plane.mailpit.note_removed(&taken);
+        let taken = plane.store.take_shown(&selected, Extent::Chosen);
         let taken: HashSet<u64> = taken.into_iter().map(|shown| shown.number).collect();
         let deleted = taken.len();
         // A message that another request has taken meanwhile is not returned here too.
@@ -111,8 +110,6 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
             own.reverse();
             own
         });
-        drop(selected);
-        plane.catalogue.forget_removed();
         json(&Deleted { deleted, messages, remaining: returns.then_some(total - chosen) })
     };
     call.plane.desk.search(work).await
@@ -128,9 +125,7 @@ fn delete_one(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let shown = find(&call.segments[0], &call.plane)?;
     // It may have changed or been deleted by another request meanwhile.
-    let taken = call.plane.store.take_shown(&[shown]);
-    call.plane.mailpit.note_removed(&taken);
-    let deleted = taken.len();
+    let deleted = call.plane.store.take_shown(&[shown], Extent::Chosen).len();
     Ok(json(&Deleted { deleted, messages: None, remaining: None }))
 }
 

@@ -13,7 +13,7 @@ use crate::net::passages::{End, Passage, Passages};
 use crate::records::store::Shown;
 use crate::report::over_stages;
 use crate::server::Server;
-use crate::smtp::Exchange;
+use crate::smtp::{Exchange, RecordId};
 use crate::stats::{Durations, RuleStats, Stats};
 use crate::text::timestamp;
 use crate::time::Deadline;
@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long sessions are collected: shards wake nobody.
 const COLLECTING: Duration = Duration::from_millis(100);
+/// Ids of one event.
+const AT_ONCE: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds between two comments.
 const HEARTBEAT: u32 = 15;
@@ -121,6 +123,14 @@ struct RuleEvent<'r> {
 struct EvictedEvent {
     count: u64,
     total: u64,
+}
+
+#[derive(Serialize)]
+struct DeletedEvent {
+    /// All messages were deleted.
+    all: bool,
+    /// Others.
+    ids: Vec<String>,
 }
 
 fn frame(kind: Kind, id: Option<&str>, data: &impl Serialize) -> Bytes {
@@ -232,6 +242,22 @@ pub(in crate::http) async fn sessions(plane: Arc<Plane>) {
             }
         }
     }
+}
+
+/// Makes events of messages that were removed: first all, if they were, then these; before them others, too many to be known.
+pub(in crate::http) fn removed(hub: &Hub, ids: &[RecordId], is_all: bool, others: u64) {
+    if !hub.has(&[Kind::Deleted]) {
+        return;
+    }
+    let publish = |all, ids: &[RecordId]| {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        hub.publish(Kind::Deleted, &frame(Kind::Deleted, None, &DeletedEvent { all, ids }));
+    };
+    hub.miss(Kind::Deleted, others);
+    if is_all {
+        publish(true, &[]);
+    }
+    ids.chunks(AT_ONCE).for_each(|ids| publish(false, ids));
 }
 
 /// The figures up to now; `None` on a bug.

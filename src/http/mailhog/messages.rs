@@ -10,11 +10,11 @@ use super::view::MessageView;
 use crate::http::Plane;
 use crate::http::api::{download, part_of};
 use crate::http::call::Call;
-use crate::http::mailpit::{FacadeId, delete, find, newest};
+use crate::http::mailpit::{FacadeId, find, newest};
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, json, of};
 use crate::http::router::Route;
 use crate::records::Message;
-use crate::records::store::Shown;
+use crate::records::store::{Extent, Shown};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v2/messages", |call| Box::pin(list(call))),
@@ -134,7 +134,7 @@ async fn one(call: Call) -> Result<Reply, Refusal> {
 
 async fn delete_one(call: Call) -> Result<Reply, Refusal> {
     look(call, |shown, plane| {
-        delete(plane, vec![shown.clone()]);
+        plane.store.take_shown(std::slice::from_ref(shown), Extent::Chosen);
         Some(empty(StatusCode::OK))
     })
     .await

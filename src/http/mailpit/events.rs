@@ -33,7 +33,7 @@ pub(super) const MOST: usize = 64;
 /// News that a stream may be behind; beyond it its client is sent that it has to reload.
 pub(super) const BEHIND: usize = 1024;
 /// Messages of one look at the store that are sent; of more the client is sent that it has to reload.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 /// Ids of messages that were sent: a message that changes is not new again.
 const REMEMBERED: usize = 1000;
 /// Between two sums.
@@ -49,6 +49,8 @@ pub(super) enum News {
     Removed(RecordId),
     /// All of them.
     Truncated,
+    /// Too much to send each.
+    Reload,
     Read(RecordId, bool),
     Tagged(RecordId, Arc<[String]>),
 }
@@ -90,6 +92,7 @@ impl News {
         match self {
             Self::Removed(id) => event("delete", update(id, Update::default())),
             Self::Truncated => event("truncate", ()),
+            Self::Reload => event("prune", ()),
             Self::Read(id, is_read) => {
                 event("update", update(id, Update { read: Some(is_read), ..Update::default() }))
             }
@@ -191,7 +194,7 @@ impl Stream {
                     self.note_change();
                 }
                 Wake::News(Err(RecvError::Lagged(_))) => {
-                    self.write(&event("prune", ())).await?;
+                    self.write(&News::Reload.event()).await?;
                     self.note_change();
                 }
                 Wake::News(Err(RecvError::Closed)) => return Ok(()),
@@ -216,7 +219,7 @@ impl Stream {
         self.sum = None;
         let evicted = self.plane.store.evicted();
         if std::mem::replace(&mut self.evicted, evicted) != evicted {
-            self.write(&event("prune", ())).await?;
+            self.write(&News::Reload.event()).await?;
         }
         let plane = Arc::clone(&self.plane);
         let sum = move || {
@@ -243,7 +246,7 @@ impl Stream {
         let plane = Arc::clone(&self.plane);
         let events = move || {
             if arrived.len() > BATCH {
-                return event("prune", ());
+                return News::Reload.event();
             }
             let one = |shown: crate::records::store::Shown| {
                 let mark = plane.mailpit.marks.of(&shown.message);

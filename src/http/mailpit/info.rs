@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -84,7 +83,7 @@ async fn info(call: Call) -> Result<Reply, Refusal> {
             runtime_stats: RuntimeStats {
                 uptime: stats.ends.as_secs(),
                 memory,
-                messages_deleted: plane.mailpit.deleted.load(Ordering::Relaxed),
+                messages_deleted: plane.store.removed(),
                 accepted: stats.messages.accepted,
                 accepted_size: stats.messages.bytes,
                 rejected: stats.messages.refused,

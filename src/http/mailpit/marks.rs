@@ -16,7 +16,7 @@ pub(super) const LONGEST_TAG: usize = 100;
 
 /// What is known of messages beside their records, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Marks(Mutex<HashMap<RecordId, Mark>>);
+pub(in crate::http) struct Marks(Mutex<HashMap<RecordId, Mark>>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
@@ -48,6 +48,12 @@ impl Marks {
             marks.retain(|id, _| present.contains(id));
         }
         found
+    }
+
+    /// Forgets the marks of messages that were removed.
+    pub(in crate::http) fn forget(&self, removed: impl Iterator<Item = RecordId>) {
+        let mut marks = lock(&self.0);
+        removed.for_each(|id| _ = marks.remove(&id));
     }
 
     /// Changes the mark of a message.

@@ -11,11 +11,10 @@ use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::mailpit::filter::{Filter, Found, Marked};
 use crate::http::mailpit::summary::Summary;
-use crate::http::mailpit::{
-    BODY, FacadeId, bad_request, delete, delete_all, is_mailhog_client, newest, ok, parsed,
-};
+use crate::http::mailpit::{BODY, FacadeId, bad_request, is_mailhog_client, newest, ok, parsed};
 use crate::http::reply::{Refusal, Reply, empty, json};
 use crate::http::router::Route;
+use crate::records::store::Extent;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/messages", |call| Box::pin(list(call))),
@@ -126,12 +125,12 @@ async fn delete_listed(call: Call) -> Result<Reply, Refusal> {
     let plane = Arc::clone(&call.plane);
     let work = move || {
         if ids.is_empty() {
-            delete_all(&plane);
+            plane.store.take_shown(&newest(&plane), Extent::All);
         } else {
             let ids = known(&ids);
             let mut chosen = newest(&plane);
             chosen.retain(|shown| ids.contains(&shown.message.id()));
-            delete(&plane, chosen);
+            plane.store.take_shown(&chosen, Extent::Chosen);
         }
         if is_mailhog_client { empty(StatusCode::OK) } else { ok() }
     };
@@ -146,8 +145,8 @@ pub(super) fn known(ids: &[String]) -> std::collections::HashSet<crate::smtp::Re
 async fn delete_found(call: Call) -> Result<Reply, Refusal> {
     let (filter, plane) = (searched(&call)?, Arc::clone(&call.plane));
     let work = move || {
-        let chosen = filter.apply(&plane).chosen().map(|(shown, _)| shown.clone()).collect();
-        delete(&plane, chosen);
+        let chosen: Vec<_> = filter.apply(&plane).chosen().map(|(shown, _)| shown.clone()).collect();
+        plane.store.take_shown(&chosen, Extent::Chosen);
         ok()
     };
     call.plane.desk.search(work).await

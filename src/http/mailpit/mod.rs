@@ -18,7 +18,7 @@ mod summary;
 mod tags;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -60,8 +60,6 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
 #[derive(Debug)]
 pub(super) struct State {
     marks: Marks,
-    /// Messages that were deleted through this interface and MailHog's.
-    deleted: AtomicU64,
     /// Of the ids of messages that came by this interface: they are in no session.
     tag: ServerTag,
     sent: AtomicU32,
@@ -75,7 +73,6 @@ impl State {
         let tag = ServerTag::new(random("asking for a random tag")?);
         Ok(Self {
             marks: Marks::default(),
-            deleted: AtomicU64::new(0),
             tag,
             sent: AtomicU32::new(0),
             news: broadcast::Sender::new(events::BEHIND),
@@ -89,9 +86,19 @@ impl State {
         let _ = self.news.send(news);
     }
 
-    /// Notes that these messages were removed.
-    pub(super) fn note_removed(&self, removed: &[Shown]) {
-        removed.iter().for_each(|shown| self.note(News::Removed(shown.message.id())));
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Notes that all messages were removed, if they were, and then these, and perhaps others.
+    pub(super) fn removed(&self, ids: &[RecordId], is_all: bool, has_others: bool) {
+        if is_all {
+            self.note(News::Truncated);
+        }
+        match has_others || ids.len() > events::BATCH {
+            true => self.note(News::Reload),
+            false => ids.iter().for_each(|id| self.note(News::Removed(*id))),
+        }
     }
 
     /// The id of the next message that comes by this interface.
@@ -156,26 +163,6 @@ pub(super) fn newest(plane: &Plane) -> Vec<Shown> {
 pub(super) fn find(id: &str, plane: &Plane) -> Option<Shown> {
     let FacadeId(id) = id.parse().ok()?;
     plane.store.find(id).filter(|shown| shown.message.msg())
-}
-
-/// Deletes these messages.
-pub(super) fn delete(plane: &Plane, chosen: Vec<Shown>) {
-    plane.mailpit.note_removed(&take(plane, chosen));
-    plane.catalogue.forget_removed();
-}
-
-/// Deletes all messages.
-fn delete_all(plane: &Plane) {
-    take(plane, newest(plane));
-    plane.mailpit.note(News::Truncated);
-    plane.catalogue.forget_removed();
-}
-
-fn take(plane: &Plane, chosen: Vec<Shown>) -> Vec<Shown> {
-    let taken = plane.store.take_shown(&chosen);
-    drop(chosen);
-    plane.mailpit.deleted.fetch_add(taken.len() as u64, Ordering::Relaxed);
-    taken
 }
 
 /// The fields of a form as those of JSON: `ids` and `IDs` are a list, `Read` is a switch.

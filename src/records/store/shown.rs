@@ -4,10 +4,21 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Store;
+#[cfg(feature = "http")]
+use super::removals::Removals;
 use crate::process::lock;
 use crate::records::Message;
 #[cfg(feature = "http")]
 use crate::smtp::RecordId;
+
+/// What a reader removes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Records that it has chosen.
+    Chosen,
+    /// All that it sees.
+    All,
+}
 
 /// A record as readers see it. One that changes later is another `Arc`.
 #[derive(Clone, Debug)]
@@ -30,29 +41,7 @@ pub(super) struct Archive {
     /// Oldest first.
     pub(super) records: VecDeque<Shown>,
     #[cfg(feature = "http")]
-    removed: VecDeque<(RecordId, u64)>,
-}
-
-/// How many records that were removed are remembered by their numbers.
-#[cfg(feature = "http")]
-const REMEMBERED: usize = 4096;
-
-impl Archive {
-    /// Remembers where records were in the order that readers remove.
-    #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "nobody asks for their place"))]
-    pub(super) fn note_removed<'r>(&mut self, removed: impl DoubleEndedIterator<Item = (u64, &'r Message)>) {
-        #[cfg(feature = "http")]
-        {
-            let mut last: Vec<_> =
-                removed.rev().take(REMEMBERED).map(|(number, message)| (message.id(), number)).collect();
-            last.reverse();
-            self.removed.extend(last);
-            let surplus = self.removed.len().saturating_sub(REMEMBERED);
-            self.removed.drain(..surplus);
-        }
-        #[cfg(not(feature = "http"))]
-        drop(removed);
-    }
+    pub(super) removals: Removals,
 }
 
 /// All records at one moment.
@@ -89,16 +78,9 @@ impl Store {
         finished.or_else(running)
     }
 
-    /// The number of a record that readers have removed; only the last ones are remembered.
-    #[cfg(feature = "http")]
-    pub(crate) fn number_of_removed(&self, id: RecordId) -> Option<u64> {
-        let archive = lock(&self.archive);
-        archive.removed.iter().rfind(|(removed, _)| *removed == id).map(|(_, number)| *number)
-    }
-
     /// Removes those of these records that are there and unchanged, in one step, and returns them in their order: what another
-    /// caller has removed is not among them.
-    pub(crate) fn take_shown(&self, chosen: &[Shown]) -> Vec<Shown> {
+    /// caller has removed is not among them. The only way, beside [`purge`](Store::purge), by which readers remove.
+    pub(crate) fn take_shown(&self, chosen: &[Shown], extent: Extent) -> Vec<Shown> {
         let chosen: HashMap<u64, &Arc<Message>> =
             chosen.iter().map(|Shown { number, message }| (*number, message)).collect();
         let mut archive = lock(&self.archive);
@@ -118,7 +100,9 @@ impl Store {
             running.into_iter().map(|(number, message)| Shown { number, message: Arc::new(message) }),
         );
         taken.iter().for_each(|shown| self.uncount(Some(&shown.message)));
-        archive.note_removed(taken.iter().map(|shown| (shown.number, &*shown.message)));
+        self.note_removed(&mut archive, taken.iter().map(|shown| (shown.number, &*shown.message)), extent);
+        drop(archive);
+        self.wake_waits();
         taken
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+#[cfg(feature = "http")]
+use super::Extent;
 use super::{Arrival, RunningKey, Store};
 use crate::process::lock;
 use crate::records::message::{Message, sample};
@@ -378,9 +380,9 @@ mod shown {
         finish(&store, 0, 8);
         // One of them changes meanwhile, and another is taken by somebody else.
         store.withdraw(0, 0, &Unsent { first: 0, instead: None });
-        assert_eq!(numbers(&store.take_shown(&chosen[1..2])), [(2, 2)]);
-        assert_eq!(numbers(&store.take_shown(&chosen)), [(4, 4), (6, 7)]);
-        assert_eq!(store.take_shown(&chosen).len(), 0);
+        assert_eq!(numbers(&store.take_shown(&chosen[1..2], Extent::Chosen)), [(2, 2)]);
+        assert_eq!(numbers(&store.take_shown(&chosen, Extent::Chosen)), [(4, 4), (6, 7)]);
+        assert_eq!(store.take_shown(&chosen, Extent::Chosen).len(), 0);
         assert_eq!(ids(&store.messages()), [0, 1, 3, 5, 8]);
         assert_eq!(store.number_of_removed(message(4, "").id()), Some(4));
         assert_eq!(store.number_of_removed(message(5, "").id()), None);
@@ -404,7 +406,7 @@ mod shown {
                         let (mut own, mut seen) = (Vec::new(), 0);
                         while seen < RECORDS {
                             let snapshot = store.snapshot_from(0);
-                            own.extend(store.take_shown(&snapshot.records));
+                            own.extend(store.take_shown(&snapshot.records, Extent::Chosen));
                             seen = snapshot.end;
                         }
                         own
@@ -483,7 +485,7 @@ proptest! {
                     let mut shown = store.snapshot_from(0).records;
                     shown.truncate(index.index(shown.len() + 1));
                     let count = shown.len();
-                    assert_eq!(store.take_shown(&shown).len(), count);
+                    assert_eq!(store.take_shown(&shown, Extent::Chosen).len(), count);
                 }
                 _ => drop(if id % 3 == 0 { store.purge() } else { store.messages() }),
             }

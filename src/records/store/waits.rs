@@ -41,6 +41,9 @@ pub(super) enum Awaited {
     Records(usize),
     /// A record has this number, or a higher one.
     Number(u64),
+    /// There is a removal at this position, or behind it.
+    #[cfg(feature = "http")]
+    Removal(u64),
 }
 
 /// A future that was polled and has to wait.

@@ -145,3 +145,42 @@ fn a_stream_is_opened_from_where_other_requests_may_come_and_there_are_so_many()
     assert_eq!(HttpClient::connect(plane.http).request("GET", "/api/events", UPGRADE).status, 503);
     drop(streams);
 }
+
+/// Whoever deletes, by a request of any interface or a call of the library: everyone learns of it.
+#[test]
+fn a_message_is_deleted_for_all_whichever_way_it_is_deleted() {
+    type Way = fn(&Plane, &str, &str);
+    let ways: &[(&str, Way)] = &[
+        ("one of /v1", |plane, id, _| _ = plane.delete(&format!("/v1/messages/{id}"))),
+        ("a search of /v1", |plane, _, _| _ = plane.delete("/v1/messages?query=subject:gone")),
+        ("taken by /v1", |plane, _, _| _ = plane.delete("/v1/messages?return=true")),
+        ("Mailpit's ids", |plane, _, id| ask(plane, "DELETE", "/api/v1/messages", &json!({"IDs": [id]}))),
+        ("Mailpit's search", |plane, _, _| {
+            HttpClient::connect(plane.http).request("DELETE", "/api/v1/search?query=subject:gone", &[]);
+        }),
+        ("MailHog's", |plane, _, id| ask(plane, "DELETE", &format!("/api/v1/messages/{id}"), &Value::Null)),
+        ("the library", |plane, _, _| _ = plane.server.take(|_| true)),
+    ];
+    let plane = plane(Config::default());
+    let mut client = stream(plane.http);
+    let mut listener = HttpClient::connect(plane.http);
+    listener.begin("GET", "/v1/events?types=deleted", &[]);
+    assert_eq!(listener.reply().expect("a head").status, 200);
+    let deleted = || plane.json("/api/v1/info")["RuntimeStats"]["MessagesDeleted"].clone();
+    for (number, (name, way)) in (1..).zip(ways) {
+        send(&plane, "gone");
+        let (kind, new) = change(&mut client);
+        assert_eq!(kind, "new", "{name}");
+        let own = plane.json("/v1/messages")["messages"][0]["id"].as_str().expect("an id").to_owned();
+        way(&plane, &own, new["ID"].as_str().expect("an id"));
+        assert_eq!(change(&mut client), ("delete".to_owned(), json!({"ID": new["ID"]})), "{name}");
+        assert_eq!(listener.event().data, json!({"all": false, "ids": [own]}), "{name}");
+        assert_eq!(deleted(), number, "{name}");
+    }
+    send(&plane, "last");
+    assert_eq!(change(&mut client).0, "new");
+    assert_eq!(plane.server.messages_and_purge().len(), 1);
+    assert_eq!(change(&mut client), ("truncate".to_owned(), Value::Null));
+    assert_eq!(listener.event().data, json!({"all": true, "ids": []}));
+    assert_eq!(deleted(), ways.len() + 1);
+}
