@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Settings;
 use crate::http::Plane;
+use crate::server::ReconfigureError;
 
 /// When the clock of all planes of the process began, on which rules expire.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -15,6 +16,18 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// The time on that clock.
 pub(super) fn now() -> Duration {
     START.elapsed()
+}
+
+enum Unchanged {
+    /// A request has removed or replaced the rule that was to expire.
+    NoneExpired,
+    Ended,
+}
+
+impl From<ReconfigureError> for Unchanged {
+    fn from(_: ReconfigureError) -> Self {
+        Self::Ended
+    }
 }
 
 /// Removes rules when they expire, as long as the server runs.
@@ -31,16 +44,20 @@ pub(super) async fn expire(plane: Arc<Plane>) {
         let server = Arc::clone(&plane.server);
         let remove = move || {
             let now = now();
-            server.reconfigure(|settings| {
-                let rules: Vec<_> = settings.policy().rules().cloned().collect();
-                let stays = |at: Option<Duration>| at.is_none_or(|at| at > now);
-                let staying = rules.into_iter().filter(|rule| stays(rule.expires_at()));
-                staying.fold(settings.without_rules(), Settings::rule)
+            server.try_reconfigure(|settings| {
+                let mut rules: Vec<_> = settings.policy().rules().cloned().collect();
+                let count = rules.len();
+                rules.retain(|rule| rule.expires_at().is_none_or(|at| at > now));
+                match rules.len() < count {
+                    true => Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule)),
+                    false => Err(Unchanged::NoneExpired),
+                }
             })
         };
-        // Removing rules makes no settings invalid: the server has ended.
-        if !matches!(plane.desk.ask(remove).await, Ok(Ok(()))) {
-            return;
+        match plane.desk.ask(remove).await {
+            Ok(Ok(()) | Err(Unchanged::NoneExpired)) => {}
+            // Removing rules makes no settings invalid: the server has ended.
+            Ok(Err(Unchanged::Ended)) | Err(_) => return,
         }
     }
 }

@@ -41,6 +41,8 @@ use failure::FailureReport;
 pub use failure::ServerFailure;
 pub use reconfigure::ReconfigureError;
 use reconfigure::Serving;
+#[cfg(feature = "http")]
+pub(crate) use reconfigure::{ExpiringRule, Reconfigured};
 use totals::Totals;
 
 /// The rest of the sentence that names a method.

@@ -68,6 +68,21 @@ impl From<ConfigError> for ReconfigureError {
     }
 }
 
+/// A rule with its counts, and when it expires.
+#[cfg(feature = "http")]
+pub(crate) type ExpiringRule = (RuleStats, Option<std::time::Duration>);
+
+/// What a reconfiguration has changed, at that moment.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct Reconfigured {
+    /// The rules before, with all that has been counted of them.
+    pub(crate) rules_before: Vec<ExpiringRule>,
+    /// The rules now.
+    pub(crate) rules: Vec<ExpiringRule>,
+    pub(crate) settings: Settings,
+}
+
 /// The settings that shards use, and the state of rules and deferred messages that they share.
 #[derive(Debug)]
 pub(super) struct Serving {
@@ -169,8 +184,12 @@ impl Server {
 
     /// The same, each with when it expires.
     #[cfg(feature = "http")]
-    pub(crate) fn expiring_rules(&self) -> Vec<(RuleStats, Option<std::time::Duration>)> {
-        let service = self.serving.service();
+    pub(crate) fn expiring_rules(&self) -> Vec<ExpiringRule> {
+        self.listed_rules(&self.serving.service())
+    }
+
+    #[cfg(feature = "http")]
+    fn listed_rules(&self, service: &Service) -> Vec<ExpiringRule> {
         let policy = service.policy();
         let expiries = policy.rules().map(Rule::expires_at);
         self.serving.rules(policy).into_iter().zip(expiries).collect()
@@ -227,16 +246,70 @@ impl Server {
     /// The new settings are not valid, the server has stopped or failed, or the call would wait for its own thread.
     /// The settings are unchanged then.
     pub fn reconfigure(&self, change: impl FnOnce(Settings) -> Settings) -> Result<(), ReconfigureError> {
+        self.try_reconfigure(|settings| Ok(change(settings)))
+    }
+
+    /// The same for a change that may fail, with any error: then the settings are unchanged, and no shard is sent anything.
+    ///
+    /// ```
+    /// use smtpmock::{Config, ReconfigureError, Server, smtp::rules::Rule};
+    ///
+    /// let server = Server::start(Config::default())?;
+    /// let add = |text: &str| {
+    ///     server.try_reconfigure(|settings| -> Result<_, Box<dyn std::error::Error>> {
+    ///         let rule: Rule = text.parse()?;
+    ///         Ok(settings.rule(rule))
+    ///     })
+    /// };
+    /// add("rcpt reply=\"450 4.2.0 later\"")?;
+    /// assert!(add("rcpt replay").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// That of `change`, and those of [`reconfigure`](Self::reconfigure).
+    pub fn try_reconfigure<E: From<ReconfigureError>>(
+        &self,
+        change: impl FnOnce(Settings) -> Result<Settings, E>,
+    ) -> Result<(), E> {
+        self.exchange(change, |_, _| ())
+    }
+
+    /// The same, and returns the rules that were replaced, with their last counts, and the present ones.
+    #[cfg(feature = "http")]
+    pub(crate) fn reconfigure_and_list<E: From<ReconfigureError>>(
+        &self,
+        change: impl FnOnce(Settings) -> Result<Settings, E>,
+    ) -> Result<Reconfigured, E> {
+        self.exchange(change, |before, after| Reconfigured {
+            rules_before: self.listed_rules(before),
+            rules: self.listed_rules(after),
+            settings: after.settings().clone(),
+        })
+    }
+
+    /// Changes settings, and shows `show` the old and the new ones when all shards use these and the counts of removed rules
+    /// are still there.
+    fn exchange<T, E: From<ReconfigureError>>(
+        &self,
+        change: impl FnOnce(Settings) -> Result<Settings, E>,
+        show: impl FnOnce(&Service, &Service) -> T,
+    ) -> Result<T, E> {
         let turn = self.change_shards()?;
         let before = self.serving.service();
-        let settings = change(before.settings().clone());
-        settings.validate_settings()?;
-        settings.prepare_rules(self.tls.as_ref())?;
-        let service = Arc::new(Service::new(settings, Some(&before)));
-        turn.confirm(|control| control.replace(service.of_shard()))?;
+        let settings = change(before.settings().clone())?;
+        let replace = || {
+            settings.validate_settings()?;
+            settings.prepare_rules(self.tls.as_ref())?;
+            let service = Arc::new(Service::new(settings, Some(&before)));
+            turn.confirm(|control| control.replace(service.of_shard()))?;
+            Ok::<_, ReconfigureError>(service)
+        };
+        let service = replace()?;
         *lock(&self.serving.service) = Arc::clone(&service);
+        let shown = show(&before, &service);
         service.policy().forget_other_counts(&mut lock(&self.serving.state));
-        Ok(())
+        Ok(shown)
     }
 
     /// Begins a change that all shards confirm. Others wait until it is over.

@@ -22,7 +22,7 @@ use crate::config::Settings;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, invalid};
 use crate::http::router::Route;
-use crate::server::ReconfigureError;
+use crate::server::{ReconfigureError, Reconfigured};
 
 pub(in crate::http) use messages::{download, part_of};
 pub(in crate::http) use rules::changed as change_rules;
@@ -52,23 +52,35 @@ fn parsed<T: for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
     serde_json::from_slice(&call.body).map_err(|error| invalid("body", error.to_string()))
 }
 
-/// Changes the settings, and waits until every shard serves by them. A refusal leaves them unchanged.
+/// Why settings are unchanged.
+enum Unchanged {
+    /// The change itself was refused: no shard has been asked.
+    Refused(Refusal),
+    Failed(ReconfigureError),
+}
+
+impl From<ReconfigureError> for Unchanged {
+    fn from(error: ReconfigureError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Changes the settings, and waits until every shard serves by them. Returns what has changed, as of that moment.
+///
+/// # Errors
+/// That of `change`, and what `refusal` makes of that of the server. The settings are unchanged.
 async fn reconfigured(
     call: &Call,
     change: impl FnOnce(Settings) -> Result<Settings, Refusal> + Send + 'static,
-) -> Result<Result<(), ReconfigureError>, Refusal> {
+    refusal: impl FnOnce(&ReconfigureError) -> Refusal,
+) -> Result<Reconfigured, Refusal> {
     let server = Arc::clone(&call.plane.server);
-    let work = move || {
-        let mut refusal = None;
-        let done = server.reconfigure(|before| {
-            change(before.clone()).unwrap_or_else(|why| {
-                refusal = Some(why);
-                before
-            })
-        });
-        refusal.map_or(Ok(done), Err)
-    };
-    let done = call.plane.desk.ask(work).await?;
+    let change = |before| change(before).map_err(Unchanged::Refused);
+    let done = call.plane.desk.ask(move || server.reconfigure_and_list(change)).await?;
+    let done = done.map_err(|unchanged| match unchanged {
+        Unchanged::Refused(why) => why,
+        Unchanged::Failed(error) => refusal(&error),
+    })?;
     call.plane.rules_changed.notify_one();
-    done
+    Ok(done)
 }

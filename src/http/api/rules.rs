@@ -1,6 +1,5 @@
 //! `/v1/rules`: the rules of a running server, with their counts, and their replacement.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -12,7 +11,7 @@ use crate::http::call::Call;
 use crate::http::expiry;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as};
 use crate::http::router::Route;
-use crate::server::{ReconfigureError, Server};
+use crate::server::{ExpiringRule, ReconfigureError, Reconfigured};
 use crate::smtp::rules::{A_DURATION, Delay, Rule, parse_duration};
 use crate::stats::RuleStats;
 
@@ -64,8 +63,8 @@ struct View {
     expires_in: Option<String>,
 }
 
-impl View {
-    fn new(RuleStats { id, rule, reached, fired }: RuleStats, expires_at: Option<Duration>) -> Self {
+impl From<ExpiringRule> for View {
+    fn from((RuleStats { id, rule, reached, fired }, expires_at): ExpiringRule) -> Self {
         let left = expires_at.map(|at| at.saturating_sub(expiry::now()));
         let left = left.map(|left| Duration::from_millis(left.as_nanos().div_ceil(1_000_000) as u64));
         Self { id, rule, reached, fired, expires_in: left.map(|left| Delay::from(left).to_string()) }
@@ -116,12 +115,12 @@ impl Entry {
 
 fn list(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    Ok(json(&List { rules: views(&call.plane.server) }))
+    Ok(json(&List { rules: views(call.plane.server.expiring_rules()) }))
 }
 
 fn one(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    Ok(json(&view(&call.plane.server, &call.segments[0])?))
+    Ok(json(&view(call.plane.server.expiring_rules(), &call.segments[0])?))
 }
 
 /// Replaces all rules, or none.
@@ -130,8 +129,8 @@ async fn replace(call: Call) -> Result<Reply, Refusal> {
     let Replacement { rules } = super::parsed(&call)?;
     let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(&format!("rules[{index}]")));
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
-    let server = changed(&call, move |_| Ok(rules.into_iter().map(Asked::begin).collect())).await?;
-    Ok(json(&List { rules: views(&server) }))
+    let done = changed(&call, move |_| Ok(rules.into_iter().map(Asked::begin).collect())).await?;
+    Ok(json(&List { rules: views(done.rules) }))
 }
 
 /// Adds a rule after all others, or with `first=true` before them.
@@ -139,17 +138,14 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
     let rule = super::parsed::<Entry>(&call)?.rule("rule")?;
-    let text = rule.rule.to_string();
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
         rules.insert(place, rule.begin());
         Ok(rules)
     };
-    let server = changed(&call, add).await?;
-    // Another request may have added one since, or removed this one: then the reply is null.
-    let mut own = views(&server).into_iter().filter(|view| view.rule == text);
-    let view = if is_first { own.next() } else { own.next_back() };
-    Ok(json_as(StatusCode::CREATED, &view))
+    let mut rules = changed(&call, add).await?.rules.into_iter();
+    let added = if is_first { rules.next() } else { rules.next_back() };
+    Ok(json_as(StatusCode::CREATED, &added.map(View::from)))
 }
 
 /// Replaces the rule with the id of the path; the new rule takes that id.
@@ -166,31 +162,30 @@ async fn exchange(call: Call) -> Result<Reply, Refusal> {
         rules[place] = asked.begin();
         Ok(rules)
     };
-    let server = changed(&call, exchange).await?;
-    Ok(json(&view(&server, &id)?))
+    let done = changed(&call, exchange).await?;
+    Ok(json(&view(done.rules, &id)?))
 }
 
 async fn remove(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let id = call.segments[0].clone();
-    // Its counts go with it.
-    let removed = view(&call.plane.server, &id)?;
+    let name = id.clone();
     let remove = move |mut rules: Vec<Rule>| {
-        rules.remove(place(&rules, &id)?);
+        rules.remove(place(&rules, &name)?);
         Ok(rules)
     };
-    changed(&call, remove).await?;
-    Ok(json(&removed))
+    let done = changed(&call, remove).await?;
+    // Its counts go with it: these are the last.
+    Ok(json(&view(done.rules_before, &id)?))
 }
 
-fn views(server: &Server) -> Vec<View> {
-    let rules = server.expiring_rules().into_iter();
-    rules.map(|(stats, end)| View::new(stats, end)).collect()
+fn views(rules: Vec<ExpiringRule>) -> Vec<View> {
+    rules.into_iter().map(View::from).collect()
 }
 
-fn view(server: &Server, id: &str) -> Result<View, Refusal> {
-    let found = views(server).into_iter().find(|view| view.id.as_deref() == Some(id));
-    found.ok_or_else(|| no_such_rule(id))
+fn view(rules: Vec<ExpiringRule>, id: &str) -> Result<View, Refusal> {
+    let found = rules.into_iter().find(|(rule, _)| rule.id.as_deref() == Some(id));
+    found.map(View::from).ok_or_else(|| no_such_rule(id))
 }
 
 /// The position of the rule with this id.
@@ -203,17 +198,16 @@ fn no_such_rule(id: &str) -> Refusal {
     error(StatusCode::NOT_FOUND, "no_such_rule", id.to_owned(), hint)
 }
 
-/// Changes the rules, and returns the server when every shard serves by them.
+/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing.
 pub(in crate::http) async fn changed(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
-) -> Result<Arc<Server>, Refusal> {
+) -> Result<Reconfigured, Refusal> {
     let change = |settings: Settings| {
         let rules = change(settings.policy().rules().cloned().collect())?;
         Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule))
     };
-    super::reconfigured(call, change).await?.map_err(|error| unchanged(&error))?;
-    Ok(Arc::clone(&call.plane.server))
+    super::reconfigured(call, change, unchanged).await
 }
 
 fn unchanged(error: &ReconfigureError) -> Refusal {

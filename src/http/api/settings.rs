@@ -38,9 +38,8 @@ async fn change(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let changes: Map<String, Value> = super::parsed(&call)?;
     check_names(&changes)?;
-    let done = super::reconfigured(&call, move |settings| changed(settings, &changes)).await?;
-    done.map_err(|error| unchanged(&error))?;
-    Ok(json(&view(&call.plane.server.settings())))
+    let done = super::reconfigured(&call, move |settings| changed(settings, &changes), unchanged).await?;
+    Ok(json(&view(&done.settings)))
 }
 
 fn check_names(changes: &Map<String, Value>) -> Result<(), Refusal> {

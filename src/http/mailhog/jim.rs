@@ -143,37 +143,40 @@ fn show(call: &Call) -> Result<Reply, Refusal> {
 }
 
 async fn turn_on(call: Call) -> Result<Reply, Refusal> {
-    if Jim::of(&call).is_some() {
-        return Err(invalid("jim", "PUT to change it: it is on"));
-    }
-    put(&call).await?;
+    let rules = Jim::parse(&call.body)?.rules()?;
+    replace(&call, rules, |is_on| match is_on {
+        true => Err(invalid("jim", "PUT to change it: it is on")),
+        false => Ok(()),
+    })
+    .await?;
     Ok(empty(StatusCode::CREATED))
 }
 
 async fn set(call: Call) -> Result<Reply, Refusal> {
-    if Jim::of(&call).is_none() {
-        return Err(off());
-    }
-    put(&call).await?;
+    let rules = Jim::parse(&call.body)?.rules()?;
+    replace(&call, rules, must_be_on).await?;
     Ok(empty(StatusCode::OK))
 }
 
 async fn turn_off(call: Call) -> Result<Reply, Refusal> {
-    if Jim::of(&call).is_none() {
-        return Err(off());
-    }
-    replace(&call, Vec::new()).await?;
+    replace(&call, Vec::new(), must_be_on).await?;
     Ok(empty(StatusCode::OK))
 }
 
-async fn put(call: &Call) -> Result<(), Refusal> {
-    replace(call, Jim::parse(&call.body)?.rules()?).await
+fn must_be_on(is_on: bool) -> Result<(), Refusal> {
+    if is_on { Ok(()) } else { Err(off()) }
 }
 
-/// Puts these rules in the place of those that it has, in front: another rule would hide them.
-async fn replace(call: &Call, rules: Vec<Rule>) -> Result<(), Refusal> {
+/// Replaces its rules by these, in front: another rule would hide them. `check` may refuse, by whether it is on.
+async fn replace(
+    call: &Call,
+    rules: Vec<Rule>,
+    check: fn(bool) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
     let change = move |mut all: Vec<Rule>| {
+        let count = all.len();
         all.retain(|rule| !IDS.iter().any(|id| rule.name() == Some(id)));
+        check(all.len() < count)?;
         Ok(rules.into_iter().chain(all).collect())
     };
     change_rules(call, change).await.map(drop)

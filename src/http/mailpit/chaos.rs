@@ -9,9 +9,12 @@ use crate::http::mailpit::{BODY, bad_request, parsed};
 use crate::http::reply::{Refusal, Reply, json};
 use crate::http::router::Route;
 use crate::smtp::rules::Rule;
+use crate::stats::RuleStats;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/chaos", |call| Box::pin(async move { Ok(json(&Triggers::of(&call))) })),
+    Route::get("/api/v1/chaos", |call| {
+        Box::pin(async move { Ok(json(&Triggers::of(&call.plane.server.rules()))) })
+    }),
     Route::with_body(Method::PUT, "/api/v1/chaos", BODY, |call| Box::pin(set(call))),
 ];
 
@@ -77,8 +80,7 @@ impl Trigger {
 
 impl Triggers {
     /// Those that the rules are.
-    fn of(call: &Call) -> Self {
-        let rules = call.plane.server.rules();
+    fn of(rules: &[RuleStats]) -> Self {
         let trigger = |(id, _, _): (&str, &str, &str), usual| {
             let rule = rules.iter().find(|rule| rule.id.as_deref() == Some(id));
             rule.and_then(|rule| Trigger::of(&rule.rule)).unwrap_or(usual)
@@ -105,6 +107,7 @@ async fn set(call: Call) -> Result<Reply, Refusal> {
         // In front: another rule would hide them.
         Ok(rules.into_iter().chain(all).collect())
     };
-    change_rules(&call, change).await?;
-    Ok(json(&Triggers::of(&call)))
+    let done = change_rules(&call, change).await?;
+    let rules: Vec<_> = done.rules.into_iter().map(|(rule, _)| rule).collect();
+    Ok(json(&Triggers::of(&rules)))
 }

@@ -1,9 +1,10 @@
 //! `/v1/rules`: reading and changing rules while the server runs.
 
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smtpmock::{Config, Settings};
+use smtpmock::{Config, Milestone, Settings};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, Plane, Reply, plane};
@@ -115,6 +116,37 @@ fn what_is_no_rule_changes_nothing_and_is_named() {
     plane.server.stop();
     let stopped = ask(&plane, "PUT", "/v1/rules", &json!({ "rules": [] }));
     assert_eq!(stopped.reason(503), "not_serving");
+}
+
+/// A hook holds the only shard, which would confirm nothing.
+#[test]
+fn a_change_that_is_refused_asks_no_shard() {
+    let (reached, is_held) = mpsc::channel();
+    let (go_on, held) = mpsc::channel::<()>();
+    let (reached, held) = (Mutex::new(reached), Mutex::new(held));
+    let hold = move || {
+        reached.lock().expect("it").send(()).expect("a listener");
+        let _ = held.lock().expect("it").recv();
+    };
+    let plane = plane(Config::default().shards(1).on_reaching(Milestone::Messages(1), hold));
+    let mut client = Client::with_envelope(plane.smtp());
+    client.data();
+    client.send("x\r\n.\r\n");
+    is_held.recv().expect("it is reached");
+    for (method, target, body, status) in [
+        ("PATCH", "/v1/rules/none", json!("rcpt accept"), 404),
+        ("PUT", "/v1/rules", json!({ "rules": ["rcpt id=a accept", "mail id=a accept"] }), 400),
+        ("PATCH", "/v1/settings", json!({ "session_timeout": "soon" }), 400),
+        ("PUT", "/api/v2/jim", json!({}), 404),
+    ] {
+        let refused = ask(&plane, method, target, &body);
+        assert_eq!(refused.status, status, "{method} {target}: {}", refused.text());
+    }
+    let refused = HttpClient::connect(plane.http).request("DELETE", "/v1/rules/none", &[]);
+    assert_eq!(refused.reason(404), "no_such_rule");
+    assert_eq!(HttpClient::connect(plane.http).request("DELETE", "/api/v2/jim", &[]).status, 404);
+    drop(go_on);
+    ask(&plane, "PUT", "/v1/rules", &json!({ "rules": ["rcpt accept"] })).json_as(200);
 }
 
 /// Waits until the list has this many rules.
