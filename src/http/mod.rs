@@ -16,6 +16,7 @@ mod call;
 mod catalogue;
 mod connections;
 mod desk;
+mod document;
 mod events;
 mod expiry;
 mod exposition;

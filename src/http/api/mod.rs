@@ -16,10 +16,11 @@ mod wait;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::Settings;
 use crate::http::call::Call;
+use crate::http::document;
 use crate::http::reply::{Refusal, invalid};
 use crate::http::router::Route;
 use crate::server::{ReconfigureError, Reconfigured};
@@ -48,8 +49,8 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
 }
 
 /// The body as JSON of this form.
-fn parsed<T: for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
-    serde_json::from_slice(&call.body).map_err(|error| invalid("body", error.to_string()))
+fn parsed<T: DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
+    document::read(&call.body).map_err(|misfit| invalid(misfit.at(), misfit.hint))
 }
 
 /// Why settings are unchanged.

@@ -1,9 +1,12 @@
 //! `/v1/rules`: the rules of a running server, with their counts, and their replacement.
 
+use std::fmt;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::{ConfigError, Settings};
 use crate::http::api::running::not_serving;
@@ -27,16 +30,40 @@ pub(super) const ROUTES: &[Route] = &[
 /// Octets of the rules in one request: some ten thousand.
 const BODY: usize = 1 << 20;
 
-/// A requested rule.
+/// A requested rule: a text, or an object.
 #[derive(Deserialize)]
-#[serde(
-    untagged,
-    deny_unknown_fields,
-    expecting = "expected a rule like \"rcpt reply=\\\"452 4.2.2 full\\\"\", or {\"rule\": RULE, \"id\": NAME, \"ttl\": \"30s\"}"
-)]
-enum Entry {
-    Text(String),
-    Named { rule: String, id: Option<String>, ttl: Option<String> },
+#[serde(deny_unknown_fields)]
+struct Named {
+    rule: String,
+    id: Option<String>,
+    ttl: Option<String>,
+}
+
+struct Entry(Named);
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Entry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let example = r#"a rule like "rcpt reply=\"452 4.2.2 full\"", or {"rule": RULE, "id": NAME, "ttl": "30s"}"#;
+                f.write_str(example)
+            }
+
+            fn visit_str<E>(self, rule: &str) -> Result<Entry, E> {
+                Ok(Entry(Named { rule: rule.to_owned(), id: None, ttl: None }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Entry, A::Error> {
+                Named::deserialize(MapAccessDeserializer::new(fields)).map(Entry)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,11 +115,7 @@ impl Asked {
 impl Entry {
     /// The rule, which stands there in the request.
     fn rule(&self, at: &str) -> Result<Asked, Refusal> {
-        let ttl = match self {
-            Self::Named { ttl: Some(ttl), .. } => Some(ttl),
-            Self::Named { ttl: None, .. } | Self::Text(_) => None,
-        };
-        let ttl = ttl.map(|ttl| {
+        let ttl = self.0.ttl.as_ref().map(|ttl| {
             let hint = || format!("more than none: {A_DURATION}");
             let parsed = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
             parsed.ok_or_else(|| invalid(format!("{at}.ttl"), hint()))
@@ -101,14 +124,14 @@ impl Entry {
     }
 
     fn named_rule(&self, at: &str) -> Result<Rule, Refusal> {
-        let (Self::Text(text) | Self::Named { rule: text, .. }) = self;
+        let Self(Named { rule: text, id, .. }) = self;
         let rule: Rule = text.parse().map_err(|error| invalid(at.to_owned(), format!("{error}")))?;
-        match self {
-            Self::Named { id: Some(id), .. } if rule.name().is_some_and(|own| own != id) => {
+        match id {
+            Some(id) if rule.name().is_some_and(|own| own != id) => {
                 Err(invalid(at.to_owned(), "one id: that of the field, or the id= of the rule"))
             }
-            Self::Named { id: Some(id), .. } => Ok(rule.id(id)),
-            _ => Ok(rule),
+            Some(id) => Ok(rule.id(id)),
+            None => Ok(rule),
         }
     }
 }

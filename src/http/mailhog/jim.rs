@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::api::change_rules;
 use crate::http::call::Call;
+use crate::http::document;
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, json};
 use crate::http::router::Route;
 use crate::smtp::rules::Rule;
@@ -61,9 +62,7 @@ impl Jim {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        let wrong = |error: serde_json::Error| invalid("body", error.to_string());
-        let fields: serde_json::Map<_, _> = serde_json::from_slice(body).map_err(wrong)?;
-        serde_json::from_value(fields.into()).map_err(wrong)
+        document::read(body).map_err(|misfit| invalid(misfit.at(), misfit.hint))
     }
 
     fn rules(&self) -> Result<Vec<Rule>, Refusal> {

@@ -22,12 +22,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::config::StartError;
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::document;
 use crate::http::mailpit::events::News;
 use crate::http::mailpit::marks::Marks;
 use crate::http::parameters::percent_decoded;
@@ -137,7 +138,7 @@ fn is_mailhog_client(call: &Call) -> bool {
 }
 
 /// The body as JSON; the default where there is none. Of a form, which a client in Python sends, it is its fields.
-fn parsed<T: Default + for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
+fn parsed<T: Default + DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
     if call.body.is_empty() {
         return Ok(T::default());
     }
@@ -145,10 +146,7 @@ fn parsed<T: Default + for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusa
     if content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded")) {
         return of_form(&call.body);
     }
-    // An array would do for an object with fields in its order.
-    let wrong = |error: serde_json::Error| bad_request(format!("the body is not as expected: {error}"));
-    let fields: serde_json::Map<_, _> = serde_json::from_slice(&call.body).map_err(wrong)?;
-    serde_json::from_value(fields.into()).map_err(wrong)
+    document::read(&call.body).map_err(|misfit| bad_request(format!("the body is not as expected: {misfit}")))
 }
 
 /// The accepted messages, the newest first.
@@ -166,7 +164,7 @@ pub(super) fn find(id: &str, plane: &Plane) -> Option<Shown> {
 }
 
 /// The fields of a form as those of JSON: `ids` and `IDs` are a list, `Read` is a switch.
-fn of_form<T: for<'b> Deserialize<'b>>(body: &[u8]) -> Result<T, Refusal> {
+fn of_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let wrong = || bad_request("the body is not as expected: a form of ids and Read, or JSON");
     let mut fields = serde_json::Map::new();
     let body = std::str::from_utf8(body).map_err(|_| wrong())?;

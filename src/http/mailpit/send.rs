@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::document;
 use crate::http::mailpit::FacadeId;
 use crate::http::mailpit::marks::{is_tag, tidied};
 use crate::http::reply::{Refusal, Reply, json, json_as};
@@ -101,7 +102,7 @@ fn wrong(error: impl Into<String>) -> Refusal {
 }
 
 async fn send(call: Call) -> Result<Reply, Refusal> {
-    let draft: Draft = serde_json::from_slice(&call.body).map_err(|error| wrong(error.to_string()))?;
+    let draft: Draft = document::read(&call.body).map_err(|misfit| wrong(misfit.to_string()))?;
     draft.check()?;
     let user = user_of(&call);
     let plane = Arc::clone(&call.plane);

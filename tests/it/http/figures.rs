@@ -88,12 +88,12 @@ fn what_is_no_expectation_and_no_mark_is_named() {
         ("/v1/expect", json!({ "fail_if": ["p99(think.mail) > 50"] }), 400, "fail_if[0]", "like 50ms"),
         ("/v1/expect", json!({}), 400, "body", "expect or fail_if"),
         ("/v1/expect", json!(["messages > 1"]), 400, "body", ""),
-        ("/v1/expect", json!({ "expected": [] }), 400, "body", "expected"),
+        ("/v1/expect", json!({ "expected": [] }), 400, "expected", "fail_if"),
         ("/v1/expect", json!({ "expect": vec!["messages == 0"; 257] }), 413, "body", "256"),
         ("/v1/expect?since=none", json!({ "expect": ["messages == 0"] }), 404, "since", "POST /v1/marks"),
         ("/v1/expect?sinse=none", json!({ "expect": ["messages == 0"] }), 400, "sinse", "since"),
         ("/v1/marks", json!({ "name": "a b" }), 400, "name", "letters"),
-        ("/v1/marks", json!({ "nam": "a" }), 400, "body", "name"),
+        ("/v1/marks", json!({ "nam": "a" }), 400, "nam", "name"),
         ("/v1/marks?since=x", json!({}), 400, "since", "no parameters"),
     ] {
         let refused = post(&plane, target, &body).json_as(status);

@@ -1,5 +1,6 @@
 //! The control plane over real sockets.
 
+mod bodies;
 mod events;
 mod figures;
 mod guard;

@@ -87,8 +87,14 @@ fn what_is_no_rule_changes_nothing_and_is_named() {
     for (method, target, body, status, at) in [
         ("PUT", "/v1/rules", json!({ "rules": ["rcpt delay=1s", "rcpt replay=x"] }), 400, "rules[1]"),
         ("PUT", "/v1/rules", json!({ "rules": ["rcpt id=a accept", "mail id=a accept"] }), 400, ""),
-        ("PUT", "/v1/rules", json!({ "rule": [] }), 400, "body"),
-        ("PUT", "/v1/rules", json!({ "rules": [{ "rule": "rcpt accept", "tll": "1s" }] }), 400, "body"),
+        ("PUT", "/v1/rules", json!({ "rule": [] }), 400, "rule"),
+        (
+            "PUT",
+            "/v1/rules",
+            json!({ "rules": [{ "rule": "rcpt accept", "tll": "1s" }] }),
+            400,
+            "rules[0].tll",
+        ),
         ("PUT", "/v1/rules", json!([]), 400, "body"),
         ("POST", "/v1/rules", json!("rcpt drop=2"), 400, "rule"),
         ("POST", "/v1/rules", json!({ "rule": "rcpt id=b accept", "id": "c" }), 400, "rule"),
