@@ -90,6 +90,19 @@ impl Guard {
             || self.hosts.iter().any(|glob| glob.matches(name.as_bytes()))
     }
 
+    /// Whether requests need credentials or a token.
+    pub(super) fn wants_credentials(&self) -> bool {
+        self.credentials.is_some() || self.token.is_some()
+    }
+
+    /// Whether the request may have the page, in which a token is entered: with a user and password a browser asks for these.
+    ///
+    /// # Errors
+    /// The reply for one without them.
+    pub(super) fn check_page(&self, head: &Parts) -> Result<(), Refusal> {
+        if self.credentials.is_some() { self.check_credentials(head) } else { Ok(()) }
+    }
+
     /// Whether the request has the credentials or the token, if there are any.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //!
 //! One thread runs an executor with all connections; hyper parses, [`guard`] decides who may ask, [`router`] finds who answers,
 //! and `api` has one file for each resource. `mailpit` and `mailhog` show the same messages
-//! and rules as those programs do. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
+//! and rules as those programs do, and `page` is the page at `/`. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
 //! that other requests are answered meanwhile. Reactors know nothing of all this: readers copy pointers out of the
 //! store, and only while a client listens to them do shards announce the sessions that begin and end.
 //!
@@ -25,7 +25,9 @@ mod listener;
 mod mailhog;
 mod mailpit;
 mod marks;
+mod markup;
 mod metrics;
+mod page;
 mod parameters;
 mod removals;
 mod reply;
@@ -100,6 +102,7 @@ struct Plane {
     /// For requests that wait for what happens.
     waiting: Arc<Semaphore>,
     mailpit: mailpit::State,
+    view_keys: api::ViewKeys,
     marks: Marks,
     events: Arc<Hub>,
     /// For `/metrics`.
@@ -153,6 +156,7 @@ impl ControlPlane {
             budget,
             waiting: Arc::new(Semaphore::new(connections::MOST_WAITING)),
             mailpit: mailpit::State::new()?,
+            view_keys: api::ViewKeys::new()?,
             marks: Marks::default(),
             events: Arc::default(),
             rule_totals: Mutex::default(),

@@ -14,7 +14,7 @@ use hyper::{Method, Request, StatusCode};
 use crate::http::call::{Call, Over};
 use crate::http::parameters::{Parameters, percent_decoded};
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, with_common_headers};
-use crate::http::{Plane, api, body, mailhog, mailpit};
+use crate::http::{Plane, api, body, mailhog, mailpit, page};
 
 /// Octets of the body of a request that needs none: it is read to its end, and refused.
 const UNWANTED: usize = 64 << 10;
@@ -72,7 +72,7 @@ impl Route {
 
 /// The routes of all interfaces.
 fn routes() -> impl Iterator<Item = &'static Route> {
-    api::routes().chain(mailpit::routes()).chain(mailhog::routes())
+    api::routes().chain(page::routes()).chain(mailpit::routes()).chain(mailhog::routes())
 }
 
 /// Answers a request.

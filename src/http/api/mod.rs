@@ -2,6 +2,7 @@
 
 mod events;
 mod health;
+mod html;
 mod messages;
 mod metrics;
 mod openapi;
@@ -9,6 +10,7 @@ mod report;
 mod rules;
 mod running;
 mod selection;
+mod server;
 mod sessions;
 mod settings;
 mod views;
@@ -25,6 +27,7 @@ use crate::http::reply::{Refusal, invalid};
 use crate::http::router::Route;
 use crate::server::{ReconfigureError, Reconfigured};
 
+pub(in crate::http) use html::ViewKeys;
 pub(in crate::http) use messages::{download, part_of};
 pub(in crate::http) use rules::changed as change_rules;
 
@@ -34,11 +37,13 @@ const RESOURCES: &[&[Route]] = &[
     openapi::ROUTES,
     wait::ROUTES,
     messages::ROUTES,
+    html::ROUTES,
     report::ROUTES,
     events::ROUTES,
     metrics::ROUTES,
     rules::ROUTES,
     running::ROUTES,
+    server::ROUTES,
     sessions::ROUTES,
     settings::ROUTES,
 ];

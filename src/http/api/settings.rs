@@ -29,7 +29,7 @@ fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 /// All settings that can change. No secret is among them.
-fn view(of: &Settings) -> Map<String, Value> {
+pub(super) fn view(of: &Settings) -> Map<String, Value> {
     settings().into_iter().map(|setting| (setting.name.to_string(), (setting.get)(of))).collect()
 }
 

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Serialize;
 
+use super::html::view_of;
 use crate::http::Plane;
 use crate::http::reply::json_length;
 use crate::mime::{Mail, Mailbox, Part};
@@ -110,6 +111,8 @@ pub(super) struct Detail {
     headers: Vec<Field>,
     text: Option<String>,
     html: Option<String>,
+    /// Where a frame shows it.
+    html_view: Option<String>,
     parts: Vec<PartView>,
     dialogue: Vec<Turn>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -213,6 +216,7 @@ impl Detail {
             date: mail.date,
             headers: mail.headers.into_iter().map(|(name, value)| Field { name, value }).collect(),
             text: mail.text,
+            html_view: mail.html.is_some().then(|| view_of(message, plane)),
             html: mail.html,
             parts: mail.parts.into_iter().map(PartView::from).collect(),
             dialogue: dialogue(message),

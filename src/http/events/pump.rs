@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use serde::Serialize;
 
+use super::Kind;
 use super::queue::MOST;
-use super::{Hub, Kind};
 use crate::http::Plane;
 use crate::net::passages::{End, Passage, Passages};
 use crate::records::store::Shown;
@@ -94,10 +94,16 @@ struct FiguresEvent {
     sessions_per_second: f64,
     sessions_open: u64,
     sessions: u64,
+    /// Mail transactions that MAIL began.
+    transactions: u64,
     messages: u64,
     refused: u64,
     aborted: u64,
     bytes: u64,
+    /// Records that are there now.
+    retained: usize,
+    /// Whether no connections are accepted.
+    paused: bool,
     /// Of this second, in seconds.
     think: Option<Percentiles>,
     service: Option<Percentiles>,
@@ -199,7 +205,7 @@ pub(in crate::http) async fn figures(plane: Arc<Plane>) {
             if let Some(earlier) = before.take().filter(|_| is_wanted)
                 && let Some(now) = reading(&plane).await
             {
-                publish(&plane.events, &now, &earlier);
+                publish(&plane, &now, &earlier);
                 before = Some(now);
             }
         }
@@ -266,9 +272,9 @@ async fn reading(plane: &Plane) -> Option<Stats> {
     plane.desk.ask(move || server.stats()).await.ok()
 }
 
-fn publish(hub: &Hub, now: &Stats, before: &Stats) {
-    let second = now.since(before);
-    hub.publish(Kind::Figures, &frame(Kind::Figures, None, &FiguresEvent::of(now, &second)));
+fn publish(plane: &Plane, now: &Stats, before: &Stats) {
+    let (hub, second) = (&plane.events, now.since(before));
+    hub.publish(Kind::Figures, &frame(Kind::Figures, None, &FiguresEvent::of(plane, now, &second)));
     for RuleStats { id, rule, reached, fired } in second.rules.iter().filter(|rule| rule.fired > 0) {
         let event = RuleEvent { id: id.as_deref(), rule, reached: *reached, fired: *fired };
         hub.publish(Kind::Rule, &frame(Kind::Rule, None, &event));
@@ -281,7 +287,7 @@ fn publish(hub: &Hub, now: &Stats, before: &Stats) {
 }
 
 impl FiguresEvent {
-    fn of(now: &Stats, second: &Stats) -> Self {
+    fn of(plane: &Plane, now: &Stats, second: &Stats) -> Self {
         let seconds = second.length().as_secs_f64();
         let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         Self {
@@ -290,10 +296,13 @@ impl FiguresEvent {
             sessions_per_second: rate(second.sessions.opened),
             sessions_open: now.sessions_open(),
             sessions: now.sessions.opened,
+            transactions: now.transactions(),
             messages: now.messages.accepted,
             refused: now.messages.refused,
             aborted: now.messages.aborted,
             bytes: now.messages.bytes,
+            retained: plane.store.visible(),
+            paused: plane.server.is_paused(),
             think: Percentiles::of(&over_stages(second, |stage| &stage.think)),
             service: Percentiles::of(&over_stages(second, |stage| &stage.service)),
             lateness: Percentiles::of(&second.delays.lateness),

@@ -1,28 +1,19 @@
-//! `/api/v1/info` and `/api/v1/webui`: the program and its settings, and `/`, which containers' clients wait for.
+//! `/api/v1/info` and `/api/v1/webui`: the program and its settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::http::call::Call;
-use crate::http::mailpit::{TEXT, newest};
-use crate::http::reply::{Refusal, Reply, json, of};
+use crate::http::mailpit::newest;
+use crate::http::reply::{Refusal, Reply, json};
 use crate::http::router::Route;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/", |call| Box::pin(async move { root(&call) })),
     Route::get("/api/v1/info", |call| Box::pin(info(call))),
     Route::get("/api/v1/webui", |call| Box::pin(async move { webui(&call) })),
 ];
-
-const ROOT: &str = "smtpmock\n\n/v1/messages, and /v1/openapi.json, which describes the interface\n\
-    /api/v1 and /view as in Mailpit, /api/v1 and /api/v2 as in MailHog\n";
-
-fn root(_: &Call) -> Result<Reply, Refusal> {
-    Ok(of(StatusCode::OK, TEXT, ROOT))
-}
 
 pub(super) fn version() -> String {
     format!("v{}", env!("CARGO_PKG_VERSION"))

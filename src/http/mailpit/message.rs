@@ -15,6 +15,7 @@ use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::summary::{Address, addresses, first};
 use crate::http::mailpit::{FacadeId, TEXT, find, newest, not_found, refusal};
+use crate::http::markup::{with_own_images, with_targets};
 use crate::http::reply::{Refusal, Reply, empty, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, Part, PartKind};
@@ -292,7 +293,7 @@ async fn view(mut call: Call) -> Result<Reply, Refusal> {
 fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
     let Mail { html, parts, .. } = Mail::parse(shown.message.body());
     let missing = || refusal(StatusCode::NOT_FOUND, "This message does not contain a HTML part");
-    let html = with_own_images(html.ok_or_else(missing)?, &parts, &shown.message);
+    let html = with_parts(html.ok_or_else(missing)?, &parts, &shown.message);
     let html = if call.parameters.text("embed").is_some() { with_targets(&html) } else { html };
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(VIEW_POLICY));
@@ -300,45 +301,11 @@ fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
 }
 
 /// The HTML with the addresses of its parts in the place of their `cid:` URLs.
-fn with_own_images(html: String, parts: &[Part], message: &Message) -> String {
-    let Some(first) = html.find("cid:") else { return html };
-    let (mut shown, mut rest) = (html[..first].to_owned(), &html[first..]);
-    loop {
-        let Some(behind) = rest.strip_prefix("cid:") else { return shown + rest };
-        let end = behind.find(['"', '\'', ')', ' ', '>', '<']).unwrap_or(behind.len());
-        let part = parts.iter().find(|part| part.content_id.as_deref() == Some(&behind[..end]));
-        match part {
-            Some(part) => {
-                let id = FacadeId(message.id());
-                let _ = write!(shown, "/api/v1/message/{id}/part/{}", part.number);
-                rest = &behind[end..];
-            }
-            None => {
-                shown += "cid:";
-                rest = behind;
-            }
-        }
-        let next = rest.find("cid:").unwrap_or(rest.len());
-        shown += &rest[..next];
-        rest = &rest[next..];
-    }
-}
-
-/// The HTML with links that open beside the page that embeds it.
-fn with_targets(html: &str) -> String {
-    let (mut shown, mut rest) = (String::new(), html);
-    while let Some(at) = rest.find('<') {
-        let (before, tag) = rest.split_at(at);
-        shown += before;
-        let is_link = tag.get(1..3).is_some_and(|name| name.eq_ignore_ascii_case("a "));
-        let length = if is_link { 3 } else { 1 };
-        shown += &tag[..length];
-        if is_link {
-            shown += "target=\"_blank\" rel=\"noreferrer noopener\" ";
-        }
-        rest = &tag[length..];
-    }
-    shown + rest
+fn with_parts(html: String, parts: &[Part], message: &Message) -> String {
+    with_own_images(html, |id| {
+        let part = parts.iter().find(|part| part.content_id.as_deref() == Some(id))?;
+        Some(format!("/api/v1/message/{}/part/{}", FacadeId(message.id()), part.number))
+    })
 }
 
 fn text(shown: &Shown, _: &Call) -> Result<Reply, Refusal> {

@@ -12,6 +12,7 @@ mod mailhog;
 mod mailpit;
 mod mailpit_events;
 mod messages;
+mod page;
 mod rules;
 mod running;
 mod sessions;

@@ -1,0 +1,104 @@
+//! `/v1/messages/{id}/html`: the HTML of a mail as a page for a frame, complete in itself.
+//!
+//! A frame can't send the token of `--http-token`. So the address that a message has for it contains a key, which is of this
+//! message alone.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::selection::find;
+use crate::config::StartError;
+use crate::http::Plane;
+use crate::http::call::Call;
+use crate::http::markup::{with_own_images, with_targets};
+use crate::http::reply::{Refusal, Reply, error, of};
+use crate::http::router::Route;
+use crate::mime::{self, Mail, Part};
+use crate::records::Message;
+use crate::server::random;
+use crate::smtp::RecordId;
+
+pub(super) const ROUTES: &[Route] = &[Route::open("/v1/messages/{id}/html", |call| Box::pin(html(call)))];
+
+/// Styles of the mail and images within it, nothing from elsewhere, not even from here; no script runs, and the page has no
+/// origin. A link opens in a window of its own.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox";
+/// Octets of images that are embedded, which a mail may name again and again.
+const IMAGES: usize = 16 << 20;
+
+/// Makes the keys of views.
+pub(in crate::http) struct ViewKeys([u8; 16]);
+
+impl std::fmt::Debug for ViewKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
+impl ViewKeys {
+    pub(in crate::http) fn new() -> Result<Self, StartError> {
+        let half = || random("asking for a random key").map(u64::to_le_bytes);
+        let mut secret = [0; 16];
+        secret[..8].copy_from_slice(&half()?);
+        secret[8..].copy_from_slice(&half()?);
+        Ok(Self(secret))
+    }
+
+    /// Half of the digest: what is left out makes it impossible to continue it.
+    fn key(&self, id: RecordId) -> String {
+        let digest = Sha256::new().chain_update(self.0).chain_update(id.to_string()).finalize();
+        digest[..16].iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
+    fn is_right(&self, id: &str, key: &str) -> bool {
+        let expected = id.parse().map(|id| self.key(id));
+        expected.is_ok_and(|expected| bool::from(expected.as_bytes().ct_eq(key.as_bytes())))
+    }
+}
+
+/// The address of the view of a message.
+pub(super) fn view_of(message: &Message, plane: &Plane) -> String {
+    let id = message.id();
+    match plane.guard.wants_credentials() {
+        true => format!("/v1/messages/{id}/html?key={}", plane.view_keys.key(id)),
+        false => format!("/v1/messages/{id}/html"),
+    }
+}
+
+async fn html(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&["key"])?;
+    let Call { plane, head, segments, parameters, .. } = call;
+    let has_key = parameters.text("key").is_some_and(|key| plane.view_keys.is_right(&segments[0], key));
+    if !has_key {
+        plane.guard.check_credentials(&head)?;
+    }
+    let shown = find(&segments[0], &plane)?;
+    plane.desk.look(move || page(&shown.message)).await?
+}
+
+fn page(message: &Message) -> Result<Reply, Refusal> {
+    let Mail { html, parts, .. } = Mail::parse(message.body());
+    let missing = || error(StatusCode::NOT_FOUND, "no_html", "id", "the id of a message with a HTML part");
+    let html = with_targets(&with_own_images(html.ok_or_else(missing)?, embedded(message, &parts)));
+    let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
+    reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    Ok(reply)
+}
+
+/// Images of the mail as `data:` URLs, within the bound.
+fn embedded<'m>(message: &'m Message, parts: &'m [Part]) -> impl FnMut(&str) -> Option<String> + 'm {
+    let mut left = IMAGES;
+    move |id| {
+        let part = parts.iter().find(|part| part.content_id.as_deref() == Some(id))?;
+        let is_name = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
+        let kind = part.content_type.strip_prefix("image/").filter(|kind| kind.bytes().all(is_name))?;
+        left = left.checked_sub(part.size.div_ceil(3) * 4)?;
+        let (_, octets) = mime::part(message.body(), part.number)?;
+        Some(format!("data:image/{kind};base64,{}", BASE64.encode(octets)))
+    }
+}

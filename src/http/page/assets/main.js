@@ -1,0 +1,67 @@
+// The page: its views by the address behind `#`, and the state of the connection.
+
+import { onTokenNeeded } from './api.js'
+import { askToken } from './dialog.js'
+import { element, replace, setText } from './dom.js'
+import { rate } from './format.js'
+import { connection, notice, run } from './live.js'
+import { mailView } from './mail.js'
+
+/** @type {Record<string, import('../types').View>} */
+const VIEWS = { mail: mailView }
+
+const main = /** @type {HTMLElement} */ (document.getElementById('main'))
+const navigation = /** @type {HTMLElement} */ (document.getElementById('navigation'))
+const state = /** @type {HTMLElement} */ (document.getElementById('state'))
+const notices = /** @type {HTMLElement} */ (document.getElementById('notices'))
+
+const links = Object.entries(VIEWS).map(([name, view]) => ({ name, link: element('a', { href: `#/${name}` }, view.title) }))
+replace(navigation, links.map(({ link }) => link))
+
+let current = ''
+
+function route() {
+  const [path, parameters] = location.hash.replace(/^#\/?/, '').split('?')
+  const [name, ...segments] = path.split('/').map(segment => {
+    try {
+      return decodeURIComponent(segment)
+    } catch {
+      return segment
+    }
+  })
+  const known = name in VIEWS ? name : 'mail'
+  const view = VIEWS[known]
+  if (known !== current) {
+    VIEWS[current]?.hide()
+    current = known
+    replace(main, view.element)
+    main.dataset.view = known
+  }
+  for (const { name, link } of links) {
+    if (name === known) link.setAttribute('aria-current', 'page')
+    else link.removeAttribute('aria-current')
+  }
+  view.show(segments, new URLSearchParams(parameters ?? ''))
+}
+
+connection.watch(({ state: now, figures, server }) => {
+  const words = { connecting: 'Connecting…', lost: 'Connection lost, trying again…', live: server?.paused || figures?.paused ? 'Paused' : 'Live' }
+  const perSecond = now === 'live' && figures && figures.messages_per_second > 0 ? `, ${rate(figures.messages_per_second)} messages/s` : ''
+  setText(state, words[now] + perSecond)
+  state.className = `state ${now}`
+})
+
+notice.watch(text => {
+  const close = element('button', { type: 'button', class: 'small', 'aria-label': 'Close this notice', onclick: () => notice.set('') }, '×')
+  replace(notices, text && element('p', null, text, ' ', close))
+})
+
+// Its address is not one of a view.
+document.querySelector('.skip')?.addEventListener('click', event => {
+  event.preventDefault()
+  main.focus()
+})
+onTokenNeeded(askToken)
+addEventListener('hashchange', route)
+route()
+void run()
