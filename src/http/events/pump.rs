@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use serde::Serialize;
 
-use super::Kind;
+use super::{Hub, Kind};
 use super::queue::MOST;
 use crate::http::Plane;
 use crate::net::passages::{End, Passage, Passages};

@@ -33,6 +33,23 @@ export function onArrival(listener) {
   arrivals.add(listener)
 }
 
+/** @type {Set<(ids: string[]) => void>} */
+const removals = new Set()
+
+/**
+ * Calls this with the ids of messages that were removed.
+ * @param {(ids: string[]) => void} listener
+ */
+export function onRemoval(listener) {
+  removals.add(listener)
+}
+
+/** @param {string[]} ids */
+function gone(ids) {
+  for (const listener of removals) listener(ids)
+  arrived()
+}
+
 function arrived() {
   for (const listener of arrivals) listener()
 }
@@ -55,7 +72,7 @@ export async function run() {
     try {
       await identify()
       stream = new AbortController()
-      const types = isSampling ? 'figures,evicted' : 'message,figures,evicted'
+      const types = isSampling ? 'figures,evicted' : 'message,figures,deleted,evicted'
       for await (const { name, data } of events(types, stream.signal)) {
         if (connection.get().state !== 'live') {
           update({ state: 'live' })
@@ -63,6 +80,7 @@ export async function run() {
         }
         tries = 0
         if (name === 'figures') tick(data)
+        else if (name === 'deleted') gone(data.ids)
         else if (name === 'message' || name === 'missed' || name === 'evicted') arrived()
       }
     } catch {

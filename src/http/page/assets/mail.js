@@ -6,7 +6,7 @@ import { announce, element, replace, save, setText } from './dom.js'
 import { firstMail } from './first.js'
 import { counted, number, rate } from './format.js'
 import { List } from './list.js'
-import { connection, isSampling, notice, onArrival } from './live.js'
+import { connection, isSampling, notice, onArrival, onRemoval } from './live.js'
 import { message } from './message.js'
 import { Messages } from './messages.js'
 import { searchField } from './search.js'
@@ -54,6 +54,7 @@ export const mailView = {
 }
 
 onArrival(() => messages.stir())
+onRemoval(ids => messages.forget(ids))
 messages.changes.watch(draw)
 connection.watch(draw)
 document.addEventListener('keydown', press)
@@ -85,7 +86,7 @@ async function show(id) {
   } catch (problem) {
     if (open !== id) return
     const isGone = problem instanceof ApiError && problem.status === 404
-    if (isGone) messages.forget(id)
+    if (isGone) messages.forget([id])
     replace(detail, element('div', { class: 'empty' },
       element('h1', null, isGone ? 'This message is gone' : 'The message can’t be shown'),
       element('p', null, isGone ? 'It was deleted, taken by a test, or evicted as there are too many.' : String(problem)),
@@ -139,7 +140,7 @@ async function deleteOne(id) {
   } catch (problem) {
     if (!(problem instanceof ApiError && problem.status === 404)) throw problem
   }
-  messages.forget(id)
+  messages.forget([id])
   announce('Deleted')
   location.hash = next ? `#/mail/${encodeURIComponent(next)}${filterText()}` : `#/mail${filterText()}`
 }

@@ -132,14 +132,15 @@ export class Messages {
   }
 
   /**
-   * Takes one out of the rows that is no longer there.
-   * @param {string} id
+   * Takes those out of the rows that are no longer there.
+   * @param {string[]} ids
    */
-  forget(id) {
-    const rows = this.rows.filter(row => row.id !== id)
+  forget(ids) {
+    const gone = new Set(ids)
+    const rows = this.rows.filter(row => !gone.has(row.id))
     if (rows.length === this.rows.length) return
+    this.total -= this.rows.length - rows.length
     this.rows = rows
-    this.total -= 1
     this.changes.changed()
   }
 }
