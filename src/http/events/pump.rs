@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use serde::Serialize;
 
-use super::{Hub, Kind};
 use super::queue::MOST;
+use super::{Hub, Kind};
 use crate::http::Plane;
 use crate::net::passages::{End, Passage, Passages};
 use crate::records::store::Shown;
