@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Config;
 use crate::config::ConfigError;
 use crate::smtp::Protocol;
+use crate::text::percent_decoded;
 
 const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
 
@@ -321,7 +322,8 @@ fn unix_url(path: &str, mode: Option<u32>) -> Result<ListenAt, ListenUrlError> {
     if !path.starts_with('/') || path.ends_with('/') {
         return Err(ListenUrlError::RelativePath);
     }
-    let path = percent_decoded(path).filter(|path| !path.contains(&0)).ok_or(ListenUrlError::Encoding)?;
+    let is_path = |octets: &Vec<u8>| !octets.contains(&0) && !path.contains('#');
+    let path = percent_decoded(path).filter(is_path).ok_or(ListenUrlError::Encoding)?;
     if path.len() > LONGEST_PATH {
         return Err(ListenUrlError::PathTooLong(path.len()));
     }
@@ -338,26 +340,6 @@ fn inbox(name: &str) -> Option<Arc<str>> {
 fn file_mode(octal: &str) -> Option<u32> {
     let is_octal = !octal.is_empty() && octal.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
     u32::from_str_radix(octal, 8).ok().filter(|mode| is_octal && *mode <= 0o777)
-}
-
-/// Decodes percent-encoding (RFC 3986 section 2.1).
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        octets.push(match first {
-            b'%' => {
-                let (digits, behind) = rest.split_at_checked(2)?;
-                rest = behind;
-                let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
-                u8::from_str_radix(digits, 16).ok()?
-            }
-            b'#' => return None,
-            octet => *octet,
-        });
-    }
-    Some(octets)
 }
 
 #[cfg(test)]

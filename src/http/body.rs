@@ -47,6 +47,11 @@ struct Account {
 }
 
 impl Body {
+    /// Whether it has no end.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.content, Content::Events(_))
+    }
+
     /// Counts the body in this budget, and as being sent. Events have their own bound.
     pub(super) fn accounted(self, budget: &Arc<Budget>, sending: Sending) -> Self {
         let octets = match &self.content {

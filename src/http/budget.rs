@@ -7,13 +7,13 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::sync::{Mutex as Turns, Notify};
 
-use crate::http::reply::{Refusal, error};
+use crate::http::reply::{FITTING_OCTETS, Refusal, error};
 use crate::process::lock;
 
 /// Octets of all unwritten replies. A request beyond it waits until replies have been written or their clients dropped.
-const MOST: usize = 256 << 20;
-/// Octets that are reserved for a reply before it is made: most are smaller.
-const RESERVED: usize = 16 << 20;
+const UNWRITTEN_OCTETS: usize = 256 << 20;
+/// Octets that are reserved for a reply before it is built: most are smaller, and only a single large mail makes a larger one.
+const RESERVED_OCTETS: usize = FITTING_OCTETS;
 /// How long a request waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -45,7 +45,7 @@ impl Budget {
                 // Registered before the check, so that room freed in between is noticed.
                 let mut freed = std::pin::pin!(self.freed.notified());
                 freed.as_mut().enable();
-                if let Some(held) = self.take(RESERVED) {
+                if let Some(held) = self.take(RESERVED_OCTETS) {
                     return held;
                 }
                 freed.await;
@@ -60,7 +60,7 @@ impl Budget {
     /// Takes `octets`, if there is room.
     fn take(self: &Arc<Self>, octets: usize) -> Option<Held> {
         let mut used = lock(&self.used);
-        (*used + octets <= MOST).then(|| {
+        (*used + octets <= UNWRITTEN_OCTETS).then(|| {
             *used += octets;
             Held { budget: Arc::clone(self), octets }
         })
@@ -87,11 +87,11 @@ mod tests {
     #[test]
     fn what_is_not_written_leaves_no_room_and_what_is_written_does() {
         let budget = Arc::new(Budget::default());
-        let mut held: Vec<_> = std::iter::from_fn(|| budget.take(RESERVED)).collect();
-        assert_eq!(held.len(), MOST / RESERVED);
+        let mut held: Vec<_> = std::iter::from_fn(|| budget.take(RESERVED_OCTETS)).collect();
+        assert_eq!(held.len(), UNWRITTEN_OCTETS / RESERVED_OCTETS);
         held.pop();
-        assert!(budget.take(RESERVED).is_some(), "what was freed can be taken");
-        let large = budget.count(2 * MOST);
+        assert!(budget.take(RESERVED_OCTETS).is_some(), "what was freed can be taken");
+        let large = budget.count(2 * UNWRITTEN_OCTETS);
         assert!(budget.take(1).is_none());
         drop((held, large));
         assert_eq!(*lock(&budget.used), 0);
@@ -103,7 +103,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             let budget = Arc::new(Budget::default());
-            let full = budget.count(MOST);
+            let full = budget.count(UNWRITTEN_OCTETS);
             let own = Arc::clone(&budget);
             let waiting = tokio::spawn(async move { own.reserve().await.is_ok() });
             tokio::task::yield_now().await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::task::AbortHandle;
@@ -19,13 +20,13 @@ use crate::process::lock;
 
 /// Concurrent connections. Beyond it a new one replaces the connection that has been idle longest, or the one whose reply has
 /// been unread longest.
-const MOST: usize = 512;
-/// Concurrent requests that wait for events. They hold their connections, so this leaves room for others.
+const MOST_CONNECTIONS: usize = 512;
+/// Concurrent requests that wait for events, and streams of events. They hold their connections, so this leaves room for others.
 pub(super) const MOST_WAITING: usize = 448;
 /// Octets of the head of a request; also of the buffer that is read into, which bounds what is pipelined.
-const HEAD: usize = 32 << 10;
+const HEAD_OCTETS: usize = 32 << 10;
 /// Fields of a head.
-const FIELDS: usize = 100;
+const MOST_FIELDS: usize = 100;
 /// How long accepting pauses when the system has no descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
@@ -58,7 +59,7 @@ enum State {
     Idle { since: u64 },
     /// A reply is made, which its client may not read.
     Sending { since: u64 },
-    /// A request is answered. Such a connection makes room for none.
+    /// A request is answered, or events are streamed. Such a connection makes room for none.
     Answering,
 }
 
@@ -111,8 +112,11 @@ impl Drop for Place {
 pub(super) struct Sending(Arc<Place>);
 
 impl Sending {
-    fn start(place: &Arc<Place>) -> Self {
-        place.set(|since| State::Sending { since });
+    /// A reply with an end lets the connection make room for others, if need be; a stream of events does not.
+    fn start(place: &Arc<Place>, is_stream: bool) -> Self {
+        if !is_stream {
+            place.set(|since| State::Sending { since });
+        }
         Self(Arc::clone(place))
     }
 }
@@ -142,7 +146,7 @@ impl Connections {
     fn admit(&self, stream: Stream) {
         let place = {
             let mut open = lock(&self.open);
-            if open.entries.len() >= MOST {
+            if open.entries.len() >= MOST_CONNECTIONS {
                 let key = open.dispensable();
                 let Some(entry) = key.and_then(|key| open.entries.remove(&key)) else { return };
                 entry.task.into_iter().for_each(|task| task.abort());
@@ -173,15 +177,22 @@ async fn serve(plane: Arc<Plane>, stream: Stream, place: Arc<Place>, request_tim
             place.set(|_| State::Answering);
             let budget = Arc::clone(&plane.budget);
             let reply = router::answer(plane, request, over, request_timeout).await;
-            Ok::<_, Infallible>(reply.map(|body| body.accounted(&budget, Sending::start(&place))))
+            if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
+                // The stream holds its place until the connection ends.
+                return Ok::<_, Infallible>(reply);
+            }
+            Ok(reply.map(|body| {
+                let sending = Sending::start(&place, body.is_stream());
+                body.accounted(&budget, sending)
+            }))
         }
     });
     let mut http = http1::Builder::new();
     http.timer(ExecutorTimer)
         .header_read_timeout(request_timeout)
-        .max_buf_size(HEAD)
-        .max_headers(FIELDS)
-        .max_header_size(HEAD);
+        .max_buf_size(HEAD_OCTETS)
+        .max_headers(MOST_FIELDS)
+        .max_header_size(HEAD_OCTETS);
     // An error of a connection is its client's.
     let _ = http.serve_connection(io, service).with_upgrades().await;
 }
@@ -207,10 +218,10 @@ mod tests {
         let places: Vec<_> = (0..4).map(|_| place(&open)).collect();
         let dispensable = || lock(&open).dispensable();
         assert_eq!(dispensable(), Some(places[0].key));
-        let first = Sending::start(&places[0]);
+        let first = Sending::start(&places[0], false);
         assert_eq!(dispensable(), Some(places[1].key));
         places[1].set(|_| State::Answering);
-        let _third = Sending::start(&places[2]);
+        let _third = Sending::start(&places[2], false);
         assert_eq!(dispensable(), Some(places[3].key));
         places[3].set(|_| State::Answering);
         assert_eq!(dispensable(), Some(places[0].key), "the reply that is unread the longest");
@@ -222,6 +233,11 @@ mod tests {
         places[0].set(|_| State::Answering);
         places[0].flushed();
         places[2].set(|_| State::Answering);
+        let stream = Sending::start(&places[2], true);
         assert_eq!(dispensable(), None);
+        // It has ended.
+        drop(stream);
+        places[2].flushed();
+        assert_eq!(dispensable(), Some(places[2].key));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use hyper::body::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::process::lock;
 use queue::Queue;
@@ -19,7 +19,7 @@ use queue::Queue;
 pub(super) use pump::{figures, message, messages, removed, sessions};
 
 /// Clients at once.
-const MOST: usize = 64;
+const MOST_CLIENTS: usize = 64;
 /// Seconds after which a client that takes nothing is no longer served.
 const PATIENCE: u32 = 60;
 
@@ -103,18 +103,20 @@ pub(super) struct Subscription {
     hub: Arc<Hub>,
     key: u64,
     queue: Arc<Mutex<Queue>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Hub {
-    /// Adds a client; `None` if there are too many. `backlog` returns what comes first, how much is left out of it, and the number
+    /// Adds a client, which holds this place; `None` if there are too many. `backlog` returns what comes first, how much is left out of it, and the number
     /// from which messages are its events. No message is lost between the two.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         kinds: Kinds,
+        place: OwnedSemaphorePermit,
         backlog: impl FnOnce() -> (Vec<Bytes>, u64, u64),
     ) -> Option<Subscription> {
         let mut clients = lock(&self.clients);
-        if clients.by_key.len() >= MOST {
+        if clients.by_key.len() >= MOST_CLIENTS {
             return None;
         }
         let (first, missed, seen) = backlog();
@@ -129,7 +131,7 @@ impl Hub {
         clients.by_key.insert(key, Client { kinds, queue: Arc::clone(&queue), seen, waiting: 0 });
         drop(clients);
         self.changed.notify_waiters();
-        Some(Subscription { hub: Arc::clone(self), key, queue })
+        Some(Subscription { hub: Arc::clone(self), key, queue, _place: place })
     }
 
     /// Whether a client listens to any of these.

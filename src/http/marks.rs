@@ -10,12 +10,12 @@ use crate::process::lock;
 use crate::stats::Stats;
 
 /// Marks at once. Each has a histogram for each distribution: some hundred KiB in a usual run.
-pub(super) const MOST: usize = 32;
+pub(super) const MOST_MARKS: usize = 32;
 /// Letters of a name.
-const LONGEST: usize = 64;
+const MOST_LETTERS: usize = 64;
 const A_NAME: &str = "a name of 1 to 64 letters, digits, \".\", \"_\" and \"-\"";
 
-/// The marks of a server, oldest first. Another one beyond [`MOST`] replaces the oldest.
+/// The marks of a server, oldest first. Another one beyond [`MOST_MARKS`] replaces the oldest.
 #[derive(Debug, Default)]
 pub(super) struct Marks(Mutex<Inner>);
 
@@ -30,7 +30,7 @@ struct Inner {
 /// The reply for what is no name of a mark.
 pub(super) fn checked(name: &str) -> Result<&str, Refusal> {
     let is_letter = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
-    let is_name = (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_letter);
+    let is_name = (1..=MOST_LETTERS).contains(&name.len()) && name.bytes().all(is_letter);
     if is_name { Ok(name) } else { Err(invalid("name", A_NAME)) }
 }
 
@@ -40,7 +40,7 @@ impl Marks {
         let mut inner = lock(&self.0);
         let id = name.unwrap_or_else(|| inner.unused());
         inner.marks.retain(|(other, _)| *other != id);
-        if inner.marks.len() == MOST {
+        if inner.marks.len() == MOST_MARKS {
             inner.marks.pop_front();
         }
         inner.marks.push_back((id.clone(), Arc::new(stats)));
@@ -55,7 +55,8 @@ impl Marks {
         let inner = lock(&self.0);
         let found = inner.marks.iter().find(|(own, _)| own == id);
         found.map(|(_, stats)| Arc::clone(stats)).ok_or_else(|| {
-            let hint = format!("the id of a mark, which POST /v1/marks returns: one of the last {MOST}");
+            let hint =
+                format!("the id of a mark, which POST /v1/marks returns: one of the last {MOST_MARKS}");
             error(StatusCode::NOT_FOUND, "no_such_mark", "since", hint)
         })
     }
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn the_newest_are_remembered() {
         let marks = Marks::default();
-        let last = MOST as u64 + 5;
+        let last = MOST_MARKS as u64 + 5;
         (1..=last).for_each(|number| _ = marks.set(None, reading(number)));
         for number in 1..=last {
             assert_eq!(seed_of(&marks, &number.to_string()), (number > 5).then_some(number));

@@ -13,7 +13,6 @@ mod api;
 mod body;
 mod budget;
 mod call;
-mod catalogue;
 mod connections;
 mod desk;
 mod document;
@@ -21,6 +20,7 @@ mod events;
 mod expiry;
 mod exposition;
 mod guard;
+mod indexes;
 mod listener;
 mod mailhog;
 mod mailpit;
@@ -46,11 +46,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::config::StartError;
 use crate::http::budget::Budget;
-use crate::http::catalogue::Catalogue;
 use crate::http::connections::Connections;
 use crate::http::desk::Desk;
 use crate::http::events::Hub;
 use crate::http::guard::Guard;
+use crate::http::indexes::Indexes;
 use crate::http::listener::Acceptor;
 use crate::http::marks::Marks;
 use crate::http::metrics::RuleTotals;
@@ -95,7 +95,7 @@ struct Plane {
     server: Arc<Server>,
     store: Arc<Store>,
     guard: Guard,
-    catalogue: Arc<Catalogue>,
+    indexes: Arc<Indexes>,
     desk: Desk,
     /// For the replies of all connections.
     budget: Arc<Budget>,
@@ -150,7 +150,7 @@ impl ControlPlane {
             server: Arc::clone(server),
             store: Arc::clone(store),
             guard: Guard::new(settings),
-            catalogue: Arc::default(),
+            indexes: Arc::default(),
             desk: Desk::start(Arc::clone(&budget))
                 .map_err(|error| failed("starting a thread of the control plane", error))?,
             budget,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::http::reply::{Refusal, invalid};
 use crate::smtp::rules::{A_DURATION, nearest, parse_duration};
+use crate::text::percent_decoded;
 
 /// The parameters of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,9 +18,8 @@ impl Parameters {
         let mut all = Vec::<(String, String)>::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = |text| {
-                percent_decoded(text, true).ok_or_else(|| invalid("query", "text in UTF-8, percent-encoded"))
-            };
+            let decoded =
+                |text| form_decoded(text).ok_or_else(|| invalid("query", "text in UTF-8, percent-encoded"));
             let (name, value) = (decoded(name)?, decoded(value)?);
             if all.iter().any(|(other, _)| *other == name) {
                 return Err(invalid(name, "this parameter once"));
@@ -101,24 +101,14 @@ impl Parameters {
     }
 }
 
-/// Decodes percent-encoding, and `+` as a space where that is so.
-pub(super) fn percent_decoded(text: &str, has_plus: bool) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        octets.push(match first {
-            b'%' => {
-                let (digits, behind) = rest.split_at_checked(2)?;
-                rest = behind;
-                let digit = |digit: u8| char::from(digit).to_digit(16);
-                (digit(digits[0])? * 16 + digit(digits[1])?) as u8
-            }
-            b'+' if has_plus => b' ',
-            octet => *octet,
-        });
-    }
-    String::from_utf8(octets).ok()
+/// Decodes percent-encoding of UTF-8.
+pub(super) fn decoded(text: &str) -> Option<String> {
+    String::from_utf8(percent_decoded(text)?).ok()
+}
+
+/// The same in a query or a form, where `+` is a space.
+pub(super) fn form_decoded(text: &str) -> Option<String> {
+    decoded(&text.replace('+', " "))
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ fn records(removals: &[Removal]) -> impl Iterator<Item = (RecordId, u64)> {
 
 fn forget(plane: &Plane, Removed { removals, is_partial, .. }: &Removed) {
     match is_partial {
-        true => plane.catalogue.forget_removed(),
-        false => plane.catalogue.forget(records(removals).map(|(_, number)| number)),
+        true => plane.indexes.forget_removed(),
+        false => plane.indexes.forget(records(removals).map(|(_, number)| number)),
     }
     plane.mailpit.marks().forget(records(removals).map(|(id, _)| id));
 }

@@ -57,7 +57,7 @@ pub(super) fn json_as(status: StatusCode, value: &impl Serialize) -> Reply {
 }
 
 /// The octets of a value as JSON, without making them.
-pub(super) fn json_length(value: &impl Serialize) -> usize {
+fn json_length(value: &impl Serialize) -> usize {
     struct Count(usize);
 
     impl io::Write for Count {
@@ -74,6 +74,24 @@ pub(super) fn json_length(value: &impl Serialize) -> usize {
     let mut count = Count(0);
     serde_json::to_writer(&mut count, value).expect("all its maps have texts for keys");
     count.0
+}
+
+/// Octets of JSON of all messages in one reply: 500 whole mails of 32 KiB fit. So much memory is reserved before a reply is built, of
+/// which a few can be unread at the same time (`budget`).
+pub(super) const FITTING_OCTETS: usize = 16 << 20;
+
+/// As many of these, from the front, as fit into one reply. One that is larger than that is sent alone.
+pub(super) fn fitting<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<T> {
+    let mut octets = 0;
+    let mut fitting = Vec::new();
+    for view in views {
+        octets += json_length(&view);
+        if octets > FITTING_OCTETS && !fitting.is_empty() {
+            break;
+        }
+        fitting.push(view);
+    }
+    fitting
 }
 
 /// The reply of an error; behind a pointer, so that results are small.

@@ -12,7 +12,7 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode};
 
 use crate::http::call::{Call, Over};
-use crate::http::parameters::{Parameters, percent_decoded};
+use crate::http::parameters::{Parameters, decoded};
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, with_common_headers};
 use crate::http::{Plane, api, body, mailhog, mailpit, page};
 
@@ -61,7 +61,7 @@ impl Route {
             match (own.next(), given.next()) {
                 (None, None) => return Some(segments),
                 (Some(own), Some(given)) if own.starts_with('{') => {
-                    segments.push(percent_decoded(given, false).filter(|segment| !segment.is_empty())?);
+                    segments.push(decoded(given).filter(|segment| !segment.is_empty())?);
                 }
                 (Some(own), Some(given)) if own == given => {}
                 _ => return None,

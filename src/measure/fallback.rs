@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::time::Timestamp;
 
 /// Clients at a time; beyond it the oldest is forgotten.
-const MOST: usize = 65_536;
+const MOST_CLIENTS: usize = 65_536;
 /// Later than this it is another attempt: clients that fall back do so at once.
 const SOON: Duration = Duration::from_secs(60);
 /// A session that was accepted so long before the failure was not opened because of it. Less may be the time in which another
@@ -97,7 +97,7 @@ impl Fallbacks {
         let Attempt { client, session, .. } = attempt;
         self.failed.insert(client, Failure { session, at });
         self.order.push_back((client, session));
-        if self.order.len() > MOST
+        if self.order.len() > MOST_CLIENTS
             && let Some((oldest, session)) = self.order.pop_front()
         {
             // Unless it has failed again since.
@@ -154,12 +154,12 @@ mod tests {
     #[test]
     fn the_oldest_clients_are_forgotten() {
         let mut fallbacks = Fallbacks::default();
-        let most = MOST as u64;
+        let most = MOST_CLIENTS as u64;
         (0..most).for_each(|number| fallbacks.note_failure(attempt(number, number, 1), at(1)));
         // The first client is not the oldest any more.
         fallbacks.note_failure(attempt(0, most, 1), at(1));
         fallbacks.note_failure(attempt(most, most + 1, 1), at(1));
-        assert_eq!((fallbacks.failed.len(), fallbacks.order.len()), (MOST, MOST));
+        assert_eq!((fallbacks.failed.len(), fallbacks.order.len()), (MOST_CLIENTS, MOST_CLIENTS));
         let mut end = |number| fallbacks.end(attempt(number, u64::MAX, 1), at(1));
         assert!(end(0) && !end(1) && end(2) && end(most));
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 /// Attempts at a time; beyond it the oldest is forgotten.
-const MOST: usize = 65_536;
+const MOST_ATTEMPTS: usize = 65_536;
 
 /// The attempts that were refused.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Refused {
             return true;
         }
         self.order.push_back(attempt);
-        if self.order.len() > MOST
+        if self.order.len() > MOST_ATTEMPTS
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
@@ -36,9 +36,9 @@ mod tests {
     #[test]
     fn the_oldest_attempts_are_forgotten() {
         let mut refused = Refused::default();
-        assert!((0..=MOST as u64).all(|attempt| !refused.note(attempt)));
-        assert!(refused.note(MOST as u64) && refused.note(1));
+        assert!((0..=MOST_ATTEMPTS as u64).all(|attempt| !refused.note(attempt)));
+        assert!(refused.note(MOST_ATTEMPTS as u64) && refused.note(1));
         assert!(!refused.note(0), "it was forgotten");
-        assert_eq!((refused.known.len(), refused.order.len()), (MOST, MOST));
+        assert_eq!((refused.known.len(), refused.order.len()), (MOST_ATTEMPTS, MOST_ATTEMPTS));
     }
 }

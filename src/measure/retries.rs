@@ -18,7 +18,7 @@ use crate::stats::RetryStats;
 use crate::time::Timestamp;
 
 /// Entries at a time. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
-const MOST: usize = 65_536;
+const MOST_ENTRIES: usize = 65_536;
 /// A try so soon at another address of the server continues the one before: a client tries each of them (RFC 5321
 /// section 5.1).
 const NEXT_ADDRESS: Duration = Duration::from_secs(1);
@@ -305,7 +305,7 @@ impl Retries {
     }
 
     fn put(&mut self, key: Key, mut entry: Entry) {
-        if self.entries.len() >= MOST
+        if self.entries.len() >= MOST_ENTRIES
             && let Some((_, oldest)) = self.order.pop_first()
         {
             self.forget(oldest);
@@ -316,7 +316,7 @@ impl Retries {
         self.order.insert(entry.place(), key);
         self.entries.insert(key, entry);
         debug_assert_eq!(self.order.len(), self.entries.len(), "each entry has its place in the order");
-        debug_assert!(self.entries.len() <= MOST, "{} entries", self.entries.len());
+        debug_assert!(self.entries.len() <= MOST_ENTRIES, "{} entries", self.entries.len());
     }
 
     fn forget(&mut self, key: Key) {

@@ -4,7 +4,7 @@ use super::Mail;
 use super::links::urls;
 
 /// Codes of one mail that are listed.
-const MOST: usize = 100;
+const MOST_CODES: usize = 100;
 
 /// Words around a code.
 const HINTS: &[&str] =
@@ -17,7 +17,7 @@ pub(super) fn codes(mail: &Mail) -> Vec<String> {
     for text in texts.into_iter().flatten() {
         let text = without_urls(&text);
         for (at, word) in words(&text) {
-            if found.len() < MOST && is_code(word, &text[..at], &text[at + word.len()..]) {
+            if found.len() < MOST_CODES && is_code(word, &text[..at], &text[at + word.len()..]) {
                 let code = word.to_owned();
                 if !found.iter().any(|(_, other)| *other == code) {
                     found.push((is_hinted(&text, at, word.len()), code));

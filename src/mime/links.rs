@@ -4,7 +4,7 @@ use super::Mail;
 use super::html::{Anchor, anchors};
 
 /// Links of one mail that are listed.
-const MOST: usize = 1000;
+const MOST_LINKS: usize = 1000;
 
 /// A link in a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub struct Link {
 pub(super) fn links(mail: &Mail) -> Vec<Link> {
     let of_html = mail.html.as_deref().map(anchors).unwrap_or_default();
     let of_html = of_html.into_iter().map(|Anchor { href, text }| Link { href, text, is_html: true });
-    let mut links: Vec<_> = of_html.take(MOST).collect();
+    let mut links: Vec<_> = of_html.take(MOST_LINKS).collect();
     for href in mail.text.as_deref().into_iter().flat_map(urls) {
-        if links.len() < MOST && !links.iter().any(|link| link.href == href) {
+        if links.len() < MOST_LINKS && !links.iter().any(|link| link.href == href) {
             links.push(Link { href: href.to_owned(), text: href.to_owned(), is_html: false });
         }
     }

@@ -43,7 +43,7 @@ impl Passage {
 
 /// What waits to be read.
 #[cfg(feature = "http")]
-const MOST: usize = 4096;
+const MOST_WAITING: usize = 4096;
 
 /// What has begun and ended since it was read, of all shards, in the order in which they handed it over.
 #[cfg(feature = "http")]
@@ -62,7 +62,7 @@ struct Waiting {
 impl Passages {
     fn push(&self, passage: Passage) {
         let mut waiting = lock(&self.0);
-        if waiting.passages.len() >= MOST {
+        if waiting.passages.len() >= MOST_WAITING {
             waiting.passages.pop_front();
             waiting.missed += 1;
         }
@@ -105,12 +105,12 @@ mod tests {
     fn the_newest_wait_and_the_others_are_counted() {
         let passages = Arc::new(Passages::default());
         let announcer = Announcer { to: Some(Arc::clone(&passages)) };
-        for session_id in 0..MOST as u64 + 3 {
+        for session_id in 0..MOST_WAITING as u64 + 3 {
             let (peer, listener) = (Endpoint::Unix(None), Endpoint::Unix(None));
             announcer.announce(|| Passage { session_id, peer, listener, end: None });
         }
         let (missed, waiting) = passages.take();
-        assert_eq!((missed, waiting.len(), waiting[0].session_id), (3, MOST, 3));
+        assert_eq!((missed, waiting.len(), waiting[0].session_id), (3, MOST_WAITING, 3));
         let (missed, waiting) = passages.take();
         assert_eq!((missed, waiting.len()), (0, 0));
         Announcer::default().announce(|| panic!("nobody listens"));

@@ -11,7 +11,7 @@ use smtpmock::output::lock;
 use super::ready::{create, unfinished_name};
 
 /// Octets of a file that is compared: larger ones are of something else.
-const MOST: u64 = 1 << 20;
+const MOST_OCTETS: u64 = 1 << 20;
 /// How often another process may replace the file meanwhile.
 const TRIES: usize = 16;
 
@@ -30,7 +30,7 @@ pub(crate) fn publish(path: &Path, pem: &str) -> io::Result<Option<File>> {
             Ok(_) => {
                 let mut old = File::open(path)?;
                 let mut text = Vec::new();
-                (&mut old).take(MOST).read_to_end(&mut text)?;
+                (&mut old).take(MOST_OCTETS).read_to_end(&mut text)?;
                 if text == pem.as_bytes() {
                     return Ok(None);
                 }

@@ -2,7 +2,9 @@
 //! thread.
 
 pub mod escape;
+mod percent;
 mod timestamp;
 pub mod units;
 
+pub(crate) use percent::percent_decoded;
 pub(crate) use timestamp::timestamp;

@@ -107,7 +107,7 @@ fn modules(text: &str) -> impl Iterator<Item = String> {
 
 /// The rooms of `src`, each with the rooms that it may import.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("config", &["log", "records", "smtp", "tls"]),
+    ("config", &["log", "records", "smtp", "text", "tls"]),
     (
         "http",
         &[

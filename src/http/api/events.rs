@@ -42,7 +42,7 @@ fn listen(call: &Call) -> Result<Reply, Refusal> {
         news.records.drain(..missed);
         (news.records.iter().map(message).collect(), missed as u64, news.end)
     };
-    let Some(subscription) = plane.events.subscribe(kinds, backlog) else {
+    let Some(subscription) = plane.events.subscribe(kinds, plane.wait_place()?, backlog) else {
         let hint = "fewer clients that listen at once";
         return Err(error(StatusCode::SERVICE_UNAVAILABLE, "too_many", "events", hint));
     };

@@ -30,8 +30,8 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Messages of one reply, by default and at most.
-pub(super) const LIMIT: usize = 50;
-pub(super) const MOST: usize = 500;
+pub(super) const USUAL_MESSAGES: usize = 50;
+pub(super) const MOST_MESSAGES: usize = 500;
 
 #[derive(Serialize)]
 struct List {
@@ -48,7 +48,7 @@ struct List {
 async fn list(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[SELECTING, &["limit", "cursor"]].concat())?;
     let selection = Selection::of(&call.parameters, &call.plane)?;
-    let limit = call.parameters.number("limit", 1..=MOST)?.unwrap_or(LIMIT);
+    let limit = call.parameters.number("limit", 1..=MOST_MESSAGES)?.unwrap_or(USUAL_MESSAGES);
     let cursor = call.parameters.parsed::<u64>("cursor", "the next of another list")?;
     let plane = Arc::clone(&call.plane);
     let reads_mails = selection.reads_mails();
@@ -85,7 +85,7 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
     let selection = Selection::of(&call.parameters, &call.plane)?;
     let returns = call.parameters.flag("return")?;
     let has_raw = call.parameters.flag("raw")?;
-    let limit = call.parameters.number("limit", 1..=MOST)?;
+    let limit = call.parameters.number("limit", 1..=MOST_MESSAGES)?;
     if !returns && (limit.is_some() || has_raw) {
         return Err(invalid(if has_raw { "raw" } else { "limit" }, "return=true beside it"));
     }
@@ -95,7 +95,7 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
         let total = selected.len();
         let mut messages = None;
         if returns {
-            let details = details(selected.iter().take(limit.unwrap_or(LIMIT)), &plane, has_raw);
+            let details = details(selected.iter().take(limit.unwrap_or(USUAL_MESSAGES)), &plane, has_raw);
             selected.truncate(details.len());
             messages = Some(details);
         }

@@ -18,16 +18,16 @@ use crate::text::timestamp;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/report", |call| Box::pin(report(call))),
-    Route::with_body(Method::POST, "/v1/marks", MARK, |call| Box::pin(mark(call))),
-    Route::with_body(Method::POST, "/v1/expect", EXPECTATIONS, |call| Box::pin(expect(call))),
+    Route::with_body(Method::POST, "/v1/marks", MARK_OCTETS, |call| Box::pin(mark(call))),
+    Route::with_body(Method::POST, "/v1/expect", EXPECTATIONS_OCTETS, |call| Box::pin(expect(call))),
 ];
 
 /// Octets of the name of a mark in JSON.
-const MARK: usize = 1 << 10;
+const MARK_OCTETS: usize = 1 << 10;
 /// Octets of the expectations in one request.
-const EXPECTATIONS: usize = 64 << 10;
+const EXPECTATIONS_OCTETS: usize = 64 << 10;
 /// Expectations in one request. Each searches the figures for its own.
-const MOST: usize = 256;
+const MOST_EXPECTATIONS: usize = 256;
 
 /// The requested period.
 struct Period {
@@ -131,9 +131,9 @@ impl Expectations {
     fn read(&self) -> Result<Vec<Expectation>, Refusal> {
         match self.expect.len() + self.fail_if.len() {
             0 => return Err(invalid("body", "a condition at least, in expect or fail_if")),
-            1..=MOST => {}
+            1..=MOST_EXPECTATIONS => {}
             _ => {
-                let hint = format!("at most {MOST} conditions");
+                let hint = format!("at most {MOST_EXPECTATIONS} conditions");
                 return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body", hint));
             }
         }

@@ -54,7 +54,7 @@ impl Selection {
             && self.accepted.is_none_or(|accepted| shown.message.msg() == accepted)
             && self.inbox.as_deref().is_none_or(|inbox| shown.message.is_in(inbox))
             && (self.query.is_empty() || {
-                let index = plane.catalogue.index(shown);
+                let index = plane.indexes.index(shown);
                 self.query.selects(Candidate { message: &shown.message, index: &index })
             })
     }
@@ -66,7 +66,7 @@ impl Selection {
 
     /// The number of conditions that a message does not meet.
     pub(super) fn misses(&self, shown: &Shown, plane: &Plane) -> usize {
-        let index = plane.catalogue.index(shown);
+        let index = plane.indexes.index(shown);
         let of_query = self.query.misses(Candidate { message: &shown.message, index: &index });
         let is_refused = self.accepted.is_some_and(|accepted| shown.message.msg() != accepted);
         let is_elsewhere = self.inbox.as_deref().is_some_and(|inbox| !shown.message.is_in(inbox));
@@ -75,7 +75,7 @@ impl Selection {
 
     /// The conditions that a message does not meet, each with what was found instead.
     pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
-        let index = plane.catalogue.index(shown);
+        let index = plane.indexes.index(shown);
         let mut missed = self.query.missed_by(Candidate { message: &shown.message, index: &index });
         if self.accepted.is_some_and(|accepted| shown.message.msg() != accepted) {
             missed.insert(0, acceptance(&shown.message));

@@ -19,8 +19,8 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Sessions of one reply, by default and at most: each shard copies as many between two turns.
-const LIMIT: usize = 100;
-const MOST: usize = 1000;
+const USUAL_SESSIONS: usize = 100;
+const MOST_SESSIONS: usize = 1000;
 
 #[derive(Serialize)]
 struct List {
@@ -71,7 +71,7 @@ impl From<OpenSession> for View {
 
 async fn list(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["limit", "cursor"])?;
-    let limit = call.parameters.number("limit", 1..=MOST)?.unwrap_or(LIMIT);
+    let limit = call.parameters.number("limit", 1..=MOST_SESSIONS)?.unwrap_or(USUAL_SESSIONS);
     let after = call.parameters.parsed::<u64>("cursor", "the next of another list")?.unwrap_or(0);
     let server = Arc::clone(&call.plane.server);
     let work = move || {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::html::view_of;
 use crate::http::Plane;
-use crate::http::reply::json_length;
+use crate::http::reply::fitting;
 use crate::mime::{Mail, Mailbox, Part};
 use crate::records::Message;
 use crate::records::store::Shown;
@@ -160,7 +160,7 @@ fn parameters(of: Parameters<'_>) -> Vec<Parameter> {
 
 impl Summary {
     pub(super) fn of(shown: &Shown, plane: &Plane) -> Self {
-        Self::indexed(&shown.message, &plane.catalogue.index(shown))
+        Self::indexed(&shown.message, &plane.indexes.index(shown))
     }
 
     fn indexed(message: &Message, Index { head, .. }: &Index) -> Self {
@@ -209,7 +209,7 @@ impl Detail {
         let message = &shown.message;
         let mail = Mail::parse(message.body());
         Self {
-            summary: Summary::indexed(message, &plane.catalogue.index_of(shown, || &mail)),
+            summary: Summary::indexed(message, &plane.indexes.index_of(shown, || &mail)),
             local_addr: message.local_addr().to_string(),
             proxy_addr: message.proxy_addr().map(ToString::to_string),
             mechanism: message.auth_mechanism().map(crate::smtp::auth::Mechanism::name),
@@ -256,22 +256,6 @@ fn dialogue(message: &Message) -> Vec<Turn> {
     turns.push(turn("rset", &record.rset_exchange));
     turns.retain(|turn| !turn.request.is_empty());
     turns
-}
-
-/// As many of these, from the front, as fit into one reply. One that is larger than that is sent alone.
-pub(super) fn fitting<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<T> {
-    /// Octets of JSON.
-    const MOST: usize = 16 << 20;
-    let mut octets = 0;
-    let mut fitting = Vec::new();
-    for view in views {
-        octets += json_length(&view);
-        if octets > MOST && !fitting.is_empty() {
-            break;
-        }
-        fitting.push(view);
-    }
-    fitting
 }
 
 /// Summaries of these messages, as many as fit.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::messages::{LIMIT, MOST};
+use super::messages::{MOST_MESSAGES, USUAL_MESSAGES};
 use super::selection::{SELECTING, Selection};
-use super::views::{Detail, Summary, details, fitting, summaries};
+use super::views::{Detail, Summary, details, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
-use crate::http::reply::{Fault, Refusal, Reply, json, json_as};
+use crate::http::reply::{Fault, Refusal, Reply, fitting, json, json_as};
 use crate::http::router::Route;
 use crate::records::store::Shown;
 use crate::time::Deadline;
@@ -24,13 +24,13 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/messages/wait", |call| Box
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
 /// Messages that can be waited for.
-const COUNT: usize = 1_000_000;
+const MOST_COUNT: usize = 1_000_000;
 /// Numbers of messages that are remembered before any are forgotten.
 const TIDY: usize = 4096;
 /// Messages that are explained.
-const NEAREST: usize = 5;
+const MOST_EXPLAINED: usize = 5;
 /// Messages, the newest, among which the nearest are found.
-const CONSIDERED: usize = 1000;
+const MOST_CONSIDERED: usize = 1000;
 
 #[derive(Serialize)]
 struct Arrived {
@@ -77,9 +77,9 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[SELECTING, &["count", "timeout", "limit", "raw"]].concat())?;
     let Call { plane, parameters, .. } = call;
     let selection = Selection::of(&parameters, &plane)?;
-    let count = parameters.number("count", 0..=COUNT)?.unwrap_or(1);
+    let count = parameters.number("count", 0..=MOST_COUNT)?.unwrap_or(1);
     let timeout = parameters.duration("timeout", LONGEST)?.unwrap_or(TIMEOUT);
-    let limit = parameters.number("limit", 1..=MOST)?.unwrap_or(LIMIT);
+    let limit = parameters.number("limit", 1..=MOST_MESSAGES)?.unwrap_or(USUAL_MESSAGES);
     let has_raw = parameters.flag("raw")?;
     let deadline = Deadline::after(timeout);
     let _place = plane.wait_place()?;
@@ -148,12 +148,12 @@ impl Wait {
         let selected = self.present();
         let total = selected.len();
         let present = self.plane.store.snapshot_from(self.selection.from).records;
-        let others = present.into_iter().rev().take(CONSIDERED);
+        let others = present.into_iter().rev().take(MOST_CONSIDERED);
         let others = others.filter(|shown| !self.selection.covers(shown, &self.plane));
         let mut others: Vec<_> =
             others.map(|shown| (self.selection.misses(&shown, &self.plane), shown)).collect();
         others.sort_by_key(|(misses, _)| *misses);
-        let nearest = others.iter().take(NEAREST).map(|(_, shown)| Missed {
+        let nearest = others.iter().take(MOST_EXPLAINED).map(|(_, shown)| Missed {
             summary: Summary::of(shown, &self.plane),
             missed: self.selection.missed(shown, &self.plane),
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use serde::Serialize;
 
-use super::queue::MOST;
+use super::queue::MOST_EVENTS;
 use super::{Hub, Kind};
 use crate::http::Plane;
 use crate::net::passages::{End, Passage, Passages};
@@ -177,7 +177,7 @@ pub(in crate::http) async fn messages(plane: Arc<Plane>) {
             }
             let news = plane.store.snapshot_from(seen);
             // More would not fit in a queue.
-            let (missed, records) = news.records.split_at(news.records.len().saturating_sub(MOST));
+            let (missed, records) = news.records.split_at(news.records.len().saturating_sub(MOST_EVENTS));
             let missed: Vec<u64> = missed.iter().map(|shown| shown.number).collect();
             let frames: Vec<_> = records.iter().map(|shown| (shown.number, message(shown))).collect();
             plane.events.publish_messages(&frames, &missed, news.end);

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, Waker};
 use hyper::body::Bytes;
 
 /// Events that wait for a client.
-pub(super) const MOST: usize = 1024;
+pub(super) const MOST_EVENTS: usize = 1024;
 /// Octets of them.
-const OCTETS: usize = 512 << 10;
+const MOST_OCTETS: usize = 512 << 10;
 /// Octets that leave at once, about.
 const AT_ONCE: usize = 16 << 10;
 
@@ -33,7 +33,7 @@ impl Queue {
         }
         self.octets += frame.len();
         self.frames.push_back(frame);
-        while self.frames.len() > MOST || self.octets > OCTETS {
+        while self.frames.len() > MOST_EVENTS || self.octets > MOST_OCTETS {
             let Some(oldest) = self.frames.pop_front() else { break };
             self.octets -= oldest.len();
             self.missed += 1;
@@ -120,17 +120,17 @@ mod tests {
     #[test]
     fn a_client_that_is_slow_gets_the_newest_behind_the_count_of_the_others() {
         let mut queue = Queue::default();
-        (0..MOST + 5).for_each(|number| queue.push(frame(number)));
+        (0..MOST_EVENTS + 5).for_each(|number| queue.push(frame(number)));
         let taken = take(&mut queue).expect("open");
         assert!(taken.starts_with("event: missed\ndata: {\"count\":5}\n\n5;6;7;"), "{taken}");
         assert!(taken.len() <= AT_ONCE);
         // Octets are bounded too, and so is what leaves at once.
-        let large = Bytes::from(vec![b'x'; OCTETS / 4]);
+        let large = Bytes::from(vec![b'x'; MOST_OCTETS / 4]);
         (0..100).for_each(|_| queue.push(large.clone()));
-        assert!(queue.octets <= OCTETS && queue.frames.len() == 4);
+        assert!(queue.octets <= MOST_OCTETS && queue.frames.len() == 4);
         let taken = take(&mut queue).expect("open");
         assert!(taken.starts_with("event: missed"), "{taken}");
-        assert_eq!(take(&mut queue).map(|taken| taken.len()), Some(OCTETS / 4));
+        assert_eq!(take(&mut queue).map(|taken| taken.len()), Some(MOST_OCTETS / 4));
     }
 
     #[test]

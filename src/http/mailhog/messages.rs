@@ -11,7 +11,7 @@ use crate::http::Plane;
 use crate::http::api::{download, part_of};
 use crate::http::call::Call;
 use crate::http::mailpit::{FacadeId, find, newest};
-use crate::http::reply::{Refusal, Reply, empty, error, invalid, json, of};
+use crate::http::reply::{Refusal, Reply, empty, error, fitting, invalid, json, of};
 use crate::http::router::Route;
 use crate::records::Message;
 use crate::records::store::{Extent, Shown};
@@ -32,10 +32,8 @@ pub(super) const ROUTES: &[Route] = &[
 /// Octets of a body, which nothing is read of.
 const BODY: usize = 1 << 20;
 /// Messages of one reply, by default and at most.
-const LIMIT: usize = 50;
-const MOST: usize = 250;
-/// Octets of the messages of one reply.
-const MOST_OCTETS: usize = 16 << 20;
+const USUAL_MESSAGES: usize = 50;
+const MOST_MESSAGES: usize = 250;
 
 #[derive(Serialize)]
 struct List {
@@ -69,18 +67,12 @@ impl Kind {
 /// The start and the limit that are asked for; what is no number counts as missing.
 fn page(call: &Call) -> (usize, usize) {
     let number = |name| call.parameters.text(name).and_then(|text| text.parse().ok());
-    (number("start").unwrap_or(0), number("limit").unwrap_or(LIMIT).min(MOST))
+    (number("start").unwrap_or(0), number("limit").unwrap_or(USUAL_MESSAGES).min(MOST_MESSAGES))
 }
 
 fn page_of(found: &[Shown], (start, limit): (usize, usize)) -> List {
-    let mut octets = 0;
-    let fits = |shown: &&Shown| {
-        let is_first = octets == 0;
-        octets += shown.message.body().len();
-        is_first || octets <= MOST_OCTETS
-    };
-    let page = found.iter().skip(start).take(limit).take_while(fits);
-    let items: Vec<_> = page.map(|shown| MessageView::of(&shown.message)).collect();
+    let page = found.iter().skip(start).take(limit);
+    let items = fitting(page.map(|shown| MessageView::of(&shown.message)));
     List { total: found.len(), count: items.len(), start, items }
 }
 

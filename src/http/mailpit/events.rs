@@ -29,7 +29,7 @@ use crate::time::Deadline;
 pub(super) const ROUTES: &[Route] = &[Route::get("/api/events", |call| Box::pin(async move { open(call) }))];
 
 /// Streams at once.
-pub(super) const MOST: usize = 64;
+pub(super) const MOST_STREAMS: usize = 64;
 /// News that a stream may be behind; beyond it its client is sent that it has to reload.
 pub(super) const BEHIND: usize = 1024;
 /// Messages of one look at the store that are sent; of more the client is sent that it has to reload.
@@ -112,9 +112,10 @@ fn open(mut call: Call) -> Result<Reply, Refusal> {
     };
     let place = Arc::clone(&call.plane.mailpit.streams).try_acquire_owned();
     let place = place.map_err(|_| {
-        refusal(StatusCode::SERVICE_UNAVAILABLE, format!("there are {MOST} event streams already"))
+        refusal(StatusCode::SERVICE_UNAVAILABLE, format!("there are {MOST_STREAMS} event streams already"))
     })?;
-    tokio::spawn(serve(call.plane, upgrade, place));
+    let places = [place, call.plane.wait_place()?];
+    tokio::spawn(serve(call.plane, upgrade, places));
     let mut reply = empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = reply.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -123,7 +124,7 @@ fn open(mut call: Call) -> Result<Reply, Refusal> {
     Ok(reply)
 }
 
-async fn serve(plane: Arc<Plane>, upgrade: OnUpgrade, _place: OwnedSemaphorePermit) {
+async fn serve(plane: Arc<Plane>, upgrade: OnUpgrade, _places: [OwnedSemaphorePermit; 2]) {
     let news = plane.mailpit.news.subscribe();
     let seen = plane.store.snapshot_from(u64::MAX).end;
     if let Ok(upgraded) = upgrade.await {

@@ -58,7 +58,7 @@ impl Filter {
             && (self.query.is_empty()
                 || self
                     .query
-                    .selects(Candidate { message: &shown.message, index: &plane.catalogue.index(shown) }))
+                    .selects(Candidate { message: &shown.message, index: &plane.indexes.index(shown) }))
     }
 }
 

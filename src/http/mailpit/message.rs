@@ -144,7 +144,7 @@ async fn one(call: Call) -> Result<Reply, Refusal> {
 impl Detail {
     fn of(shown: &Shown, plane: &Plane) -> Self {
         let message = &*shown.message;
-        let (mail, index) = (Mail::parse(message.body()), plane.catalogue.index(shown));
+        let (mail, index) = (Mail::parse(message.body()), plane.indexes.index(shown));
         let mark = plane.mailpit.marks.of(message);
         let (mut inline, mut attachments) = (Vec::new(), Vec::new());
         mime::each_part(message.body(), |part, octets| match part.kind {
@@ -221,7 +221,7 @@ fn hex(octets: &[u8]) -> String {
 /// The message with the fields that Mailpit adds: `Return-Path`, `Received`, and `Bcc` with the recipients that are in no field.
 fn stored(shown: &Shown, plane: &Plane) -> Vec<u8> {
     let Shown { message, .. } = shown;
-    let index = plane.catalogue.index(shown);
+    let index = plane.indexes.index(shown);
     let is_named = |(name, _): &(String, String)| name.eq_ignore_ascii_case("Bcc");
     let has_field = Mail::parse(message.body()).headers.iter().any(is_named);
     let mut octets = message.content();

@@ -12,7 +12,7 @@ use crate::http::call::Call;
 use crate::http::mailpit::filter::{Filter, Found, Marked};
 use crate::http::mailpit::summary::Summary;
 use crate::http::mailpit::{BODY, FacadeId, bad_request, is_mailhog_client, newest, ok, parsed};
-use crate::http::reply::{Refusal, Reply, empty, json};
+use crate::http::reply::{Refusal, Reply, empty, fitting, json};
 use crate::http::router::Route;
 use crate::records::store::Extent;
 
@@ -24,10 +24,8 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// Messages of one reply, by default, and at most.
-const LIMIT: usize = 50;
-const MOST: usize = 10_000;
-/// Octets of the messages of one reply.
-const MOST_OCTETS: usize = 16 << 20;
+const USUAL_MESSAGES: usize = 50;
+const MOST_MESSAGES: usize = 10_000;
 
 /// Named by JSON as Mailpit has it.
 #[derive(Serialize)]
@@ -62,9 +60,9 @@ impl Page {
         };
         let before = call.parameters.text("before").and_then(crate::search::moment);
         let limit = match number("limit")? {
-            None => LIMIT,
-            Some(0) => MOST,
-            Some(limit) => limit.min(MOST),
+            None => USUAL_MESSAGES,
+            Some(0) => MOST_MESSAGES,
+            Some(limit) => limit.min(MOST_MESSAGES),
         };
         Ok(Self { start: number("start")?.unwrap_or(0), limit, before })
     }
@@ -92,13 +90,8 @@ fn page_of(found: &Found, page: &Page, plane: &Plane) -> List {
         let message = &shown.message;
         page.before.is_none_or(|before| message.accepted_at().unwrap_or(message.connected_at()) < before)
     };
-    let mut octets = 0;
-    let fits = |summary: &Summary| {
-        octets += summary.octets();
-        octets <= MOST_OCTETS
-    };
     let chosen = found.chosen().filter(came_before).skip(page.start).take(page.limit);
-    let messages: Vec<_> = chosen.map(|marked| Summary::of(marked, plane)).take_while(fits).collect();
+    let messages = fitting(chosen.map(|marked| Summary::of(marked, plane)));
     List {
         total: all.len(),
         unread: all.iter().filter(is_unread).count(),

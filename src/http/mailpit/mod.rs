@@ -31,7 +31,7 @@ use crate::http::call::Call;
 use crate::http::document;
 use crate::http::mailpit::events::News;
 use crate::http::mailpit::marks::Marks;
-use crate::http::parameters::percent_decoded;
+use crate::http::parameters::form_decoded;
 use crate::http::reply::{Refusal, Reply, of};
 use crate::http::router::Route;
 use crate::records::store::Shown;
@@ -77,7 +77,7 @@ impl State {
             tag,
             sent: AtomicU32::new(0),
             news: broadcast::Sender::new(events::BEHIND),
-            streams: Arc::new(Semaphore::new(events::MOST)),
+            streams: Arc::new(Semaphore::new(events::MOST_STREAMS)),
         })
     }
 
@@ -170,7 +170,7 @@ fn of_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let body = std::str::from_utf8(body).map_err(|_| wrong())?;
     for pair in body.split('&') {
         let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
-        let value = percent_decoded(value, true).ok_or_else(wrong)?;
+        let value = form_decoded(value).ok_or_else(wrong)?;
         match name {
             "ids" | "IDs" => {
                 let ids = fields.entry("IDs").or_insert_with(|| Vec::<serde_json::Value>::new().into());

@@ -57,17 +57,8 @@ pub(super) fn first(mailboxes: &[Mailbox]) -> Address {
 }
 
 impl Summary {
-    /// Approximate octets as JSON.
-    pub(super) fn octets(&self) -> usize {
-        let fields = [&self.to, &self.cc, &self.bcc, &self.reply_to].into_iter().flatten();
-        let addresses = fields.map(|of| 40 + of.address.len() + of.name.len());
-        1000 + self.subject.len()
-            + addresses.sum::<usize>()
-            + self.tags.iter().map(String::len).sum::<usize>()
-    }
-
     pub(super) fn of((shown, mark): &Marked, plane: &Plane) -> Self {
-        let index = plane.catalogue.index(shown);
+        let index = plane.indexes.index(shown);
         let Index { head, .. } = &*index;
         let message = &shown.message;
         Self {

@@ -318,10 +318,10 @@ fn one_recipient_too_many_may_be_tried_again_at_once() {
 
 #[test]
 fn the_oldest_is_forgotten_when_there_are_too_many() {
-    let most = MOST as u64;
+    let most = MOST_ENTRIES as u64;
     let mut retries = Retries::default();
     (0..most + 10).for_each(|pair| retries.note(&to(pair, 0, 451)));
-    assert_eq!(retries.entries.len(), MOST);
+    assert_eq!(retries.entries.len(), MOST_ENTRIES);
     (0..most + 10).for_each(|pair| retries.note(&to(pair, 1, 250)));
     let seen = stats(&retries);
     assert_eq!((seen.forgotten, counts(&seen)), (10, [most + 10, most, most, 0, 0]));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smtpmock::{Config, HttpSettings};
 
+use super::mailpit_events;
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, plane, plane_with};
 use crate::support::waiting::eventually;
@@ -110,6 +111,28 @@ fn idle_connections_make_room_for_new_ones() {
     assert_eq!(idle[0].rest(), "");
     let last = idle.last_mut().expect("one");
     assert_eq!(last.request("GET", "/livez", &[]).status, 200);
+}
+
+/// Streams of events are connections that nothing is requested on, but no idle ones.
+#[test]
+fn streams_of_events_hold_their_connections() {
+    const MOST: usize = 512;
+    let plane = plane(Config::default());
+    let mut sockets: Vec<_> = (0..30).map(|_| mailpit_events::stream(plane.http)).collect();
+    let mut streams: Vec<_> = (0..30).map(|_| HttpClient::connect(plane.http)).collect();
+    for client in &mut streams {
+        client.begin("GET", "/v1/events?types=message", &[]);
+        assert_eq!(client.reply().expect("a head").status, 200);
+    }
+    let mut idle: Vec<_> = (0..MOST).map(|_| HttpClient::connect(plane.http)).collect();
+    let held = sockets.len() + streams.len();
+    idle[..held].iter_mut().for_each(|client| assert_eq!(client.rest(), ""));
+    for client in &mut idle[held..] {
+        assert_eq!(client.request("GET", "/livez", &[]).status, 200);
+    }
+    Client::greeted(plane.smtp()).deliver("Subject: to all\r\n\r\n");
+    sockets.iter_mut().for_each(|client| assert_eq!(mailpit_events::change(client).0, "new"));
+    streams.iter_mut().for_each(|client| assert_eq!(client.event().name, "message"));
 }
 
 /// Those who wait leave room for those who ask whether the server is alive.

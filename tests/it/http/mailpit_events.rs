@@ -16,7 +16,7 @@ const UPGRADE: &[(&str, &str)] = &[
 ];
 
 /// A stream, behind its first sum.
-fn stream(http: SocketAddr) -> HttpClient {
+pub(super) fn stream(http: SocketAddr) -> HttpClient {
     let mut client = HttpClient::connect(http);
     let reply = client.request("GET", "/api/events", UPGRADE);
     assert_eq!(
@@ -44,7 +44,7 @@ fn event(client: &mut HttpClient) -> Value {
 }
 
 /// The next event that is no sum.
-fn change(client: &mut HttpClient) -> (String, Value) {
+pub(super) fn change(client: &mut HttpClient) -> (String, Value) {
     loop {
         let event = event(client);
         let kind = event["Type"].as_str().expect("a type");

@@ -12,11 +12,11 @@ use crate::records::store::Shown;
 use crate::search::Index;
 
 /// Octets of all cached indexes.
-const MOST: usize = 128 << 20;
+const MOST_OCTETS: usize = 128 << 20;
 
 /// The indexes of messages, by their numbers. Where there are too many, those of the newest messages stay.
 #[derive(Debug, Default)]
-pub(super) struct Catalogue(Mutex<Entries>);
+pub(super) struct Indexes(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -32,7 +32,7 @@ struct Entry {
     memory: usize,
 }
 
-impl Catalogue {
+impl Indexes {
     /// The index of a message, which is parsed on first use.
     /// A search calls this for each mail, so this is where a search whose client has gone ends.
     pub(super) fn index(&self, shown: &Shown) -> Arc<Index> {
@@ -51,7 +51,7 @@ impl Catalogue {
         let index = Arc::new(Index::of_mail(message, mail().borrow()));
         let memory = index.memory() + size_of::<Entry>();
         let entry = Entry { message: Arc::downgrade(message), index: Arc::clone(&index), memory };
-        lock(&self.0).insert(*number, entry, MOST);
+        lock(&self.0).insert(*number, entry, MOST_OCTETS);
         index
     }
 
@@ -104,15 +104,15 @@ mod tests {
 
     #[test]
     fn a_mail_is_parsed_once_unless_it_has_changed() {
-        let catalogue = Catalogue::default();
+        let indexes = Indexes::default();
         let first = shown(1, "Subject: one\r\n\r\n");
-        let index = catalogue.index(&first);
-        assert!(Arc::ptr_eq(&index, &catalogue.index(&first)));
+        let index = indexes.index(&first);
+        assert!(Arc::ptr_eq(&index, &indexes.index(&first)));
         let changed = shown(1, "Subject: two\r\n\r\n");
-        assert_eq!(catalogue.index(&changed).head.subject.as_deref(), Some("two"));
+        assert_eq!(indexes.index(&changed).head.subject.as_deref(), Some("two"));
         drop((first, changed));
-        catalogue.forget_removed();
-        let entries = lock(&catalogue.0);
+        indexes.forget_removed();
+        let entries = lock(&indexes.0);
         assert_eq!((entries.by_number.len(), entries.memory), (0, 0));
     }
 
