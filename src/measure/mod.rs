@@ -546,10 +546,14 @@ impl Probe {
                 stats.stages[stage].gave_up.add(waited);
             }
         } else if self.cause.is_none() && ending != Ending::LeftBeforeGreeting {
-            let stage = if self.is_in_data() { Stage::Message } else { self.last_stage };
             let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
-            stats.stages[stage].left.add(now.since(since));
+            stats.stages[self.stage()].left.add(now.since(since));
         }
+    }
+
+    /// The stage of the last reply, or that of a message which is being received.
+    pub(crate) fn stage(&self) -> Stage {
+        if self.is_in_data() { Stage::Message } else { self.last_stage }
     }
 }
 

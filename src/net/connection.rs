@@ -196,7 +196,10 @@ pub(super) struct Connection<T> {
 pub(super) struct Origin {
     pub(super) session_id: u64,
     pub(super) peer_addr: Endpoint,
+    /// Where the client has connected to, or a proxy says that it has; that of the listener until somebody asks.
     pub(super) local_addr: Endpoint,
+    /// Where the listener is bound: this does not change.
+    pub(super) listener: Endpoint,
     /// The peer of the connection, where it has named another client; `None` where it has not.
     pub(super) proxied: Option<Arc<Proxied>>,
     pub(super) connected_at: SystemTime,

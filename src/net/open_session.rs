@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::records::Endpoint;
-use crate::smtp::Protocol;
+use crate::smtp::{Protocol, Stage};
 use crate::tls::TlsSession;
 
 /// An open session at one moment. See [`Server::sessions`](crate::Server::sessions).
@@ -16,7 +16,8 @@ pub struct OpenSession {
     pub id: u64,
     /// The client.
     pub peer: Endpoint,
-    /// The listener.
+    /// Where its listener is bound, as in [`Server::listening`](crate::Server::listening): `0.0.0.0:25` for all addresses. Where the
+    /// client has connected to is [`Message::local_addr`](crate::Message::local_addr).
     pub listener: Endpoint,
     /// What is spoken.
     pub protocol: Protocol,
@@ -24,6 +25,8 @@ pub struct OpenSession {
     pub tls: Option<Arc<TlsSession>>,
     /// What it waits for.
     pub state: SessionState,
+    /// What was answered last; [`Stage::Message`] while a message is received.
+    pub stage: Stage,
     /// The argument of the last EHLO, HELO or LHLO that was accepted.
     pub helo: Option<String>,
     /// The user that the client has authenticated as.
@@ -32,7 +35,7 @@ pub struct OpenSession {
     pub messages: u32,
     /// Octets of the dialogue that were received, without those of TLS.
     pub received: u64,
-    /// Octets of replies, without those of TLS.
+    /// Octets of replies that have left, without those of TLS.
     pub sent: u64,
     /// How long it has been open.
     pub age: Duration,

@@ -36,8 +36,8 @@ pub(crate) struct End {
 impl Passage {
     /// The session of this origin has begun, or ended.
     pub(super) fn of(origin: &Origin, end: Option<End>) -> Self {
-        let Origin { session_id, peer_addr, local_addr, .. } = origin;
-        Self { session_id: *session_id, peer: peer_addr.clone(), listener: local_addr.clone(), end }
+        let Origin { session_id, peer_addr, listener, .. } = origin;
+        Self { session_id: *session_id, peer: peer_addr.clone(), listener: listener.clone(), end }
     }
 }
 

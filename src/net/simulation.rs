@@ -379,6 +379,7 @@ impl<E: End> World<E> {
                     session_id,
                     peer_addr: Endpoint::Inet((ip, 1).into()),
                     local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
+                    listener: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
                     proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
                     protocol: peer.protocol,

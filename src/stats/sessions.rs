@@ -44,7 +44,7 @@ figures! {
         /// that the server closes the channel (RFC 5321 section 3.8).
         pub dismissed: u64 = ["sessions.dismissed", Number, "ended by a rule, a limit, fail_fast, or a 421"],
         /// Ended by a stop of the server: while idle, or when the stop's timeout passed.
-        pub stopped: u64 = ["sessions.stopped", Number, "ended by a stop of the server"],
+        pub stopped: u64 = ["sessions.stopped", Number, "ended by a stop of the server, or on request"],
         /// Connections reset by the client, however the session ended.
         pub resets: u64 = ["sessions.resets", Number, "connections reset by the client"],
         /// Sessions in which the client started a second mail transaction, whether or not MAIL was accepted.

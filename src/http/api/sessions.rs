@@ -11,6 +11,7 @@ use crate::http::parameters::Parameters;
 use crate::http::reply::{Refusal, Reply, error, invalid, json};
 use crate::http::router::Route;
 use crate::net::{Farewell, OpenSession};
+use crate::records::Endpoint;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/sessions", |call| Box::pin(list(call))),
@@ -37,9 +38,11 @@ struct View {
     id: u64,
     peer_addr: String,
     listener: String,
+    transport: &'static str,
     protocol: &'static str,
     tls: Option<Tls>,
     state: String,
+    stage: &'static str,
     helo: Option<String>,
     user: Option<String>,
     messages: u32,
@@ -55,9 +58,11 @@ impl From<OpenSession> for View {
             id: of.id,
             peer_addr: of.peer.to_string(),
             listener: of.listener.to_string(),
+            transport: transport(&of),
             protocol: protocol(of.protocol),
             tls: of.tls.as_deref().map(Tls::from),
             state: of.state.to_string(),
+            stage: of.stage.name(),
             helo: of.helo,
             user: of.user,
             messages: of.messages,
@@ -66,6 +71,15 @@ impl From<OpenSession> for View {
             age_seconds: of.age.as_secs_f64(),
             silence_seconds: of.silence.as_secs_f64(),
         }
+    }
+}
+
+/// What it runs over now: a session in clear is encrypted by STARTTLS.
+fn transport(of: &OpenSession) -> &'static str {
+    match (&of.listener, &of.tls) {
+        (Endpoint::Unix(_), _) => "unix",
+        (Endpoint::Inet(_), Some(_)) => "tls",
+        (Endpoint::Inet(_), None) => "plain",
     }
 }
 

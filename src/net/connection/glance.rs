@@ -25,15 +25,16 @@ impl<T: Transport> Connection<T> {
         OpenSession {
             id: self.origin.session_id,
             peer: self.origin.peer_addr.clone(),
-            listener: self.origin.local_addr.clone(),
+            listener: self.origin.listener.clone(),
             protocol: self.origin.protocol,
             tls: self.stream.tls_session().cloned(),
             state: self.state(),
+            stage: self.probe.stage(),
             helo: self.session.helo().map(text),
             user: self.session.user().map(text),
             messages: self.session.messages(),
             received: self.received,
-            sent: self.queued,
+            sent: self.left(),
             age: now.since(self.probe.opened()),
             silence: now.since(self.heard_at),
         }

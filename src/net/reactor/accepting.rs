@@ -125,6 +125,7 @@ impl Reactor {
             session_id: 0,
             peer_addr,
             local_addr,
+            listener: address.clone(),
             proxied: None,
             connected_at,
             protocol,

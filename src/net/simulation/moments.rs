@@ -73,6 +73,7 @@ impl Bench {
             session_id: 1,
             peer_addr: Endpoint::Inet(([127, 0, 0, 1], 1).into()),
             local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
+            listener: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
             proxied: None,
             connected_at: SystemTime::UNIX_EPOCH,
             protocol: Protocol::Smtp,

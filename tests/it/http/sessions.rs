@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use smtpmock::Config;
+use smtpmock::smtp::ReplyKind;
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, plane};
@@ -29,6 +30,8 @@ fn open_sessions_are_listed_with_what_they_wait_for() {
     let shown: Vec<_> = list["sessions"].as_array().expect("a list").iter().collect();
     let of = |name: &str| shown.iter().map(|session| session[name].clone()).collect::<Vec<_>>();
     assert_eq!(of("state"), ["command", "message", "delay"]);
+    assert_eq!(of("stage"), ["helo", "message", "connect"]);
+    assert!(of("transport").iter().all(|transport| transport == "plain"), "{list}");
     assert_eq!(of("helo"), [Value::from("idle.example"), Value::from("sending.example"), Value::Null]);
     assert_eq!(of("octets_received")[2], 6);
     assert!(
@@ -41,6 +44,63 @@ fn open_sessions_are_listed_with_what_they_wait_for() {
     let second = plane.json(&format!("/v1/sessions?limit=2&cursor={cursor}"));
     assert_eq!(second["sessions"].as_array().map(Vec::len), Some(1));
     assert_eq!(second["sessions"][0]["id"], shown[2]["id"]);
+}
+
+/// A listener at all addresses is the same in each session, whatever address its client has connected to, and in each event.
+#[test]
+fn a_session_names_its_listener_and_what_it_runs_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("smtp.sock");
+    let unix = format!("unix:{}", path.display());
+    let config = Config::default().listen("smtp://0.0.0.0").listen(format!("smtp+unix://{}", path.display()));
+    let plane = plane(config);
+    let bound = plane.server.local_addr();
+    assert!(bound.ip().is_unspecified(), "{bound}");
+    let mut events = HttpClient::connect(plane.http);
+    events.begin("GET", "/v1/events?types=session", &[]);
+    assert_eq!(events.reply().expect("a head").status, 200);
+    // Shards announce sessions as soon as they know that somebody listens.
+    eventually("an event", || {
+        drop(Client::greeted(([127, 0, 0, 1], bound.port()).into()));
+        !events.peeked().is_empty()
+    });
+    let mut client = Client::greeted(([127, 0, 0, 1], bound.port()).into());
+    client.deliver("Subject: asks for the address\r\n\r\n");
+    let mut local = Client::greeted_at(&path);
+    local.command("HELO local.example");
+    let list = plane.json("/v1/sessions");
+    let sessions = list["sessions"].as_array().expect("a list");
+    let shown: Vec<_> = sessions
+        .iter()
+        .map(|one| (one["listener"].as_str().expect("a text"), one["transport"].as_str().expect("a text")))
+        .collect();
+    assert_eq!(shown, [(&*bound.to_string(), "plain"), (&*unix, "unix")]);
+    client.quit();
+    let id = &sessions[0]["id"];
+    let mut changes = Vec::new();
+    while changes.len() < 2 {
+        let event = events.event().data;
+        if event["id"] == *id {
+            assert_eq!(event["listener"], bound.to_string(), "{event}");
+            changes.push(event["change"].clone());
+        }
+    }
+    assert_eq!(changes, ["opened", "closed"]);
+}
+
+/// A greeting that takes minutes.
+#[test]
+fn octets_that_wait_have_not_been_sent() {
+    let greeting = format!("220 {}", "x".repeat(400));
+    let config = Config::default().reply(ReplyKind::Greeting, &greeting);
+    let plane = plane(config.drip("1B/s".parse().expect("a rate")));
+    let _client = Client::connect(plane.smtp());
+    let shown = || plane.json("/v1/sessions")["sessions"][0]["octets_sent"].as_u64();
+    eventually("a session", || shown().is_some());
+    assert!(shown().is_some_and(|sent| sent < greeting.len() as u64), "{:?}", shown());
+    let plane = crate::support::http::plane(Config::default());
+    let _client = Client::greeted(plane.smtp());
+    assert_eq!(plane.json("/v1/sessions")["sessions"][0]["octets_sent"], "220 Welcome\r\n".len());
 }
 
 #[test]
