@@ -13,7 +13,7 @@ pub(crate) enum Fate {
     InDoubt = 3,
 }
 
-/// Fates by sequence number.
+/// Fates by the place of a message among those of the part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     words: Vec<u64>,
@@ -23,18 +23,18 @@ const PER_WORD: u64 = 32;
 
 impl Ledger {
     /// Sets the fate of a message, once.
-    pub(crate) fn set(&mut self, seq: u64, fate: Fate) {
-        debug_assert_eq!(self.get(seq), Fate::Unsent, "message {seq} has a fate already");
-        let word = usize::try_from(seq / PER_WORD).unwrap_or(usize::MAX);
+    pub(crate) fn set(&mut self, nth: u64, fate: Fate) {
+        debug_assert_eq!(self.get(nth), Fate::Unsent, "message {nth} has a fate already");
+        let word = usize::try_from(nth / PER_WORD).unwrap_or(usize::MAX);
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
         }
-        self.words[word] |= (fate as u64) << (seq % PER_WORD * 2);
+        self.words[word] |= (fate as u64) << (nth % PER_WORD * 2);
     }
 
-    pub(crate) fn get(&self, seq: u64) -> Fate {
-        let word = usize::try_from(seq / PER_WORD).unwrap_or(usize::MAX);
-        let bits = self.words.get(word).map_or(0, |word| word >> (seq % PER_WORD * 2) & 3);
+    pub(crate) fn get(&self, nth: u64) -> Fate {
+        let word = usize::try_from(nth / PER_WORD).unwrap_or(usize::MAX);
+        let bits = self.words.get(word).map_or(0, |word| word >> (nth % PER_WORD * 2) & 3);
         match bits {
             1 => Fate::Accepted,
             2 => Fate::NotDelivered,
@@ -43,7 +43,7 @@ impl Ledger {
         }
     }
 
-    /// One past the largest sequence number that may have a fate.
+    /// One past the last place that may have a fate.
     pub(crate) fn end(&self) -> u64 {
         self.words.len() as u64 * PER_WORD
     }

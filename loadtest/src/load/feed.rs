@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::load::part::Part;
 use crate::load::plan::{Load, Plan};
 use crate::load::schedule::Schedule;
 use crate::time::clock::Moment;
@@ -31,7 +32,8 @@ pub(crate) enum Offer {
 #[derive(Debug)]
 pub(crate) enum Feed {
     Closed {
-        /// The next sequence number, shared by all threads.
+        part: Part,
+        /// How many of the part's messages were taken, shared by all threads.
         next: Arc<AtomicU64>,
         count: u64,
         end: Option<Moment>,
@@ -45,31 +47,30 @@ pub(crate) enum Feed {
     Stopped,
 }
 
-/// One thread's share of a schedule: every `threads`-th arrival.
+/// The arrivals of a schedule that belong to a part of it.
 #[derive(Debug)]
 pub(crate) struct Share {
     schedule: Schedule,
-    threads: u64,
-    /// The sequence number of the schedule's next arrival.
-    seq: u64,
-    /// This thread's index.
-    mine: u64,
-    /// The schedule's last arrival.
+    part: Part,
+    /// How many of the part's arrivals were drawn.
+    drawn: u64,
+    /// The last of them.
     latest: Duration,
 }
 
 impl Share {
+    fn new(schedule: Schedule, part: Part) -> Share {
+        Share { schedule, part, drawn: 0, latest: Duration::ZERO }
+    }
+
     fn next(&mut self) -> Option<Arrival> {
-        loop {
-            let at = self.schedule.next()?;
-            let seq = self.seq;
-            self.seq += 1;
-            debug_assert!(at >= self.latest, "arrivals are in order");
-            self.latest = at;
-            if seq % self.threads == self.mine {
-                return Some(Arrival { seq, intended: Moment::ZERO.after(at) });
-            }
-        }
+        let others = if self.drawn == 0 { self.part.index() } else { self.part.of() - 1 };
+        let at = self.schedule.after(others)?;
+        let seq = self.part.seq(self.drawn);
+        self.drawn += 1;
+        debug_assert!(at >= self.latest, "arrivals are in order");
+        self.latest = at;
+        Some(Arrival { seq, intended: Moment::ZERO.after(at) })
     }
 }
 
@@ -78,8 +79,9 @@ impl Feed {
     pub(crate) fn new(plan: &Plan, index: usize, next: &Arc<AtomicU64>) -> Feed {
         match &plan.load {
             Load::Closed => Feed::Closed {
+                part: plan.part,
                 next: Arc::clone(next),
-                count: plan.limit.count.unwrap_or(u64::MAX),
+                count: plan.count().unwrap_or(u64::MAX),
                 end: plan.limit.duration.map(|duration| Moment::ZERO.after(duration)),
             },
             Load::Open { profile, arrivals } => {
@@ -90,13 +92,8 @@ impl Feed {
                     plan.limit.duration,
                     plan.limit.count,
                 );
-                let mut arrivals = Box::new(Share {
-                    schedule,
-                    threads: plan.threads as u64,
-                    seq: 0,
-                    mine: index as u64,
-                    latest: Duration::ZERO,
-                });
+                let mine = plan.part.cut(index as u64, plan.threads as u64);
+                let mut arrivals = Box::new(Share::new(schedule, mine));
                 let next = arrivals.next();
                 Feed::Open { arrivals, next }
             }
@@ -106,17 +103,17 @@ impl Feed {
     /// Takes the next message if one is due at `now`.
     pub(crate) fn take(&mut self, now: Moment) -> Offer {
         match self {
-            Feed::Closed { next, count, end } => {
+            Feed::Closed { part, next, count, end } => {
                 if end.is_some_and(|end| now >= end) {
                     return Offer::Exhausted;
                 }
                 // Exceeding the count is harmless: the number is not used after that.
-                let seq = next.fetch_add(1, Ordering::Relaxed);
-                if seq >= *count {
+                let nth = next.fetch_add(1, Ordering::Relaxed);
+                if nth >= *count {
                     next.store(*count, Ordering::Relaxed);
                     return Offer::Exhausted;
                 }
-                Offer::Due(Arrival { seq, intended: now })
+                Offer::Due(Arrival { seq: part.seq(nth), intended: now })
             }
             Feed::Open { arrivals, next } => match *next {
                 None => Offer::Exhausted,
@@ -152,5 +149,58 @@ impl Feed {
             }
         }
         *self = Feed::Stopped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::load::schedule::{Arrivals, Profile, Segment};
+
+    /// Ramps, steps and constant rates, of constant and Poisson arrivals, limited by a duration, a count, or both.
+    fn schedules() -> impl Strategy<Value = Schedule> {
+        let rate = || prop_oneof![Just(0.0), 0.01..3000.0f64];
+        let segment = (rate(), rate(), 1u64..3000, any::<bool>()).prop_map(|(from, to, over, is_step)| {
+            Segment { from, to: if is_step { from } else { to }, over: Duration::from_millis(over) }
+        });
+        let profile = (prop::collection::vec(segment, 0..5), 0.01..3000.0f64)
+            .prop_map(|(segments, then)| Profile { segments, then });
+        let kind = prop_oneof![Just(Arrivals::Constant), Just(Arrivals::Poisson)];
+        let end = prop::option::of((1u64..6000).prop_map(Duration::from_millis));
+        (profile, kind, any::<u64>(), end, prop::option::of(1u64..3000)).prop_map(
+            |(profile, kind, seed, end, count)| {
+                let count = count.or(end.is_none().then_some(1000));
+                Schedule::new(profile, kind, seed, end, count)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_together_are_the_run_arrival_for_arrival(
+            schedule in schedules(), parts in 1u64..8, threads in 1u64..4,
+        ) {
+            // The oracle: all arrivals in order, counted.
+            let mut walked = schedule.clone();
+            let whole: BTreeMap<u64, Duration> = (0..).zip(walked.by_ref()).collect();
+            let mut union: BTreeMap<u64, Duration> = BTreeMap::new();
+            for index in 0..parts {
+                for thread in 0..threads {
+                    let part = Part::new(index, parts).unwrap().cut(thread, threads);
+                    let mut share = Share::new(schedule.clone(), part);
+                    while let Some(arrival) = share.next() {
+                        prop_assert_eq!(arrival.seq % parts, index);
+                        prop_assert_eq!(union.insert(arrival.seq, arrival.intended.elapsed()), None, "sent twice");
+                    }
+                    prop_assert_eq!(share.schedule.is_used_up(), walked.is_used_up());
+                    prop_assert_eq!(share.next(), None, "it has ended");
+                }
+            }
+            prop_assert_eq!(union, whole);
+        }
     }
 }

@@ -4,10 +4,12 @@
 pub(crate) mod clients;
 pub(crate) mod envelope;
 pub(crate) mod feed;
+pub(crate) mod part;
 pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod schedule;
 pub(crate) mod security;
+pub(crate) mod start;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod token;

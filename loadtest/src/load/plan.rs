@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::client::dialect::Dialect;
 use crate::client::phase::Phase;
 use crate::load::clients::Clients;
+use crate::load::part::Part;
 use crate::load::payload::Content;
 use crate::load::schedule::{Arrivals, Profile};
 use crate::load::security::Security;
+use crate::load::start::StartAt;
 use crate::load::target::Endpoint;
 use crate::load::template::Template;
 
@@ -33,7 +35,7 @@ pub(crate) enum Load {
     Open { profile: Profile, arrivals: Arrivals },
 }
 
-/// When the run ends; at least one is set.
+/// When the whole run ends; at least one is set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) count: Option<u64>,
@@ -67,10 +69,17 @@ pub(crate) struct Plan {
     pub(crate) sources: Vec<SocketAddr>,
     /// Clients to show in PROXY headers, each session another one.
     pub(crate) clients: Option<Clients>,
+    /// Of the whole run.
     pub(crate) load: Load,
     pub(crate) limit: Limit,
+    /// The part of the run that this process sends.
+    pub(crate) part: Part,
+    /// Whether the run is one of parts, also if it is the only one.
+    pub(crate) is_cut: bool,
+    /// When the run starts; at once if `None`.
+    pub(crate) start_at: Option<StartAt>,
     pub(crate) warmup: Duration,
-    /// Connections of all threads; at least as many as threads.
+    /// Connections of all threads of this part; at least as many as threads.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     /// Messages after which a session ends; `None` is never.
@@ -98,6 +107,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The messages of this part, in a run with a count.
+    pub(crate) fn count(&self) -> Option<u64> {
+        self.limit.count.map(|count| self.part.share(count))
+    }
+
     /// The number of connections of thread `index`.
     pub(crate) fn connections_of(&self, index: usize) -> usize {
         let even = self.connections / self.threads;

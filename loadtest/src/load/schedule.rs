@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oorandom::Rand64;
 
-/// The highest rate, in messages per second: one per microsecond.
+/// The highest rate of a part, in messages per second: one per microsecond.
 pub(crate) const RATE_LIMIT: f64 = 1_000_000.0;
 
 /// A period in which the rate changes linearly.
@@ -47,6 +47,11 @@ impl Profile {
     /// A constant rate.
     pub(crate) fn constant(rate: f64) -> Profile {
         Profile { segments: Vec::new(), then: rate }
+    }
+
+    /// The highest rate of all.
+    pub(crate) fn highest(&self) -> f64 {
+        self.segments.iter().flat_map(|segment| [segment.from, segment.to]).fold(self.then, f64::max)
     }
 
     /// The length of all segments.
@@ -165,9 +170,34 @@ impl Schedule {
         schedule
     }
 
-    /// Whether every arrival of the count was returned.
+    /// Whether every arrival of the count was passed.
     pub(crate) fn is_used_up(&self) -> bool {
-        self.left == 0
+        self.left == 0 && !self.is_over
+    }
+
+    /// The intended start of the arrival behind `others` that are passed over, from the start of the run. Only the
+    /// gaps of the others are drawn.
+    pub(crate) fn after(&mut self, others: u64) -> Option<Duration> {
+        if self.left == 0 || self.is_over {
+            return None;
+        }
+        if others < self.left {
+            self.pass(others);
+            return self.next();
+        }
+        // Whether the end comes before the last arrival of the count decides how the run ends.
+        self.pass(self.left - 1);
+        self.next();
+        None
+    }
+
+    fn pass(&mut self, others: u64) {
+        match self.arrivals {
+            // Whole numbers, so that the sum is exact.
+            Arrivals::Constant => self.due += others as f64,
+            Arrivals::Poisson => (0..others).for_each(|_| self.due += self.gap()),
+        }
+        self.left -= others;
     }
 
     /// The distance to the next arrival, in units of the current rate.

@@ -14,6 +14,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::load::start::StartAt;
+
 /// The header field of the token.
 pub(crate) const HEADER: &str = "X-Smtpload-Token: ";
 
@@ -28,6 +30,13 @@ const DIGEST_DIGITS: usize = 16;
 
 /// The token's length in bytes: run, seq and digest with their two hyphens.
 pub(crate) const LEN: usize = RUN_DIGITS + 1 + SEQ_DIGITS + 1 + DIGEST_DIGITS;
+
+/// The id of a run that is cut into parts, the same for all of them: by its seed and the instant of its start, if that
+/// is set.
+pub(crate) fn run_of(seed: u64, start_at: Option<StartAt>) -> u32 {
+    let start = start_at.map_or(0, |start| start.elapsed().as_nanos());
+    (xxh3_64(&[&seed.to_be_bytes()[..], &start.to_be_bytes()].concat()) >> 32) as u32
+}
 
 /// The digest of content, or of the paths of an envelope.
 pub(crate) fn digest_of(bytes: &[u8]) -> u64 {

@@ -10,6 +10,7 @@ use crate::account::texts::Texts;
 use crate::client::phase::Phase;
 use crate::client::sasl::Mechanism;
 use crate::load::feed::Arrival;
+use crate::load::part::Part;
 use crate::load::plan::{Load, Plan};
 use crate::measure::interval::Interval;
 use crate::measure::metrics::{End, Metrics, record};
@@ -181,9 +182,12 @@ pub(crate) struct Tally {
     pub(crate) last_end: Moment,
     /// The end of the time over which the rate is computed: of the offered load, or of the last accepted message.
     pub(crate) offered_until: Moment,
+    /// When the event loop began: later than the start of the run if the thread was late.
+    pub(crate) began: Moment,
     pub(crate) work: Option<Work>,
     pub(crate) interval: Interval,
     open_loop: bool,
+    part: Part,
     measured_from: Moment,
 }
 
@@ -204,9 +208,11 @@ impl Tally {
             waiting: BTreeMap::new(),
             last_end: Moment::ZERO,
             offered_until: Moment::ZERO,
+            began: Moment::ZERO,
             work: None,
             interval: Interval::new(0),
             open_loop: matches!(plan.load, Load::Open { .. }),
+            part: plan.part,
             measured_from: Moment::ZERO.after(plan.warmup),
         }
     }
@@ -354,6 +360,7 @@ impl Tally {
         }
         self.last_end = self.last_end.max(other.last_end);
         self.offered_until = self.offered_until.max(other.offered_until);
+        self.began = self.began.max(other.began);
         self.work = match (self.work, other.work) {
             (Some(mine), Some(theirs)) => {
                 Some(Work { ran: mine.ran + theirs.ran, waited: mine.waited + theirs.waited })
@@ -366,8 +373,8 @@ impl Tally {
     }
 
     fn note(&mut self, seq: u64, fate: Fate) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.set(seq, fate);
+        if let (Some(ledger), Some(nth)) = (&mut self.ledger, self.part.nth(seq)) {
+            ledger.set(nth, fate);
         }
     }
 }

@@ -15,12 +15,14 @@ use crate::client::phase::Phase;
 use crate::client::sasl::{Login, LoginError};
 use crate::judge::gate::Gate;
 use crate::load::clients::Clients;
+use crate::load::part::Part;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::load::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
-use crate::load::schedule::{Arrivals, Profile};
+use crate::load::schedule::{Arrivals, Profile, RATE_LIMIT};
+use crate::load::start::StartAt;
 use crate::load::target::{self, Allowed, TargetError};
 use crate::load::template::Template;
-use crate::load::token::SEQ_LIMIT;
+use crate::load::token::{SEQ_LIMIT, run_of};
 use crate::program::tls::{TlsArgs, TlsError};
 use crate::program::values;
 
@@ -185,6 +187,16 @@ pub(crate) struct RunArgs {
     /// Seed of arrivals and sizes (default: random, and reported)
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Send one of several parts of the run, the others on other machines: 0/3, 1/3, 2/3. All flags but this one are
+    /// those of the whole run, and the same on each: rates, --count and --connections are divided
+    #[arg(long, value_name = "K/N")]
+    pub(crate) part: Option<Part>,
+    /// Start at this instant, like `2026-11-27T10:00:00Z` or seconds since 1970: the parts of a run together
+    #[arg(long, value_name = "INSTANT")]
+    pub(crate) start_at: Option<StartAt>,
+    /// The id of the run in its tokens, where it is not that of the seed.
+    #[arg(skip)]
+    pub(crate) run_id: Option<u32>,
     /// Threads, each with its own event loop and its share of the connections
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
@@ -258,6 +270,16 @@ pub(crate) enum PlanError {
     AllWarmup,
     Threads(usize),
     Connections(usize),
+    /// A part without a seed, which all parts share.
+    Seedless(Part),
+    /// Fewer connections or messages than parts.
+    IdleParts {
+        flag: &'static str,
+        count: u64,
+        part: Part,
+    },
+    /// More than a part can send.
+    Rate(f64),
     /// More threads than connections.
     IdleThreads {
         threads: usize,
@@ -289,6 +311,19 @@ impl fmt::Display for PlanError {
             PlanError::Connections(connections) => {
                 write!(f, "--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}")
             }
+            PlanError::Seedless(part) => {
+                write!(f, "--part {part}: --seed is missing; give all parts of a run the same one")
+            }
+            PlanError::IdleParts { flag, count, part } => write!(
+                f,
+                "{flag} {count} with --part {part}: it is divided over all parts, and one would have none; give at \
+                 least {}",
+                part.of()
+            ),
+            PlanError::Rate(highest) => write!(
+                f,
+                "--rate, --ramp, --steps: {highest}/s for each part is too much: at most {RATE_LIMIT}/s; use more parts"
+            ),
             PlanError::IdleThreads { threads, connections } => write!(
                 f,
                 "--threads {threads} with --connections {connections}: a thread would have no connection; \
@@ -353,11 +388,18 @@ impl RunArgs {
         if limit.duration.is_some_and(|duration| self.warmup >= duration) {
             return Err(PlanError::AllWarmup);
         }
-        let (connections, threads) = self.counts(profile.is_some())?;
+        let part = self.part_of(profile.as_ref())?;
+        let (connections, threads) = self.counts(profile.is_some(), part)?;
         let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind, is_lmtp: self.lmtp };
         let addresses = target::addresses(&target, allowed, resolve)?;
         let sources = self.sources()?;
         let dialect = self.dialect(self.tls.encryption(&target)?, &draw)?;
+        let seed = self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON);
+        let of_its_own = || match self.part {
+            Some(_) => run_of(seed, self.start_at),
+            None => (draw() >> 32) as u32,
+        };
+        let run = self.run_id.unwrap_or_else(of_its_own);
         Ok(Plan {
             security: self.tls.security(&target, connections)?,
             addresses,
@@ -375,6 +417,9 @@ impl RunArgs {
                 },
             },
             limit,
+            part,
+            is_cut: self.part.is_some(),
+            start_at: self.start_at,
             warmup: self.warmup,
             connections,
             threads,
@@ -388,8 +433,8 @@ impl RunArgs {
             grace: self.grace,
             give_up_after: self.give_up_after,
             late_after: self.late_after,
-            seed: self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON),
-            run: (draw() >> 32) as u32,
+            seed,
+            run,
             has_ledger: self.verify.is_some(),
         })
     }
@@ -416,15 +461,35 @@ impl RunArgs {
         Limit { count: self.count, duration: if unbounded { Some(DURATION_DEFAULT) } else { duration } }
     }
 
-    fn counts(&self, open_loop: bool) -> Result<(usize, usize), PlanError> {
+    /// The part of the run, if every part has something to do.
+    fn part_of(&self, profile: Option<&Profile>) -> Result<Part, PlanError> {
+        let part = self.part.unwrap_or(Part::WHOLE);
+        if part.of() > 1 && self.seed.is_none() {
+            return Err(PlanError::Seedless(part));
+        }
+        if let Some(count) = self.count.filter(|count| *count < part.of()) {
+            return Err(PlanError::IdleParts { flag: "--count", count, part });
+        }
+        let highest = profile.map_or(0.0, Profile::highest) / part.of() as f64;
+        if highest > RATE_LIMIT { Err(PlanError::Rate(highest)) } else { Ok(part) }
+    }
+
+    /// The connections of the part, and its threads.
+    fn counts(&self, open_loop: bool, part: Part) -> Result<(usize, usize), PlanError> {
         let fallback = if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED };
+        let parts = part.of() as usize;
         let threads = self.threads;
         if !(1..=THREADS_LIMIT).contains(&threads) {
             return Err(PlanError::Threads(threads));
         }
-        let connections = self.connections.unwrap_or(fallback.max(threads));
+        let whole = self.connections.unwrap_or(fallback.max(threads * parts));
+        let count = whole as u64;
+        if (1..part.of()).contains(&count) {
+            return Err(PlanError::IdleParts { flag: "--connections", count, part });
+        }
+        let connections = usize::try_from(part.share(count)).unwrap_or(usize::MAX);
         if !(1..=CONNECTIONS_LIMIT).contains(&connections) {
-            return Err(PlanError::Connections(connections));
+            return Err(PlanError::Connections(whole));
         }
         if threads > connections {
             return Err(PlanError::IdleThreads { threads, connections });

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smtpmock::escape::escape;
 use smtpmock::output::{self, PATIENCE, Streams};
+use smtpmock::units::duration;
 
 use crate::judge::baseline::{self, Incomparable};
 use crate::judge::gate::Gate;
@@ -101,12 +102,17 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     let Cli { run: args, output, .. } = cli;
     let before = baseline_of(output)?;
     let plan = Arc::new(args.plan(draw)?);
+    let ahead =
+        plan.start_at.map(|start| engine::until(start).map_err(|ago| Stop::Past(start, ago))).transpose()?;
     make_room(&plan)?;
     args.verify.as_deref().map_or(Ok(()), verify::check)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
     let inputs = args.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
     let mut live = Live::new(&plan, output.quiet, &streams.err);
+    if let (Some(start), Some(ahead), false) = (plan.start_at, ahead, output.quiet) {
+        streams.err.put(format!("starts at {start}, in {}\n", duration(ahead)));
+    }
     let run = engine::run(&plan, &interrupt, |interval| live.show(interval));
     live.end();
     let mut run = run.map_err(Stop::Run)?;
@@ -210,6 +216,9 @@ fn failure(report: &Report) -> String {
         failure::most_frequent(report).map_or_else(String::new, |most| format!("; most frequent: {most}"));
     if let Some(why) = &report.gave_up {
         return format!("gave up: {why}{dialed}{most}{unmet}; --give-up-after sets the time");
+    }
+    if report.interrupted && report.accounting.measured.owed() + report.accounting.warmup.owed() == 0 {
+        return "the run was ended by a signal before its first message".to_owned();
     }
     if report.sessions.established == 0 {
         let target = &report.settings.target;

@@ -1,9 +1,12 @@
 //! Errors that end the program before its report is written.
 
+use std::time::Duration;
 use std::{fmt, io};
 
 use smtpmock::output::{OutputError, Refusal};
+use smtpmock::units::duration;
 
+use crate::load::start::StartAt;
 use crate::program::cli::PlanError;
 use crate::program::exit::Exit;
 use crate::program::input::InputError;
@@ -25,6 +28,8 @@ pub(crate) enum Stop {
     Baseline(InputError),
     Verify(VerifyError),
     Signals(io::Error),
+    /// The start was this long ago.
+    Past(StartAt, Duration),
     /// Two outputs are one file, or one can't be opened.
     Outputs(Refusal),
     /// An output or its thread failed before the run.
@@ -43,6 +48,7 @@ impl Stop {
             | Stop::Report(_)
             | Stop::Merge(_)
             | Stop::Baseline(_)
+            | Stop::Past(..)
             | Stop::Outputs(Refusal::Collision(_)) => Exit::Usage,
             Stop::Verify(_)
             | Stop::Signals(_)
@@ -67,6 +73,12 @@ impl fmt::Display for Stop {
             Stop::Merge(error) => error.fmt(f),
             Stop::Baseline(error) => write!(f, "--baseline {error}"),
             Stop::Verify(error) => error.fmt(f),
+            Stop::Past(start, ago) => write!(
+                f,
+                "--start-at {start}: that was {} ago by the clock of this machine; give an instant ahead, like \
+                 $(($(date +%s) + 10)), and set the clocks of all machines",
+                duration(*ago)
+            ),
             Stop::Signals(error) => write!(f, "signals: {error}"),
             Stop::Outputs(refusal) => refusal.fmt(f),
             Stop::Output(error) => error.fmt(f),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use smtpmock::smtp::rules::{A_DURATION, A_SIZE, compared_number, parse_duration, parse_size, split_rate};
 
 use crate::client::phase::{Phase, UnknownPhase};
+use crate::load::part::PARTS_LIMIT;
 use crate::load::schedule::{Profile, RATE_LIMIT, Segment};
 
 /// The most steps a ramp may be divided into.
@@ -46,7 +47,9 @@ impl fmt::Display for ValueError {
             ValueError::NoTime => f.write_str("must be longer than zero"),
             ValueError::DurationOrNever => write!(f, "expected {A_DURATION}, or never"),
             ValueError::Rate => f.write_str("expected a rate, like 5000/s, 300/m or 10/h"),
-            ValueError::RateOutOfRange => write!(f, "must be above 0 and at most {RATE_LIMIT}/s"),
+            ValueError::RateOutOfRange => {
+                write!(f, "must be above 0 and at most {RATE_LIMIT}/s for each part")
+            }
             ValueError::Size => write!(f, "expected {A_SIZE}"),
             ValueError::NoChunk => f.write_str("must be at least one byte"),
             ValueError::SizesReversed => {
@@ -107,7 +110,11 @@ pub(crate) fn timeout(text: &str) -> Result<(Option<Phase>, Duration), ValueErro
 pub(crate) fn rate(text: &str) -> Result<f64, ValueError> {
     let (number, seconds) = split_rate(text.trim()).ok_or(ValueError::Rate)?;
     let rate = compared_number(number).ok_or(ValueError::Rate)? / seconds;
-    if rate > 0.0 && rate <= RATE_LIMIT { Ok(rate) } else { Err(ValueError::RateOutOfRange) }
+    if rate > 0.0 && rate <= RATE_LIMIT * PARTS_LIMIT as f64 {
+        Ok(rate)
+    } else {
+        Err(ValueError::RateOutOfRange)
+    }
 }
 
 /// Reads `1KiB` or `1KiB..64KiB` in bytes: the smallest and the largest size.

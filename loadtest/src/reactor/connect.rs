@@ -92,8 +92,8 @@ impl Reactor {
         slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
         if let Some(clients) = &self.shared.plan.clients {
             self.output.clear();
-            let number = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
-            clients.header(number, self.dialer.inet(slot.address), &mut self.output);
+            let nth = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
+            clients.header(self.shared.plan.part.seq(nth), self.dialer.inet(slot.address), &mut self.output);
             slot.write_command(&self.output);
         }
         if self.slots[index].session.is_securing() {

@@ -200,12 +200,14 @@ impl Reactor {
         })
     }
 
-    /// Runs to the end and returns the counts.
+    /// Waits for the start, runs to the end and returns the counts.
     pub(crate) fn run(mut self) -> io::Result<Tally> {
+        let mut events = Events::with_capacity(EVENTS);
+        self.shared.clock.wait();
         let began = work::of_this_thread();
         self.work = began;
-        let mut events = Events::with_capacity(EVENTS);
         let mut now = self.read_clock();
+        self.tally.began = now;
         loop {
             self.dispatch(now)?;
             self.turn(now)?;

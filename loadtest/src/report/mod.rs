@@ -9,6 +9,7 @@ pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod merge;
+pub(crate) mod parts;
 pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod steps;
@@ -27,6 +28,7 @@ use crate::account::accounting::{Accounting, add as add_count};
 use crate::client::phase::Phase;
 use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::distribution::{Distribution, Packed};
+use crate::report::parts::PartRow;
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
 use crate::report::verdicts::{Judgement, Move};
@@ -49,6 +51,9 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) gave_up: Option<String>,
     pub(crate) settings: Settings,
+    /// The parts of runs that are cut, and instants of starts that were set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<PartRow>,
     /// One entry per machine.
     pub(crate) machines: Vec<Machine>,
     pub(crate) generator: Generator,

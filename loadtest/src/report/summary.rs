@@ -20,6 +20,7 @@ pub(crate) fn run(report: &Report) -> Vec<Line> {
             shape.extras()
         ),
     ));
+    lines.extend(report.parts.iter().map(|part| ("part", part.text())));
     lines.push((
         "rate",
         format!(

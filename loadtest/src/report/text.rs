@@ -225,11 +225,17 @@ fn generator(report: &Report, out: &mut String) {
 }
 
 fn verify(verification: &Verification, out: &mut String) {
+    let parts = match verification.of_other_parts {
+        0 => String::new(),
+        count => format!(" {count} of other parts;"),
+    };
     line!(
         out,
-        "\ncapture     {} messages of this run, {} intact; {} of others; {} in doubt",
+        "\ncapture     {} messages of this {}, {} intact;{} {} of others; {} in doubt",
         verification.captured,
+        if parts.is_empty() { "run" } else { "part" },
         verification.intact,
+        parts,
         verification.foreign,
         verification.in_doubt
     );

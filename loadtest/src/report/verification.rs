@@ -30,10 +30,17 @@ pub(crate) struct Verification {
     pub(crate) never_sent: Named,
     /// Sent completely and without a reply: they may be in the capture or not.
     pub(crate) in_doubt: u64,
+    /// Messages in the capture that are of other parts of this run; those parts compare them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) of_other_parts: u64,
     /// Messages in the capture that are not of this run.
     pub(crate) foreign: u64,
     /// Lines of the capture that are not records.
     pub(crate) unreadable_lines: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Messages in which the same part differs.

@@ -16,6 +16,7 @@ use crate::load::security::Trust;
 use crate::measure::metrics::Pair;
 use crate::measure::tally::{Handshakes, Tally};
 use crate::report::distribution::Distribution;
+use crate::report::parts::PartRow;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::{
@@ -51,6 +52,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         interrupted: run.interrupted,
         gave_up: run.given_up.map(|time| gave_up(time, &tally)),
         settings: settings(plan),
+        parts: part(plan, &tally),
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),
         sessions: SessionCounts {
@@ -93,6 +95,18 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         gates: Vec::new(),
         baseline: Vec::new(),
     }
+}
+
+/// The part, and the start, if one of them is set.
+fn part(plan: &Plan, tally: &Tally) -> Vec<PartRow> {
+    let row = PartRow {
+        run: format!("{:08x}", plan.run),
+        index: plan.part.index(),
+        of: plan.part.of(),
+        start_at: plan.start_at.map(|start| start.to_string()),
+        started_late_ms: plan.start_at.map(|_| tally.began.elapsed().as_secs_f64() * 1e3),
+    };
+    if plan.is_cut || plan.start_at.is_some() { vec![row] } else { Vec::new() }
 }
 
 fn handshakes(tally: &Tally) -> HandshakeCounts {
@@ -214,7 +228,7 @@ fn settings(plan: &Plan) -> Settings {
             tls: tls_shape(plan),
             message: content_text(&plan.content),
         },
-        count: plan.limit.count,
+        count: plan.count(),
         duration_s: plan.limit.duration.map(|duration| duration.as_secs_f64()),
         warmup_s: plan.warmup.as_secs_f64(),
         grace_s: plan.grace.as_secs_f64(),

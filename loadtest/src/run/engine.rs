@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::{Poll, Waker};
 
@@ -15,6 +15,7 @@ use crate::load::envelope::Envelope;
 use crate::load::feed::Feed;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
+use crate::load::start::StartAt;
 use crate::measure::interval::Interval;
 use crate::measure::tally::Tally;
 use crate::reactor::{Reactor, Shared, WAKER};
@@ -37,7 +38,29 @@ pub(crate) struct Finished {
     pub(crate) given_up: Option<Duration>,
 }
 
-/// Runs `plan`; calls `on_interval` for every interval that all threads have ended.
+/// The time before the start at which the threads are started.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// The time from now until an instant; `Err` has the time since then if it is past.
+pub(crate) fn until(start: StartAt) -> Result<Duration, Duration> {
+    let (start, now) = (start.elapsed(), clock::since_1970());
+    start.checked_sub(now).ok_or(now.saturating_sub(start))
+}
+
+/// Waits until shortly before `start`, by the time of day, which may be set meanwhile. Returns `false` after a signal.
+fn await_start(start: StartAt, interrupt: &AtomicBool) -> bool {
+    while let Ok(left) = until(start)
+        && left > AHEAD
+    {
+        if interrupt.load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY.min(left - AHEAD));
+    }
+    true
+}
+
+/// Runs `plan` from its start on; calls `on_interval` for every interval that all threads have ended.
 pub(crate) fn run(
     plan: &Arc<Plan>,
     interrupt: &AtomicBool,
@@ -46,10 +69,14 @@ pub(crate) fn run(
     let (sender, receiver) = channel();
     // Built before the clock starts: large messages take seconds that do not belong to the run.
     let payloads = vec![Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed); plan.threads];
-    let began = clock::wall();
+    let began = match plan.start_at {
+        Some(start) if !await_start(start, interrupt) => return Ok(Finished::before_the_start(plan)),
+        Some(start) => UNIX_EPOCH + start.elapsed(),
+        None => clock::wall(),
+    };
     let shared = Shared {
         plan: Arc::clone(plan),
-        clock: Clock::start(),
+        clock: plan.start_at.map_or_else(Clock::start, |start| Clock::starting_at(start.elapsed())),
         stop: Arc::new(AtomicBool::new(false)),
         give_up: Arc::default(),
         next_client: Arc::default(),
@@ -83,6 +110,21 @@ pub(crate) fn run(
         interrupted,
         given_up: give_up.given_up.get().copied(),
     })
+}
+
+impl Finished {
+    /// Of a run that a signal ended before its start.
+    fn before_the_start(plan: &Plan) -> Finished {
+        let now = clock::wall();
+        Finished {
+            tally: Tally::new(plan),
+            intervals: Series::new(),
+            began: now,
+            ended: now,
+            interrupted: true,
+            given_up: None,
+        }
+    }
 }
 
 type Worker = JoinHandle<io::Result<Tally>>;

@@ -30,7 +30,7 @@ enum Unit {
 
 impl Live {
     pub(crate) fn new(plan: &Plan, quiet: bool, to: &Writer) -> Live {
-        let (length, unit) = match (plan.limit.duration, plan.limit.count) {
+        let (length, unit) = match (plan.limit.duration, plan.count()) {
             (Some(duration), _) => (duration.as_secs_f64().ceil() as u64, Unit::Seconds),
             (None, count) => (count.unwrap_or(0), Unit::Messages),
         };

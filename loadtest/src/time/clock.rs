@@ -3,7 +3,7 @@
 //! All threads of a run share one [`Clock`] (it is `Copy`), so that their moments can be compared.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time: nanoseconds since the start of the run's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +58,23 @@ impl Clock {
         Clock { origin: Instant::now() }
     }
 
+    /// A clock whose moments count from an instant, the time since 1970-01-01 UTC, by the time of day now.
+    #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
+    pub(crate) fn starting_at(instant: Duration) -> Clock {
+        let (now, today) = (Instant::now(), since_1970());
+        let origin = match instant.checked_sub(today) {
+            Some(ahead) => now.checked_add(ahead),
+            None => now.checked_sub(today - instant),
+        };
+        Clock { origin: origin.unwrap_or(now) }
+    }
+
+    /// Waits for the start of a clock that starts later.
+    #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
+    pub(crate) fn wait(&self) {
+        std::thread::sleep(self.origin.saturating_duration_since(Instant::now()));
+    }
+
     /// The moment now.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
@@ -69,4 +86,9 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// The time of day, since 1970-01-01 UTC.
+pub(crate) fn since_1970() -> Duration {
+    wall().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

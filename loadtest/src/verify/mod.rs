@@ -21,6 +21,7 @@ use serde::de::IgnoredAny;
 
 use crate::account::ledger::{Fate, Ledger};
 use crate::load::envelope::Envelope;
+use crate::load::part::Part as PartOfRun;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
 use crate::report::verification::{Alteration, Named, Part, Verification};
@@ -83,11 +84,15 @@ struct Seen {
 #[derive(Debug)]
 struct Capture {
     run: u32,
+    part: PartOfRun,
     payload: Payload,
+    /// By the place among the messages of the part.
     seen: HashMap<u64, Seen>,
     intact: u64,
     /// Messages with this run's id and no valid token.
     misnamed: Named,
+    /// Messages of the other parts of the run.
+    of_other_parts: u64,
     foreign: u64,
     unreadable_lines: u64,
     /// Messages whose text was not captured: nothing shows which they are.
@@ -171,11 +176,13 @@ impl Capture {
         let payload = Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed);
         Capture {
             run: plan.run,
+            part: plan.part,
             line_limit: LINE_LEAST.max(payload.longest().saturating_mul(ESCAPED)),
             payload,
             seen: HashMap::new(),
             intact: 0,
             misnamed: Named::default(),
+            of_other_parts: 0,
             foreign: 0,
             unreadable_lines: 0,
             without_text: 0,
@@ -245,10 +252,14 @@ impl Capture {
                 return;
             }
         };
+        let Some(nth) = self.part.nth(captured.token.seq) else {
+            self.of_other_parts += 1;
+            return;
+        };
         let mail = record.mailfrom_request.as_ref().and_then(Text::plain);
         let rcpts = record.rcptto_request_response.iter().map(|(rcpt, _)| rcpt.plain());
         let differences = captured.differences(&mut self.payload, mail, rcpts);
-        let seen = self.seen.entry(captured.token.seq).or_default();
+        let seen = self.seen.entry(nth).or_default();
         seen.times += 1;
         for (part, differs) in Part::ALL.iter().zip(&mut seen.differs) {
             *differs |= differences.contains(part);
@@ -257,7 +268,7 @@ impl Capture {
     }
 
     fn has_all(&self, ledger: &Ledger) -> bool {
-        (0..ledger.end()).all(|seq| ledger.get(seq) != Fate::Accepted || self.seen.contains_key(&seq))
+        (0..ledger.end()).all(|nth| ledger.get(nth) != Fate::Accepted || self.seen.contains_key(&nth))
     }
 
     fn compare(self, ledger: &Ledger) -> Verification {
@@ -266,24 +277,26 @@ impl Capture {
             captured: self.seen.values().map(|seen| seen.times).sum(),
             intact: self.intact,
             never_sent: self.misnamed,
+            of_other_parts: self.of_other_parts,
             foreign: self.foreign,
             unreadable_lines: self.unreadable_lines,
             ..Verification::default()
         };
         // An incomplete last line is not a record either.
         result.unreadable_lines += u64::from(!self.partial.is_empty());
-        for seq in 0..ledger.end() {
-            let fate = ledger.get(seq);
+        let part = self.part;
+        for nth in 0..ledger.end() {
+            let fate = ledger.get(nth);
             result.in_doubt += u64::from(fate == Fate::InDoubt);
-            if fate == Fate::Accepted && !self.seen.contains_key(&seq) {
-                result.lost.add(run, seq);
+            if fate == Fate::Accepted && !self.seen.contains_key(&nth) {
+                result.lost.add(run, part.seq(nth));
             }
         }
         let mut alterations = Part::ALL.map(|part| Alteration { part, messages: Named::default() });
         let mut seen: Vec<_> = self.seen.into_iter().collect();
-        seen.sort_by_key(|(seq, _)| *seq);
-        for (seq, seen) in seen {
-            let fate = ledger.get(seq);
+        seen.sort_by_key(|(nth, _)| *nth);
+        for (nth, seen) in seen {
+            let (fate, seq) = (ledger.get(nth), part.seq(nth));
             if fate == Fate::Unsent {
                 result.never_sent.add(run, seq);
                 continue;

@@ -17,6 +17,7 @@ mod mock_tls;
 mod output;
 mod outputs;
 mod own_doing;
+mod parts;
 mod session;
 mod steps;
 mod support;

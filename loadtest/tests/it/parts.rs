@@ -1,0 +1,135 @@
+//! A run that is cut into parts: the parts together are the run of one machine.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::mock::Mock;
+use crate::support::program::plain;
+use crate::support::{Load, Outcome, Sink};
+
+/// What a server has received: each message by its token, with its envelope.
+fn received(mock: &Mock) -> BTreeMap<String, String> {
+    let messages = mock.records().into_iter().filter(|record| record["msg"] == true);
+    let mut all = BTreeMap::new();
+    for record in messages {
+        let text = record["msg_request"].as_str().expect("text");
+        let (line, rest) = text.split_once("\r\n").expect("a token line");
+        let envelope =
+            format!("{} {}\n{rest}", record["mailfrom_request"], record["rcptto_request_response"]);
+        assert_eq!(all.insert(line.to_owned(), envelope), None, "{line} came twice");
+    }
+    all
+}
+
+fn address(mock: &Mock) -> String {
+    mock.ready()["smtp"][0].as_str().expect("an address").to_owned()
+}
+
+/// Runs these parts of a run at the same time, each verified against the captures.
+fn run_parts(target: &str, args: &str, parts: &[&str], captures: &[String]) -> Vec<Outcome> {
+    let start = |part: &&str| {
+        let load = Load::at(target).with(args).arg("--part").arg(part);
+        captures.iter().fold(load, |load, capture| load.arg("--verify").arg(capture)).spawn()
+    };
+    let children: Vec<_> = parts.iter().map(start).collect();
+    children.into_iter().map(Outcome::after).collect()
+}
+
+/// The instant so many seconds ahead, as a user writes it in a shell.
+fn ahead(seconds: u64) -> String {
+    let date = Command::new("date").arg("+%s").output().expect("date runs").stdout;
+    let now: u64 = String::from_utf8_lossy(&date).trim().parse().expect("seconds");
+    (now + seconds).to_string()
+}
+
+#[test]
+fn three_parts_send_what_one_machine_sends() {
+    for load in
+        ["--steps 50/s:500ms,400/s:500ms --arrivals poisson", "--rate 300/s --count 200", "-c 7 --count 200"]
+    {
+        let args = format!(
+            "{load} --seed 5 --size 100..5000 --rcpts 2 --from {{{{seq}}}}@example.com \
+             --to {{{{rcpt}}}}.{{{{seq}}}}.{{{{run}}}}@example.com"
+        );
+        let (cut, whole) = (Mock::start(&[]), Mock::start(&[]));
+        let captures = [cut.capture()];
+        let parts = run_parts(&address(&cut), &args, &["0/3", "1/3", "2/3"], &captures);
+        let parts: Vec<Outcome> = parts.into_iter().map(|part| part.expect(0)).collect();
+        let one = run_parts(&address(&whole), &args, &["0/1"], &[]).remove(0).expect(0);
+        let sum = |pointer: &str| parts.iter().map(|part| part.number(pointer)).sum::<u64>();
+        for pointer in ["/accounting/measured/accepted", "/settings/shape/connections"] {
+            assert_eq!(sum(pointer), one.number(pointer), "{load}: {pointer}");
+        }
+        let (mine, theirs) = (received(&cut), received(&whole));
+        assert!(mine == theirs, "{load}: {} and {} messages", mine.len(), theirs.len());
+        for (index, part) in parts.iter().enumerate() {
+            assert_eq!((part.number("/parts/0/index"), part.number("/parts/0/of")), (index as u64, 3));
+            assert_eq!(part.report["settings"]["runs"], one.report["settings"]["runs"]);
+            assert_eq!(part.number("/verification/captured"), part.count("accepted"));
+            assert_eq!(part.number("/verification/foreign"), 0, "messages of other parts are none");
+        }
+    }
+}
+
+#[test]
+fn parts_start_together_at_an_instant() {
+    let sink = Sink::usual();
+    // On a busy machine the first instant may have passed when the programs have started.
+    for lead in [3, 10, 60] {
+        let start = ahead(lead);
+        let args = format!("--rate 100/s --count 20 --seed 1 --start-at {start}");
+        let parts = run_parts(&sink.address(), &args, &["0/2", "1/2"], &[]);
+        if parts.iter().any(|part| part.code == 2) {
+            assert!(parts.iter().any(|part| part.stderr.contains(" ago by the clock")), "{parts:?}");
+            continue;
+        }
+        for part in parts {
+            let part = part.expect(0);
+            assert_eq!(part.number("/started_at_ms").to_string(), format!("{start}000"));
+            let shown = part.report["parts"][0]["start_at"].as_str().expect("an instant");
+            assert!(part.stderr.contains(&format!("starts at {shown}, in ")), "{}", part.stderr);
+            assert!(part.report["parts"][0]["started_late_ms"].as_f64() >= Some(0.0));
+        }
+        return;
+    }
+    panic!("no instant was ahead");
+}
+
+#[test]
+fn what_is_no_part_of_a_run_is_refused_with_what_is_right() {
+    for (args, right) in [
+        ("--part 5/5 --seed 1", "parts count from 0, so the last is 4/5"),
+        ("--part 2/5", "--part 2/5: --seed is missing"),
+        ("--part 0/3 --seed 1 -c 2", "--connections 2 with --part 0/3"),
+        ("--part 0/3 --seed 1 --count 2", "--count 2 with --part 0/3"),
+        ("--part 0/2 --seed 1 -c 3 --threads 3", "at most 2 threads"),
+        ("--rate 3000000/s --part 0/2 --seed 1", "at most 1000000/s"),
+        ("--start-at +10s", "$(($(date +%s) + 10))"),
+        ("--start-at 2001-01-01T00:00:00Z", " ago by the clock of this machine"),
+    ] {
+        let args: Vec<&str> = ["127.0.0.1:1"].into_iter().chain(args.split(' ')).collect();
+        let outcome = plain(&args);
+        outcome.code_is(2);
+        assert!(outcome.stderr.contains(right), "{args:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_the_start() {
+    let sink = Sink::usual();
+    let child = Load::on(&sink).with("--count 1 --start-at").arg(&ahead(3000)).spawn();
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process");
+    // Before it listens, the signal ends it at once.
+    let mut child = child;
+    let mut said = String::new();
+    let err = child.stderr.as_mut().expect("piped");
+    BufReader::new(err).read_line(&mut said).expect("a line");
+    assert!(said.contains("starts at "), "{said}");
+    kill_process(pid, Signal::INT).expect("it runs");
+    let outcome = Outcome::after(child);
+    outcome.code_is(1);
+    assert_eq!((sink.sessions(), &outcome.report["interrupted"]), (0, &true.into()));
+}
