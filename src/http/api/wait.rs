@@ -1,12 +1,13 @@
 //! `/v1/messages/wait`: answers the moment enough messages are there.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::messages::{MOST_MESSAGES, USUAL_MESSAGES};
 use super::selection::{SELECTING, Selection};
@@ -15,6 +16,7 @@ use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::reply::{Fault, Refusal, Reply, fitting, json, json_as};
 use crate::http::router::Route;
+use crate::records::Message;
 use crate::records::store::Shown;
 use crate::time::Deadline;
 
@@ -27,6 +29,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 const MOST_COUNT: usize = 1_000_000;
 /// Numbers of messages that are remembered before any are forgotten.
 const TIDY: usize = 4096;
+/// After all was counted again, the wait pauses for so many times as long as that took.
+const RECOUNT_PAUSE: u32 = 4;
 /// Messages that are explained.
 const MOST_EXPLAINED: usize = 5;
 /// Messages, the newest, among which the nearest are found.
@@ -64,13 +68,15 @@ struct Wait {
     count: usize,
     limit: usize,
     has_raw: bool,
-    /// The numbers of messages that were selected when they were looked at. Not the messages: those that are evicted meanwhile
-    /// are gone.
-    selected: Vec<u64>,
+    /// The messages that were selected when they were looked at, by their numbers. They are not retained: those that are evicted
+    /// meanwhile are gone.
+    selected: Vec<(u64, Weak<Message>)>,
     /// With so many it is time to forget those that are gone.
     tidied_at: usize,
     /// What is older has been looked at.
     seen: u64,
+    /// All that was selected was just counted again, because some of it may be gone, and it was not enough.
+    has_recounted: bool,
 }
 
 async fn wait(call: Call) -> Result<Reply, Refusal> {
@@ -93,10 +99,12 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
         selected: Vec::new(),
         tidied_at: TIDY,
         seen,
+        has_recounted: false,
     };
     // What is there may take long. What arrives does not: there is little of it at once, and nobody waits for a search.
     let mut is_first = wait.selection.reads_mails();
     loop {
+        let begun = Instant::now();
         let look = move || wait.look();
         let (looked, reply) = match std::mem::take(&mut is_first) {
             true => plane.desk.search(look).await?,
@@ -106,10 +114,18 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
         if let Some(reply) = reply {
             return Ok(reply);
         }
+        if std::mem::take(&mut wait.has_recounted) {
+            // Where each arrival evicts what was counted, each could be enough again, and none is.
+            tokio::time::sleep((RECOUNT_PAUSE * begun.elapsed()).min(deadline.left())).await;
+        }
         if !Arc::clone(&store).news(wait.seen, deadline).await {
             return plane.desk.search(move || wait.timed_out(timeout)).await;
         }
     }
+}
+
+fn identity(shown: &Shown) -> (u64, Weak<Message>) {
+    (shown.number, Arc::downgrade(&shown.message))
 }
 
 impl Wait {
@@ -118,7 +134,7 @@ impl Wait {
         let news = self.plane.store.snapshot_from(self.seen);
         self.seen = news.end;
         let chosen = self.selection.filter(news.records, &self.plane);
-        self.selected.extend(chosen.iter().map(|shown| shown.number));
+        self.selected.extend(chosen.iter().map(identity));
         if self.selected.len() < self.count.min(self.tidied_at) {
             return (self, None);
         }
@@ -128,17 +144,25 @@ impl Wait {
             let reply = json(&Arrived { messages, total: present.len() });
             return (self, Some(reply));
         }
-        self.selected = present.iter().map(|shown| shown.number).collect();
+        self.selected = present.iter().map(identity).collect();
         self.tidied_at = TIDY.max(2 * self.selected.len());
+        self.has_recounted = true;
         (self, None)
     }
 
     /// What was selected, and is still there and is so; the newest first.
     fn present(&self) -> Vec<Shown> {
-        let selected: HashSet<u64> = self.selected.iter().copied().collect();
-        let present = self.plane.store.snapshot_from(self.selection.from).records.into_iter();
-        let present = present.filter(|shown| selected.contains(&shown.number));
-        let mut present: Vec<_> = present.filter(|shown| self.selection.covers(shown, &self.plane)).collect();
+        let selected: HashMap<u64, &Weak<Message>> =
+            self.selected.iter().map(|(number, message)| (*number, message)).collect();
+        let is_present = |shown: &Shown| {
+            selected.get(&shown.number).is_some_and(|message| {
+                // One that has changed is another `Message`.
+                std::ptr::eq(message.as_ptr(), Arc::as_ptr(&shown.message))
+                    || self.selection.covers(shown, &self.plane)
+            })
+        };
+        let mut present = self.plane.store.snapshot_from(self.selection.from).records;
+        present.retain(is_present);
         present.sort_by_key(|shown| Reverse(shown.number));
         present
     }

@@ -45,6 +45,8 @@ struct Detail {
     id: String,
     #[serde(rename = "MessageID")]
     message_id: String,
+    /// Always true, since it is marked as read by this: Mailpit had this field once, and a client in Python needs it.
+    read: bool,
     from: Address,
     to: Vec<Address>,
     cc: Vec<Address>,
@@ -156,6 +158,7 @@ impl Detail {
         Self {
             id: FacadeId(message.id()).to_string(),
             message_id: mail.message_id.clone().unwrap_or_default(),
+            read: true,
             from: first(&mail.from),
             to: addresses(&mail.to),
             cc: addresses(&mail.cc),

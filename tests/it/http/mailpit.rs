@@ -86,7 +86,7 @@ fn a_message_has_its_texts_and_parts_and_is_read_then() {
     let one = plane.json("/api/v1/message/latest");
     let id = one["ID"].as_str().expect("an id");
     assert_eq!(plane.json(&format!("/api/v1/message/{id}")), one);
-    assert_eq!(one["ReturnPath"], "ann@example.com");
+    assert_eq!((&one["ReturnPath"], &one["Read"]), (&json!("ann@example.com"), &json!(true)));
     assert_eq!(
         (one["Text"].as_str().map(str::trim), one["Subject"].as_str()),
         (Some("Hello Bob"), Some("Grün"))

@@ -159,7 +159,6 @@ const json = async (path) => JSON.parse((await ask("GET", path)).text);
     }
 }
 
-/// But for `get_message`, which expects a field `Read` that Mailpit had once.
 #[test]
 fn mailpit_api_client_for_python_reads_and_deletes() {
     const SCRIPT: &str = r#"
@@ -170,6 +169,8 @@ api = API(sys.argv[1])
 assert mail.subject == "Grüße", mail
 assert api.get_message_attachment(mail.id, "3").strip() == "1,2"
 api.get_message_headers(mail.id)
+whole = api.get_message(mail.id)
+assert (whole.subject, whole.read, len(whole.attachments)) == ("Grüße", True, 1), whole
 api.put_messages([mail.id], "Read", False)
 api.delete_messages([mail.id + "x"])
 assert api.get_messages().total == 1
