@@ -215,9 +215,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "10ms")]
     late_after: Duration,
     /// Compare with the output of `smtpmock --capture FILE`: list lost, duplicated and
-    /// altered messages
+    /// altered messages; repeatable, for the captures of several servers
     #[arg(long, value_name = "FILE")]
-    pub(crate) verify: Option<PathBuf>,
+    pub(crate) verify: Vec<PathBuf>,
 }
 
 /// Outputs, gates and the baseline.
@@ -361,8 +361,9 @@ impl RunArgs {
 
     /// The input files, each with its flag.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let files = [("--message", &self.message), ("--verify", &self.verify)];
-        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).chain(self.tls.files())
+        let message = self.message.iter().map(|path| ("--message", path.as_path()));
+        let captures = self.verify.iter().map(|path| ("--verify", path.as_path()));
+        message.chain(captures).chain(self.tls.files())
     }
 
     /// The rates of an open loop; `None` in a closed loop.
@@ -435,7 +436,7 @@ impl RunArgs {
             late_after: self.late_after,
             seed,
             run,
-            has_ledger: self.verify.is_some(),
+            has_ledger: !self.verify.is_empty(),
         })
     }
 

@@ -105,7 +105,7 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     let ahead =
         plan.start_at.map(|start| engine::until(start).map_err(|ago| Stop::Past(start, ago))).transpose()?;
     make_room(&plan)?;
-    args.verify.as_deref().map_or(Ok(()), verify::check)?;
+    verify::check(&args.verify)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
     let inputs = args.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
@@ -118,8 +118,8 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     let mut run = run.map_err(Stop::Run)?;
     let ledger = run.tally.ledger.take();
     let mut report = build::report(&plan, run);
-    if let (Some(path), Some(ledger)) = (&args.verify, ledger) {
-        report.verification = Some(verify::verify(path, &plan, &ledger)?);
+    if let Some(ledger) = ledger {
+        report.verification = Some(verify::verify(&args.verify, &plan, &ledger)?);
     }
     Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
 }
@@ -192,7 +192,8 @@ fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Inc
 fn judge(report: &Report, refused: bool) -> Exit {
     let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
     let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
-    if report.gave_up.is_some() || report.accounting.measured.accepted == 0 {
+    let failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
+    if failed || !report.missing.is_empty() {
         Exit::Failed
     } else if report.generator.saturated {
         Exit::Saturated
@@ -207,6 +208,10 @@ fn judge(report: &Report, refused: bool) -> Exit {
 
 /// Why a run failed as a whole.
 fn failure(report: &Report) -> String {
+    if !report.missing.is_empty() {
+        let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
+        return format!("the run is not whole: parts are missing: {}", missing.join("; "));
+    }
     let dialed = report.dialed();
     let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
     let waited = report.latency.waited();

@@ -57,6 +57,11 @@ fn head(report: &Report, out: &mut String) {
     if let Some(why) = &report.gave_up {
         out.push_str(&banner(&format!("Given up: {why}.")));
     }
+    for missing in &report.missing {
+        out.push_str(&banner(&format!(
+            "Missing: parts {missing}. The figures are not those of the whole run."
+        )));
+    }
     for (_, text) in banners.iter().filter(|(holds, _)| *holds) {
         out.push_str(&banner(text));
     }

@@ -30,6 +30,8 @@ pub(crate) enum ReportError {
     Field(serde_json::Error),
     /// Times that are not in order, by index in `spans`.
     Span(usize),
+    /// A part that there can't be, by index in `parts`.
+    Part(usize),
     /// Times outside of any run, by index in `intervals`.
     Interval(usize),
     /// Invalid times or rates, by index in `steps`.
@@ -58,6 +60,9 @@ impl fmt::Display for ReportError {
             ReportError::Field(error) => error.fmt(f),
             ReportError::Span(index) => {
                 write!(f, "spans.{index}: a run begins, is measured and ends in this order, from 0 on")
+            }
+            ReportError::Part(index) => {
+                write!(f, "parts.{index}: index counts from 0 to below of, the number of parts")
             }
             ReportError::Interval(index) => {
                 write!(f, "intervals.{index}: at_s and length_s are seconds from 0 on")
@@ -122,6 +127,9 @@ fn settle(mut report: Report) -> Result<Report, ReportError> {
     }
     if let Some(index) = report.spans.iter().position(|span| !span.is_sound()) {
         return Err(ReportError::Span(index));
+    }
+    if let Some(index) = report.parts.iter().position(|part| !part.is_sound()) {
+        return Err(ReportError::Part(index));
     }
     let lasts = 0.0..=LATEST_S;
     let is_sound = |row: &IntervalRow| lasts.contains(&row.at_s) && lasts.contains(&row.length_s);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
+use crate::report::parts::{self, PartsError};
 use crate::report::series::Series;
 use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, steps};
 
@@ -14,8 +15,8 @@ const PARALLEL_S: f64 = 1.0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MergeError {
     NoReport,
-    /// This run is in two of them.
-    Twice(String),
+    /// A run or a part is in two of them, or parts do not fit.
+    Parts(PartsError),
     /// One loop is closed and the other open.
     Loops(String, String),
     /// Messages of other sizes, with another number of recipients, or over another protocol.
@@ -27,7 +28,7 @@ impl fmt::Display for MergeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MergeError::NoReport => f.write_str("there is no report to merge"),
-            MergeError::Twice(run) => write!(f, "run {run} is in two of the reports; give each run once"),
+            MergeError::Parts(error) => error.fmt(f),
             MergeError::Loops(one, other) => {
                 write!(f, "`{one}` and `{other}` cannot be merged: one loop is closed, the other open")
             }
@@ -45,22 +46,31 @@ impl std::error::Error for MergeError {}
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
     let mut reports = reports.into_iter();
     let mut whole = reports.next().ok_or(MergeError::NoReport)?;
-    whole.verification = None;
+    let mut verification = whole.verification.take();
     whole.gates.clear();
     whole.baseline.clear();
-    for other in reports {
-        check(&whole, &other)?;
-        add(&mut whole, other);
+    for mut other in reports {
+        let is_same_run = check(&whole, &other)?;
+        verification = match (is_same_run, verification, other.verification.take()) {
+            (true, Some(mut mine), Some(theirs)) => {
+                mine.add_part(theirs);
+                Some(mine)
+            }
+            _ => None,
+        };
+        add(&mut whole, other, is_same_run);
         counts::check(&whole).map_err(MergeError::TooLarge)?;
     }
+    whole.verification = verification.filter(|_| whole.parts.iter().any(|part| part.of > 1));
+    whole.parts.sort_by(|a, b| (&a.run, a.index).cmp(&(&b.run, b.index)));
+    whole.missing = parts::missing(&whole.parts);
     Ok(whole)
 }
 
-/// Refuses the same run twice, and runs of different messages: their sum would be false.
-fn check(whole: &Report, other: &Report) -> Result<(), MergeError> {
-    if let Some(run) = other.settings.runs.iter().find(|run| whole.settings.runs.contains(run)) {
-        return Err(MergeError::Twice(run.clone()));
-    }
+/// Refuses the same run or part twice, and runs of different messages: their sum would be false. Returns whether the
+/// other is a part of a run of the whole.
+fn check(whole: &Report, other: &Report) -> Result<bool, MergeError> {
+    let is_same_run = parts::continues(whole, other).map_err(MergeError::Parts)?;
     let (a, b) = (&whole.settings.shape, &other.settings.shape);
     if (a.load == "closed") != (b.load == "closed") {
         return Err(MergeError::Loops(a.load.clone(), b.load.clone()));
@@ -68,10 +78,10 @@ fn check(whole: &Report, other: &Report) -> Result<(), MergeError> {
     if a.message != b.message || a.rcpts != b.rcpts || a.protocol != b.protocol {
         return Err(MergeError::Messages);
     }
-    Ok(())
+    Ok(is_same_run)
 }
 
-fn add(whole: &mut Report, mut other: Report) {
+fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
     let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
     let (my_shift, their_shift) = ((-shift_s).max(0.0), shift_s.max(0.0));
     let mine = std::mem::take(&mut whole.spans).into_iter().map(|span| span.later_by(my_shift));
@@ -79,13 +89,18 @@ fn add(whole: &mut Report, mut other: Report) {
     let (mine, theirs) = (std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals));
     whole.intervals = Series::of(mine).merged(my_shift, Series::of(theirs), their_shift).into_rows();
     let are_parallel = shift_s.abs() < PARALLEL_S;
-    whole.steps = steps::merge(std::mem::take(&mut whole.steps), &other.steps, are_parallel);
+    let mine = std::mem::take(&mut whole.steps);
+    whole.steps = match is_same_run {
+        true => steps::merge_parts(mine, &other.steps),
+        false => steps::merge(mine, &other.steps, are_parallel),
+    };
     whole.knee = None;
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
     whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
     whole.interrupted |= other.interrupted;
     whole.gave_up = whole.gave_up.take().or(other.gave_up.take());
-    merge_settings(whole, &other);
+    merge_settings(whole, &other, is_same_run);
+    whole.parts.append(&mut other.parts);
     whole.machines.extend(other.machines);
     merge_generator(&mut whole.generator, &other.generator);
     let (mine, theirs) = (&mut whole.sessions, &other.sessions);
@@ -124,9 +139,9 @@ fn add(whole: &mut Report, mut other: Report) {
     merge_latency(&mut whole.latency, &other.latency);
 }
 
-fn merge_settings(whole: &mut Report, other: &Report) {
+fn merge_settings(whole: &mut Report, other: &Report, is_same_run: bool) {
     let (mine, theirs) = (&mut whole.settings, &other.settings);
-    if mine.shape.load != "closed" {
+    if mine.shape.load != "closed" && !is_same_run {
         mine.shape.load = format!("{} + {}", mine.shape.load, theirs.shape.load);
     }
     if !mine.target.split(", ").any(|target| target == theirs.target) {
@@ -135,7 +150,11 @@ fn merge_settings(whole: &mut Report, other: &Report) {
     mine.shape.connections = mine.shape.connections.saturating_add(theirs.shape.connections);
     mine.threads = mine.threads.saturating_add(theirs.threads);
     mine.count = mine.count.zip(theirs.count).map(|(a, b)| a.saturating_add(b));
-    mine.runs.extend(theirs.runs.iter().cloned());
+    for run in &theirs.runs {
+        if !mine.runs.contains(run) {
+            mine.runs.push(run.clone());
+        }
+    }
     mine.sources.extend(theirs.sources.iter().cloned());
 }
 

@@ -28,7 +28,7 @@ use crate::account::accounting::{Accounting, add as add_count};
 use crate::client::phase::Phase;
 use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::distribution::{Distribution, Packed};
-use crate::report::parts::PartRow;
+use crate::report::parts::{Missing, PartRow};
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
 use crate::report::verdicts::{Judgement, Move};
@@ -54,6 +54,9 @@ pub(crate) struct Report {
     /// The parts of runs that are cut, and instants of starts that were set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) parts: Vec<PartRow>,
+    /// Parts of these runs that are not in a merged report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing: Vec<Missing>,
     /// One entry per machine.
     pub(crate) machines: Vec<Machine>,
     pub(crate) generator: Generator,

@@ -13,7 +13,7 @@ pub(crate) struct StepRow {
     /// Its start, in seconds from the start of the run, and its length; without the warm-up.
     pub(crate) at_s: f64,
     pub(crate) length_s: f64,
-    /// Messages due per second at its beginning and end.
+    /// Messages due per second at its beginning and end, of all parts of the run.
     pub(crate) rate_from: f64,
     pub(crate) rate_to: f64,
     /// Messages accepted during the step, and the rate of that.
@@ -76,6 +76,12 @@ impl StepRow {
         format!("{} s", short(self.at_s))
     }
 
+    fn add(&mut self, other: &StepRow) {
+        add_count(&mut self.accepted_meanwhile, other.accepted_meanwhile);
+        self.accounting.merge(&other.accounting);
+        self.message.merge(&other.message);
+    }
+
     pub(crate) fn derived(mut self) -> StepRow {
         self.rate_achieved =
             if self.length_s > 0.0 { self.accepted_meanwhile as f64 / self.length_s } else { 0.0 };
@@ -124,6 +130,22 @@ pub(crate) fn knee_text(steps: &[StepRow]) -> String {
     }
 }
 
+/// Adds the steps of two parts of a run. The rates are those of the whole run in both. The last steps may be of
+/// different lengths, as with a count each part ends with the end of its last message.
+pub(crate) fn merge_parts(mut mine: Vec<StepRow>, theirs: &[StepRow]) -> Vec<StepRow> {
+    for other in theirs {
+        let place = mine.partition_point(|step| step.at_s < other.at_s);
+        match mine.get_mut(place).filter(|step| step.at_s == other.at_s) {
+            None => mine.insert(place, other.clone()),
+            Some(step) => {
+                step.length_s = step.length_s.max(other.length_s);
+                step.add(other);
+            }
+        }
+    }
+    mine.into_iter().map(StepRow::derived).collect()
+}
+
 /// Adds the steps of simultaneous runs; others have no sum.
 pub(crate) fn merge(mine: Vec<StepRow>, theirs: &[StepRow], are_parallel: bool) -> Vec<StepRow> {
     let same = mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(a, b)| a.has_place_of(b));
@@ -133,9 +155,7 @@ pub(crate) fn merge(mine: Vec<StepRow>, theirs: &[StepRow], are_parallel: bool) 
     let add = |(mut step, other): (StepRow, &StepRow)| {
         step.rate_from += other.rate_from;
         step.rate_to += other.rate_to;
-        add_count(&mut step.accepted_meanwhile, other.accepted_meanwhile);
-        step.accounting.merge(&other.accounting);
-        step.message.merge(&other.message);
+        step.add(other);
         step.derived()
     };
     mine.into_iter().zip(theirs).map(add).collect()

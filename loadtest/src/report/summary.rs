@@ -2,6 +2,9 @@
 
 use crate::report::{HandshakeCounts, Report, SessionCounts, show_ns};
 
+/// The most parts that have a line of their own.
+const PARTS_SHOWN: usize = 20;
+
 /// A statement under the name of what it is about. It may have text of the server: show it escaped.
 pub(crate) type Line = (&'static str, String);
 
@@ -20,7 +23,17 @@ pub(crate) fn run(report: &Report) -> Vec<Line> {
             shape.extras()
         ),
     ));
-    lines.extend(report.parts.iter().map(|part| ("part", part.text())));
+    lines.extend(report.parts.iter().take(PARTS_SHOWN).map(|part| ("part", part.text())));
+    if let [part] = report.parts.as_slice()
+        && part.of > 1
+    {
+        lines.push(("part", "the load and its rates are those of all parts".to_owned()));
+    }
+    let more = report.parts.len().saturating_sub(PARTS_SHOWN);
+    if more > 0 {
+        lines.push(("part", format!("and {more} more")));
+    }
+    lines.extend(report.missing.iter().map(|missing| ("MISSING", format!("parts {missing}"))));
     lines.push((
         "rate",
         format!(

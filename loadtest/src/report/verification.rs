@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::accounting::add as add_count;
+
 /// The most tokens in a list; its count includes all.
 const NAMED_LIMIT: usize = 100;
 
@@ -64,6 +66,12 @@ impl Named {
         self.add_as(|| format!("{run:08x}-{seq:012}"));
     }
 
+    fn add_all(&mut self, other: Named) {
+        add_count(&mut self.count, other.count);
+        let room = NAMED_LIMIT.saturating_sub(self.tokens.len());
+        self.tokens.extend(other.tokens.into_iter().take(room));
+    }
+
     pub(crate) fn add_as(&mut self, token: impl FnOnce() -> String) {
         self.count += 1;
         if self.tokens.len() < NAMED_LIMIT {
@@ -73,6 +81,33 @@ impl Named {
 }
 
 impl Verification {
+    /// Adds that of another part of the run, which has read the same captures.
+    pub(crate) fn add_part(&mut self, other: Verification) {
+        let left = |part: &Verification, of: &Verification| part.of_other_parts.saturating_sub(of.captured);
+        self.of_other_parts = left(self, &other).min(left(&other, self));
+        add_count(&mut self.captured, other.captured);
+        add_count(&mut self.intact, other.intact);
+        add_count(&mut self.in_doubt, other.in_doubt);
+        self.lost.add_all(other.lost);
+        self.duplicated.add_all(other.duplicated);
+        self.altered.add_all(other.altered);
+        self.unexpected.add_all(other.unexpected);
+        for of in other.alterations {
+            match self.alterations.iter_mut().find(|mine| mine.part == of.part) {
+                Some(mine) => mine.messages.add_all(of.messages),
+                None => self.alterations.push(of),
+            }
+        }
+        // A token that can't be read is found by each part.
+        let mut never_sent = other.never_sent;
+        let before = never_sent.tokens.len();
+        never_sent.tokens.retain(|token| !self.never_sent.tokens.contains(token));
+        never_sent.count = never_sent.count.saturating_sub((before - never_sent.tokens.len()) as u64);
+        self.never_sent.add_all(never_sent);
+        self.foreign = self.foreign.max(other.foreign);
+        self.unreadable_lines = self.unreadable_lines.max(other.unreadable_lines);
+    }
+
     /// Whether every message is where it belongs, once and intact.
     pub(crate) fn is_clean(&self) -> bool {
         let wrong = [&self.lost, &self.duplicated, &self.altered, &self.unexpected, &self.never_sent];

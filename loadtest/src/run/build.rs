@@ -53,6 +53,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         gave_up: run.given_up.map(|time| gave_up(time, &tally)),
         settings: settings(plan),
         parts: part(plan, &tally),
+        missing: Vec::new(),
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),
         sessions: SessionCounts {
@@ -317,6 +318,9 @@ fn machine() -> Machine {
         cpu_model,
     }
 }
+
+#[cfg(test)]
+mod parts;
 
 #[cfg(test)]
 mod tests {

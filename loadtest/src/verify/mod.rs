@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,9 +80,9 @@ struct Seen {
     differs: [bool; Part::ALL.len()],
 }
 
-/// The state of reading a capture.
+/// What all captures have of the run.
 #[derive(Debug)]
-struct Capture {
+struct Captures {
     run: u32,
     part: PartOfRun,
     payload: Payload,
@@ -95,10 +95,6 @@ struct Capture {
     of_other_parts: u64,
     foreign: u64,
     unreadable_lines: u64,
-    /// Messages whose text was not captured: nothing shows which they are.
-    without_text: u64,
-    /// The beginning of an incomplete line.
-    partial: Vec<u8>,
     /// The longest line accepted, in bytes.
     line_limit: usize,
 }
@@ -122,20 +118,32 @@ impl fmt::Display for VerifyError {
 
 impl std::error::Error for VerifyError {}
 
-/// Checks the capture before the run: the server creates it at its start.
+/// Checks the captures before the run: servers create them at their start.
 ///
 /// # Errors
-/// It is not there, or can't be read.
-pub(crate) fn check(path: &Path) -> Result<(), VerifyError> {
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, error))?;
-    if metadata.is_dir() {
-        return Err(unreadable(path, ErrorKind::IsADirectory.into()));
+/// One is not there, can't be read, or is given twice.
+pub(crate) fn check(paths: &[PathBuf]) -> Result<(), VerifyError> {
+    let mut seen = Vec::new();
+    for path in paths {
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        let other = |why: &str| Err(unreadable(path, io::Error::other(why.to_owned())));
+        if metadata.is_dir() {
+            return Err(unreadable(path, ErrorKind::IsADirectory.into()));
+        }
+        // Without a writer, opening it would block, and it can be read only once.
+        if metadata.file_type().is_fifo() {
+            return other("it is a FIFO: expected the file of a capture");
+        }
+        let file = (metadata.dev(), metadata.ino());
+        if seen.contains(&file) {
+            return other("this capture is given twice: each of its messages would count as duplicated");
+        }
+        seen.push(file);
+        if metadata.is_file() {
+            open(path)?;
+        }
     }
-    // Without a writer, opening it would block, and it can be read only once.
-    if metadata.file_type().is_fifo() {
-        return Err(unreadable(path, io::Error::other("it is a FIFO: expected the file of a capture")));
-    }
-    if metadata.is_file() { open(path).map(drop) } else { Ok(()) }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<File, VerifyError> {
@@ -146,35 +154,91 @@ fn unreadable(path: &Path, error: io::Error) -> VerifyError {
     VerifyError { path: path.to_owned(), error, is_open: false }
 }
 
-/// Compares the capture at `path` with the ledger of the run of `plan`. Waits a bounded time until every accepted
-/// message is in the capture.
-pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, VerifyError> {
-    let mut reader = BufReader::new(open(path)?);
-    let mut capture = Capture::of(plan);
+/// Compares the captures at `paths`, one of each server, with the ledger of the run of `plan`. Waits a bounded time
+/// until every accepted message is in one of them.
+pub(crate) fn verify(paths: &[PathBuf], plan: &Plan, ledger: &Ledger) -> Result<Verification, VerifyError> {
+    let mut files = paths.iter().map(|path| CaptureFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut captures = Captures::of(plan);
     let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
-    let failed = |error| VerifyError { path: path.to_owned(), error, is_open: true };
     for _ in 0..=looks {
-        capture.read(&mut reader).map_err(failed)?;
-        if capture.partial.is_empty() && capture.has_all(ledger) {
+        for file in &mut files {
+            file.read(&mut captures).map_err(|error| file.failed(error))?;
+        }
+        if files.iter().all(|file| file.partial.is_empty()) && captures.has_all(ledger) {
             break;
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    if capture.without_text > 0 && !capture.has_all(ledger) {
+    if let Some(file) = files.iter().find(|file| file.without_text > 0)
+        && !captures.has_all(ledger)
+    {
         let reason = format!(
             "{} of its messages have no text, so that they can't be compared; start the server without \
              --capture-content envelope",
-            capture.without_text
+            file.without_text
         );
-        return Err(failed(io::Error::new(ErrorKind::InvalidData, reason)));
+        return Err(file.failed(io::Error::new(ErrorKind::InvalidData, reason)));
     }
-    Ok(capture.compare(ledger))
+    // An incomplete last line is not a record either.
+    captures.unreadable_lines += files.iter().filter(|file| !file.partial.is_empty()).count() as u64;
+    Ok(captures.compare(ledger))
 }
 
-impl Capture {
-    fn of(plan: &Plan) -> Capture {
+/// The capture of one server.
+#[derive(Debug)]
+struct CaptureFile {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// The beginning of an incomplete line.
+    partial: Vec<u8>,
+    /// Messages whose text was not captured: nothing shows which they are.
+    without_text: u64,
+}
+
+impl CaptureFile {
+    fn open(path: &Path) -> Result<CaptureFile, VerifyError> {
+        let reader = BufReader::new(open(path)?);
+        Ok(CaptureFile { path: path.to_owned(), reader, partial: Vec::new(), without_text: 0 })
+    }
+
+    fn failed(&self, error: io::Error) -> VerifyError {
+        VerifyError { path: self.path.clone(), error, is_open: true }
+    }
+
+    /// Reads the lines that are complete.
+    fn read(&mut self, into: &mut Captures) -> io::Result<()> {
+        loop {
+            let limit = into.line_limit;
+            let left = limit.saturating_sub(self.partial.len()) as u64;
+            if left == 0 {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    format!("a line is longer than {limit} bytes: records are shorter"),
+                ));
+            }
+            if self.reader.by_ref().take(left).read_until(b'\n', &mut self.partial)? == 0 {
+                return Ok(());
+            }
+            if !self.partial.ends_with(b"\n") {
+                continue;
+            }
+            self.without_text += u64::from(into.take_line(&self.partial) == Line::WithoutText);
+            self.partial.clear();
+        }
+    }
+}
+
+/// What a line of a capture was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Taken,
+    WithoutText,
+}
+
+impl Captures {
+    fn of(plan: &Plan) -> Captures {
         let payload = Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed);
-        Capture {
+        Captures {
             run: plan.run,
             part: plan.part,
             line_limit: LINE_LEAST.max(payload.longest().saturating_mul(ESCAPED)),
@@ -185,59 +249,33 @@ impl Capture {
             of_other_parts: 0,
             foreign: 0,
             unreadable_lines: 0,
-            without_text: 0,
-            partial: Vec::new(),
         }
     }
 
-    /// Reads the lines that are complete.
-    fn read(&mut self, reader: &mut BufReader<File>) -> io::Result<()> {
-        loop {
-            let left = self.line_limit.saturating_sub(self.partial.len()) as u64;
-            if left == 0 {
-                let limit = self.line_limit;
-                return Err(io::Error::new(
-                    ErrorKind::InvalidData,
-                    format!("a line is longer than {limit} bytes: records are shorter"),
-                ));
-            }
-            if reader.by_ref().take(left).read_until(b'\n', &mut self.partial)? == 0 {
-                return Ok(());
-            }
-            if !self.partial.ends_with(b"\n") {
-                continue;
-            }
-            let mut line = std::mem::take(&mut self.partial);
-            self.take_line(&line);
-            line.clear();
-            self.partial = line;
-        }
-    }
-
-    fn take_line(&mut self, line: &[u8]) {
+    fn take_line(&mut self, line: &[u8]) -> Line {
         if line.trim_ascii().is_empty() {
-            return;
+            return Line::Taken;
         }
         let Ok(mut record) = serde_json::from_slice::<Record>(line) else {
             self.unreadable_lines += 1;
-            return;
+            return Line::Taken;
         };
         if !record.msg {
-            return;
+            return Line::Taken;
         }
         let message = match record.msg_request_base64.take().map(|text| STANDARD.decode(text)) {
             None => std::mem::take(&mut record.msg_request).into_bytes(),
             Some(Ok(bytes)) => bytes,
             Some(Err(_)) => {
                 self.unreadable_lines += 1;
-                return;
+                return Line::Taken;
             }
         };
         if message.is_empty() && record.msg_size > 0 {
-            self.without_text += 1;
-            return;
+            return Line::WithoutText;
         }
         self.take_message(&message, &record);
+        Line::Taken
     }
 
     fn take_message(&mut self, message: &[u8], record: &Record) {
@@ -282,8 +320,6 @@ impl Capture {
             unreadable_lines: self.unreadable_lines,
             ..Verification::default()
         };
-        // An incomplete last line is not a record either.
-        result.unreadable_lines += u64::from(!self.partial.is_empty());
         let part = self.part;
         for nth in 0..ledger.end() {
             let fate = ledger.get(nth);

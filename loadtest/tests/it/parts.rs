@@ -5,8 +5,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::mock::Mock;
+use crate::support::files::{self, path};
 use crate::support::program::plain;
 use crate::support::{Load, Outcome, Sink};
 
@@ -58,7 +61,7 @@ fn three_parts_send_what_one_machine_sends() {
         let captures = [cut.capture()];
         let parts = run_parts(&address(&cut), &args, &["0/3", "1/3", "2/3"], &captures);
         let parts: Vec<Outcome> = parts.into_iter().map(|part| part.expect(0)).collect();
-        let one = run_parts(&address(&whole), &args, &["0/1"], &[]).remove(0).expect(0);
+        let one = run_parts(&address(&whole), &args, &["0/1"], &[whole.capture()]).remove(0).expect(0);
         let sum = |pointer: &str| parts.iter().map(|part| part.number(pointer)).sum::<u64>();
         for pointer in ["/accounting/measured/accepted", "/settings/shape/connections"] {
             assert_eq!(sum(pointer), one.number(pointer), "{load}: {pointer}");
@@ -132,4 +135,118 @@ fn a_signal_ends_the_wait_for_the_start() {
     let outcome = Outcome::after(child);
     outcome.code_is(1);
     assert_eq!((sink.sessions(), &outcome.report["interrupted"]), (0, &true.into()));
+}
+
+/// Runs these parts one after the other, each with a report in a file of its own, and returns the files.
+fn reports(folder: &TempDir, sink: &Sink, args: &str, parts: &[&str]) -> Vec<String> {
+    let run = |part: &&str| {
+        let file = path(folder, &format!("{}.json", part.replace('/', "of")));
+        let outcome = Load::into_file(sink, &file).with(args).arg("--part").arg(part).run();
+        outcome.code_is(0);
+        file
+    };
+    parts.iter().map(run).collect()
+}
+
+fn merge(files: &[&String], more: &[&str]) -> Outcome {
+    let files: Vec<&str> = files.iter().map(|file| file.as_str()).collect();
+    plain(&[&["merge", "--json", "-"], &files[..], more].concat())
+}
+
+#[test]
+fn the_merged_parts_are_the_whole_run_and_gates_are_judged_on_it() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
+    let args = "--steps 40/s:500ms,80/s:500ms --connections 7 --seed 3";
+    let files = reports(&folder, &sink, args, &["0/3", "1/3", "2/3", "0/1"]);
+    let one = files::json(&files[3]);
+    let whole = merge(&[&files[1], &files[0], &files[2]], &["--expect", "accepted == 60"]).expect(0);
+    for pointer in
+        ["/accounting/measured/accepted", "/settings/shape/connections", "/latency/message/ok/count"]
+    {
+        assert_eq!(whole.report.pointer(pointer), one.pointer(pointer), "{pointer}");
+    }
+    for pointer in ["/settings/shape/load", "/settings/runs", "/settings/seed", "/settings/duration_s"] {
+        assert_eq!(whole.report.pointer(pointer), one.pointer(pointer), "{pointer}");
+    }
+    for (step, rate) in [(0, 40.0), (1, 80.0)] {
+        let row = |report: &Value, name: &str| report["steps"][step][name].clone();
+        assert_eq!(row(&whole.report, "rate_from"), rate);
+        assert_eq!(row(&whole.report, "length_s"), row(&one, "length_s"));
+        assert_eq!(
+            whole.report["steps"][step]["accounting"]["started"],
+            one["steps"][step]["accounting"]["started"]
+        );
+    }
+    let indexes: Vec<_> =
+        whole.report["parts"].as_array().expect("a list").iter().map(|part| part["index"].clone()).collect();
+    assert_eq!((indexes, &whole.report["missing"]), (vec![0.into(), 1.into(), 2.into()], &Value::Null));
+    merge(&[&files[0], &files[1], &files[2]], &["--fail-if", "accepted > 59"]).expect(10);
+    // A sum can be merged with the rest.
+    let some = path(&folder, "some.json");
+    plain(&["merge", &files[0], &files[2], "--json", &some]).code_is(1);
+    let again = merge(&[&some, &files[1]], &[]).expect(0);
+    assert_eq!(again.report["latency"], whole.report["latency"]);
+}
+
+#[test]
+fn parts_that_are_missing_or_come_twice_are_named() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
+    let files = reports(&folder, &sink, "-c 4 --count 12 --seed 3", &["0/4", "2/4"]);
+    let some = merge(&[&files[0], &files[1]], &["--html", &path(&folder, "page.html")]).expect(1);
+    assert_eq!((some.count("accepted"), &some.report["missing"][0]["parts"]), (6, &json!([1, 3])));
+    let run = some.report["settings"]["runs"][0].as_str().expect("an id");
+    let named = format!("1/4, 3/4 of run {run}");
+    assert!(some.stderr.contains(&named), "{}", some.stderr);
+    let page = std::fs::read_to_string(path(&folder, "page.html")).expect("a page");
+    assert!(page.contains(&named));
+    let shown = plain(&["merge", &files[0], &files[1]]);
+    assert!(shown.stdout.contains(&format!("MISSING     parts {named}")), "{}", shown.stdout);
+    let twice = merge(&[&files[0], &files[1], &files[0]], &[]);
+    twice.code_is(2);
+    assert!(twice.stderr.contains(&format!("part 0/4 of run {run} is in two")), "{}", twice.stderr);
+    for (args, part, why) in [
+        ("-c 4 --count 12 --seed 3", "1/3", "into 4 parts in one report and into 3 in another"),
+        ("-c 4 --count 12 --seed 3 --warmup 1ms", "1/4", "differ in their warm-up"),
+    ] {
+        let other = reports(&folder, &sink, args, &[part]);
+        let refused = merge(&[&files[0], &other[0]], &[]);
+        refused.code_is(2);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn each_part_finds_its_own_messages_in_the_captures_of_all_servers() {
+    let (one, other) = (Mock::start(&[]), Mock::start(&[]));
+    let captures = [one.capture(), other.capture()];
+    let folder = tempfile::tempdir().expect("a folder");
+    let send = |mock: &Mock, part: &str, file: &str, captures: &[String]| {
+        let target = address(mock);
+        let args = [&target, "-c", "2", "--count", "40", "--seed", "4", "--part", part, "--json", file];
+        let verified = captures.iter().flat_map(|capture| ["--verify", capture]);
+        plain(&args.into_iter().chain(verified).collect::<Vec<_>>())
+    };
+    let names = ["first", "second", "again"].map(|name| path(&folder, name));
+    // The last part goes to another server.
+    send(&one, "0/2", &names[0], &captures).code_is(0);
+    send(&other, "1/2", &names[1], &captures).code_is(0);
+    let found = files::json(&names[1])["verification"].clone();
+    assert_eq!((&found["captured"], &found["of_other_parts"]), (&json!(20), &json!(20)));
+    let both = merge(&[&names[0], &names[1]], &[]).expect(0).report["verification"].clone();
+    assert_eq!(
+        (&both["captured"], &both["intact"], &both["of_other_parts"]),
+        (&json!(40), &json!(40), &Value::Null)
+    );
+    // Its messages, one of them twice, and those of the first part with faults.
+    let [first, second] = captures.each_ref().map(|file| std::fs::read_to_string(file).expect("a capture"));
+    let is_message = |line: &&str| line.contains("\"msg\":true");
+    let twice = second.lines().find(is_message).expect("a message");
+    let changed = first.replacen("quick brown", "quick black", 1);
+    std::fs::write(&captures[0], format!("{changed}{first}{second}{twice}\n")).expect("a file");
+    let again = send(&other, "1/2", &names[2], &captures[..1]);
+    again.code_is(10);
+    assert!(again.stderr.contains("what was sent: 1 duplicated ("), "only its own: {}", again.stderr);
+    let twice = plain(&[&address(&one), "--verify", &captures[0], "--verify", &captures[0]]);
+    twice.code_is(1);
+    assert!(twice.stderr.contains("given twice"), "{}", twice.stderr);
 }
