@@ -23,17 +23,79 @@ pub(super) fn with_own_images(html: String, mut url: impl FnMut(&str) -> Option<
 
 /// The HTML with links that open beside the page that embeds it.
 pub(super) fn with_targets(html: &str) -> String {
-    let (mut shown, mut rest) = (String::new(), html);
+    with_tags(html, |name| name.eq_ignore_ascii_case("a").then_some(TARGET))
+}
+
+/// The same without elements that a policy does not reach: `<link rel=preconnect>` connects to another host, and so does one
+/// within a frame. Their names are changed, so that they mean nothing.
+pub(super) fn for_a_frame(html: &str) -> String {
+    with_tags(html, |name| {
+        let is_one_of = |names: &[&str]| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+        if is_one_of(&["a"]) {
+            Some(TARGET)
+        } else {
+            is_one_of(&["link", "iframe", "frame", "fencedframe", "object", "embed", "base", "meta"])
+                .then_some("<x-")
+        }
+    })
+}
+
+/// What an `<a` becomes. Of an attribute that is there twice, the first counts.
+const TARGET: &str = "<a target=\"_blank\" rel=\"noreferrer noopener\"";
+
+/// The HTML with other texts in the place of the beginnings of tags: of `<a`, whole, of others in front of the name.
+fn with_tags(html: &str, replaced: impl Fn(&str) -> Option<&'static str>) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(html.len()), html);
     while let Some(at) = rest.find('<') {
         let (before, tag) = rest.split_at(at);
         shown += before;
-        let is_link = tag.get(1..3).is_some_and(|name| name.eq_ignore_ascii_case("a "));
-        let length = if is_link { 3 } else { 1 };
-        shown += &tag[..length];
-        if is_link {
-            shown += "target=\"_blank\" rel=\"noreferrer noopener\" ";
-        }
-        rest = &tag[length..];
+        let length = tag[1..].find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tag.len() - 1);
+        let name = &tag[1..=length];
+        let (text, used) = match replaced(name) {
+            Some(TARGET) => (TARGET, 1 + length),
+            Some(text) => (text, 1),
+            None => ("<", 1),
+        };
+        shown += text;
+        rest = &tag[used..];
     }
     shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_open_beside_and_nothing_connects() {
+        let target = "<a target=\"_blank\" rel=\"noreferrer noopener\"";
+        for (html, expected) in [
+            ("<a href=x>x</a>", format!("{target} href=x>x</a>")),
+            ("<A\nhref=x>", format!("{target}\nhref=x>")),
+            ("<abbr>a < b</abbr><a", format!("<abbr>a < b</abbr>{target}")),
+            ("<LiNk rel=preconnect href=//x><", "<x-LiNk rel=preconnect href=//x><".to_owned()),
+            (
+                "<iframe srcdoc='&lt;link&gt;'></iframe>",
+                "<x-iframe srcdoc='&lt;link&gt;'></iframe>".to_owned(),
+            ),
+            ("<ö><<meta/http-equiv=refresh>", "<ö><<x-meta/http-equiv=refresh>".to_owned()),
+            ("", String::new()),
+        ] {
+            assert_eq!(for_a_frame(html), expected);
+        }
+        assert_eq!(with_targets("<link><a b>"), format!("<link>{target} b>"));
+    }
+
+    #[test]
+    fn own_images_are_found_wherever_they_are_named() {
+        let url = |id: &str| (id == "a@x").then(|| "U".to_owned());
+        for (html, expected) in [
+            ("<img src=\"cid:a@x\"><img src=cid:b@x>", "<img src=\"U\"><img src=cid:b@x>"),
+            ("url(cid:a@x) cid:a@x", "url(U) U"),
+            ("cid:", "cid:"),
+            ("no", "no"),
+        ] {
+            assert_eq!(with_own_images(html.to_owned(), url), expected);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-const STYLE: &str = concat!(include_str!("palette.css"), include_str!("page.css"));
+const STYLE: &str = concat!(include_str!("common.css"), include_str!("page.css"));
 
 /// A figure in large type.
 #[derive(Clone, Debug, PartialEq, Eq)]

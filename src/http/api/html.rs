@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, X_DNS_PREFETCH_CONTROL};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -14,7 +14,7 @@ use super::selection::find;
 use crate::config::StartError;
 use crate::http::Plane;
 use crate::http::call::Call;
-use crate::http::markup::{with_own_images, with_targets};
+use crate::http::markup::{for_a_frame, with_own_images};
 use crate::http::reply::{Refusal, Reply, error, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, Part};
@@ -84,9 +84,11 @@ async fn html(call: Call) -> Result<Reply, Refusal> {
 fn page(message: &Message) -> Result<Reply, Refusal> {
     let Mail { html, parts, .. } = Mail::parse(message.body());
     let missing = || error(StatusCode::NOT_FOUND, "no_html", "id", "the id of a message with a HTML part");
-    let html = with_targets(&with_own_images(html.ok_or_else(missing)?, embedded(message, &parts)));
+    let html = for_a_frame(&with_own_images(html.ok_or_else(missing)?, embedded(message, &parts)));
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // Nor is the name of a host asked for.
+    reply.headers_mut().insert(X_DNS_PREFETCH_CONTROL, HeaderValue::from_static("off"));
     Ok(reply)
 }
 

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use hyper::StatusCode;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+    X_DNS_PREFETCH_CONTROL,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -43,19 +44,25 @@ macro_rules! assets {
 assets! {
     "/" = "assets/index.html" as HTML,
     "/page/icon.svg" = "assets/icon.svg" as IMAGE,
-    "/page/palette.css" = "../../report/palette.css" as STYLE,
+    "/page/common.css" = "../../report/common.css" as STYLE,
     "/page/style.css" = "assets/style.css" as STYLE,
     "/page/api.js" = "assets/api.js" as SCRIPT,
+    "/page/behaviour.js" = "assets/behaviour.js" as SCRIPT,
     "/page/dialog.js" = "assets/dialog.js" as SCRIPT,
     "/page/dom.js" = "assets/dom.js" as SCRIPT,
     "/page/first.js" = "assets/first.js" as SCRIPT,
     "/page/format.js" = "assets/format.js" as SCRIPT,
+    "/page/histogram.js" = "assets/histogram.js" as SCRIPT,
     "/page/list.js" = "assets/list.js" as SCRIPT,
     "/page/live.js" = "assets/live.js" as SCRIPT,
+    "/page/load.js" = "assets/load.js" as SCRIPT,
     "/page/mail.js" = "assets/mail.js" as SCRIPT,
     "/page/main.js" = "assets/main.js" as SCRIPT,
     "/page/message.js" = "assets/message.js" as SCRIPT,
     "/page/messages.js" = "assets/messages.js" as SCRIPT,
+    "/page/phases.js" = "assets/phases.js" as SCRIPT,
+    "/page/plot.js" = "assets/plot.js" as SCRIPT,
+    "/page/rules.js" = "assets/rules.js" as SCRIPT,
     "/page/search.js" = "assets/search.js" as SCRIPT,
     "/page/values.js" = "assets/values.js" as SCRIPT,
 }
@@ -87,8 +94,13 @@ fn serve(call: &Call) -> Result<Reply, Refusal> {
     };
     let fixed = |text| HeaderValue::from_static(text);
     // A new version of the program has new files: the browser asks each time.
-    let fields: [(HeaderName, HeaderValue); 3] =
-        [(ETAG, tag.clone()), (CACHE_CONTROL, fixed("no-cache")), (CONTENT_SECURITY_POLICY, fixed(POLICY))];
+    let fields: [(HeaderName, HeaderValue); 4] = [
+        (ETAG, tag.clone()),
+        (CACHE_CONTROL, fixed("no-cache")),
+        (CONTENT_SECURITY_POLICY, fixed(POLICY)),
+        // Links of mails are among its texts.
+        (X_DNS_PREFETCH_CONTROL, fixed("off")),
+    ];
     reply.headers_mut().extend(fields.map(|(name, value)| (Some(name), value)));
     Ok(reply)
 }

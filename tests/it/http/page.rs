@@ -56,6 +56,7 @@ fn every_file_is_served_with_its_type_and_the_policy_and_nothing_is_inline() {
         assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)), "{name}");
         assert_eq!(reply.header("content-security-policy"), Some(POLICY), "{name}");
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{name}");
+        assert_eq!(reply.header("x-dns-prefetch-control"), Some("off"), "{name}");
         assert_eq!(reply.header("cache-control"), Some("no-cache"), "{name}");
         assert!(!reply.body.is_empty(), "{name}");
         let text = reply.text();

@@ -94,5 +94,7 @@ export function clockTime(at) {
  * @param {string} text
  */
 export function quoted(text) {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text
+  const [, flag = '', value = text] = /^(--[\w-]+=)(.*)$/s.exec(text) ?? []
+  return `${flag}'${value.replaceAll("'", "'\\''")}'`
 }

@@ -24,7 +24,7 @@ const error = element('p', { class: 'bad', id: 'search-error' })
 const take = element('button', { type: 'button', class: 'small', onclick: takeAll, title: 'Saves these messages as a file, and deletes them, in one step' }, 'Take')
 const remove = element('button', { type: 'button', class: 'small danger', onclick: deleteAll }, 'Delete all')
 const detail = element('div', { class: 'detail' })
-const side = element('section', { class: 'side', 'aria-label': 'List of messages' },
+const side = element('section', { class: 'side', 'aria-label': 'List of messages' }, element('h1', { class: 'offscreen' }, 'Mail'),
   element('div', { class: 'tools' }, element('div', { class: 'searching' }, field, help), error,
     element('div', { class: 'buttons' }, inbox, accepted), element('div', { class: 'buttons' }, status, take, remove)),
   list.element)

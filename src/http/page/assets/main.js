@@ -1,14 +1,16 @@
 // The page: its views by the address behind `#`, and the state of the connection.
 
 import { onTokenNeeded } from './api.js'
+import { behaviourView } from './behaviour.js'
 import { askToken } from './dialog.js'
 import { element, replace, setText } from './dom.js'
 import { rate } from './format.js'
 import { connection, notice, run } from './live.js'
+import { loadView } from './load.js'
 import { mailView } from './mail.js'
 
 /** @type {Record<string, import('../types').View>} */
-const VIEWS = { mail: mailView }
+const VIEWS = { mail: mailView, load: loadView, behaviour: behaviourView }
 
 const main = /** @type {HTMLElement} */ (document.getElementById('main'))
 const navigation = /** @type {HTMLElement} */ (document.getElementById('navigation'))

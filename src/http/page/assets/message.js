@@ -181,7 +181,7 @@ async function source(mail) {
   const shown = new TextDecoder().decode(all.slice(0, SOURCE)).replaceAll('\r\n', '\n')
   const rest = all.byteLength - SOURCE
   return element('div', null, element('div', { class: 'buttons' }, copyButton(shown, 'Copy the source')),
-    element('pre', null, visible(shown)), rest > 0 && element('p', { class: 'soft' }, `and ${octets(rest)} more, in the download`))
+    element('pre', { tabindex: '0', 'aria-label': 'The source' }, visible(shown)), rest > 0 && element('p', { class: 'soft' }, `and ${octets(rest)} more, in the download`))
 }
 
 /** @param {Detail} mail */
