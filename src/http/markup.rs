@@ -3,22 +3,41 @@
 //! What a sender has written is not made harmless here: the frame in which it is shown, and the policy that it is served with,
 //! allow no script and no request.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 
-/// The HTML with other URLs in the place of its `cid:` URLs (RFC 2392), where `url` has one for the id.
-pub(super) fn with_own_images(html: String, mut url: impl FnMut(&str) -> Option<String>) -> String {
-    let Some(first) = html.find("cid:") else { return html };
+/// URLs by the ids of the parts that they are of (RFC 2392).
+pub(super) type Urls = HashMap<String, String>;
+
+/// Octets of an id: a longer one is none. However many stand in a text, each is looked for no further than this.
+const LONGEST_ID: usize = 255;
+
+/// The HTML with these URLs in the place of its `cid:` URLs, of `most` octets together.
+pub(super) fn with_own_images(html: String, urls: &Urls, most: usize) -> String {
+    let longest = urls.keys().map(String::len).filter(|length| *length <= LONGEST_ID).max();
+    let (Some(longest), Some(first)) = (longest, html.find("cid:")) else { return html };
     let (mut shown, mut rest) = (html[..first].to_owned(), &html[first..]);
-    loop {
-        let Some(behind) = rest.strip_prefix("cid:") else { return shown + rest };
-        let end = behind.find(['"', '\'', ')', ' ', '>', '<']).unwrap_or(behind.len());
-        let found = url(&behind[..end]).map(Cow::Owned);
-        rest = if found.is_some() { &behind[end..] } else { behind };
-        shown += &found.unwrap_or(Cow::Borrowed("cid:"));
+    let mut left = most;
+    while let Some(behind) = rest.strip_prefix("cid:") {
+        let bound = (0..=behind.len().min(longest + 1)).rev().find(|at| behind.is_char_boundary(*at));
+        let window = &behind[..bound.unwrap_or(0)];
+        let end = window.find(['"', '\'', ')', ' ', '>', '<']).unwrap_or(window.len());
+        let url = urls.get(&behind[..end]).filter(|url| url.len() <= left);
+        match url {
+            Some(url) => {
+                left -= url.len();
+                shown += url;
+                rest = &behind[end..];
+            }
+            None => {
+                shown += "cid:";
+                rest = behind;
+            }
+        }
         let next = rest.find("cid:").unwrap_or(rest.len());
         shown += &rest[..next];
         rest = &rest[next..];
     }
+    shown
 }
 
 /// The HTML with links that open beside the page that embeds it.
@@ -88,14 +107,38 @@ mod tests {
 
     #[test]
     fn own_images_are_found_wherever_they_are_named() {
-        let url = |id: &str| (id == "a@x").then(|| "U".to_owned());
+        let urls = Urls::from([("a@x".to_owned(), "U".to_owned())]);
         for (html, expected) in [
             ("<img src=\"cid:a@x\"><img src=cid:b@x>", "<img src=\"U\"><img src=cid:b@x>"),
             ("url(cid:a@x) cid:a@x", "url(U) U"),
             ("cid:", "cid:"),
             ("no", "no"),
         ] {
-            assert_eq!(with_own_images(html.to_owned(), url), expected);
+            assert_eq!(with_own_images(html.to_owned(), &urls, 100), expected);
         }
+    }
+
+    fn urls(ids: &[&str]) -> Urls {
+        ids.iter().map(|id| ((*id).to_owned(), format!("/{}", id.len()))).collect()
+    }
+
+    #[test]
+    fn ids_that_are_known_are_replaced_within_the_bound() {
+        let html = r#"<img src="cid:logo"><img src='cid:none'>cid:logo)cid:ü cid:"#;
+        let shown = |most| with_own_images(html.to_owned(), &urls(&["logo", "ü", "lo"]), most);
+        assert_eq!(shown(100), r#"<img src="/4"><img src='cid:none'>/4)/2 cid:"#);
+        assert_eq!(shown(3), r#"<img src="/4"><img src='cid:none'>cid:logo)cid:ü cid:"#);
+        assert_eq!(with_own_images(html.to_owned(), &Urls::new(), 100), html);
+        let long = "x".repeat(LONGEST_ID + 1);
+        let named = format!("cid:{long}");
+        assert_eq!(with_own_images(named.clone(), &urls(&[&long, "a"]), 100), named);
+        assert_eq!(with_own_images(format!("cid:{}", &long[1..]), &urls(&[&long[1..]]), 100), "/255");
+    }
+
+    /// One that is searched to the end of the text for each `cid:` would take hours.
+    #[test]
+    fn a_text_of_nothing_but_ids_is_read_once() {
+        let html = "cid:".repeat(4 << 20);
+        assert_eq!(with_own_images(html.clone(), &urls(&["ü", &"x".repeat(20)]), 100), html);
     }
 }

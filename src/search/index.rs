@@ -61,8 +61,7 @@ impl Index {
         let mut all = String::new();
         let mut put = |text: &str| {
             let start = all.len();
-            // Lower case can be longer than what it is of.
-            all.extend(text.chars().flat_map(char::to_lowercase));
+            push_lowercase(&mut all, text);
             let end = all.len();
             all.push('\n');
             start..end
@@ -124,6 +123,23 @@ impl Index {
     }
 }
 
+/// Appends a text in lower case, which can be longer than the text.
+fn push_lowercase(to: &mut String, text: &str) {
+    to.reserve(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Mostly all of it: a copy, instead of a look into tables for each character.
+        let ascii = rest.bytes().position(|octet| !octet.is_ascii()).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at(ascii);
+        let start = to.len();
+        to.push_str(run);
+        to[start..].make_ascii_lowercase();
+        let other = behind.find(|c: char| c.is_ascii()).unwrap_or(behind.len());
+        to.extend(behind[..other].chars().flat_map(char::to_lowercase));
+        rest = &behind[other..];
+    }
+}
+
 /// Those of the field Bcc, and recipients that are in no field: that is what a blind copy is.
 fn blind_copies(message: &Message, mail: &Mail) -> Vec<Mailbox> {
     let fields = [&mail.to, &mail.cc, &mail.bcc];
@@ -157,4 +173,20 @@ fn snippet(text: &str) -> String {
         snippet.extend(word.chars().take(room));
     }
     snippet
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lower_case_is_that_of_each_character(text in "[a-zA-Z ÄÖİßΣ€\\r\\n]{0,40}") {
+            let mut lower = String::from("X");
+            push_lowercase(&mut lower, &text);
+            prop_assert_eq!(lower, format!("X{}", text.chars().flat_map(char::to_lowercase).collect::<String>()));
+        }
+    }
 }

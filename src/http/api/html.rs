@@ -14,10 +14,10 @@ use super::selection::find;
 use crate::config::StartError;
 use crate::http::Plane;
 use crate::http::call::Call;
-use crate::http::markup::{for_a_frame, with_own_images};
+use crate::http::markup::{Urls, for_a_frame, with_own_images};
 use crate::http::reply::{Refusal, Reply, error, of};
 use crate::http::router::Route;
-use crate::mime::{self, Mail, Part};
+use crate::mime::{self, Mail};
 use crate::records::Message;
 use crate::server::random;
 use crate::smtp::RecordId;
@@ -82,9 +82,9 @@ async fn html(call: Call) -> Result<Reply, Refusal> {
 }
 
 fn page(message: &Message) -> Result<Reply, Refusal> {
-    let Mail { html, parts, .. } = Mail::parse(message.body());
+    let Mail { html, .. } = Mail::parse(message.body());
     let missing = || error(StatusCode::NOT_FOUND, "no_html", "id", "the id of a message with a HTML part");
-    let html = for_a_frame(&with_own_images(html.ok_or_else(missing)?, embedded(message, &parts)));
+    let html = for_a_frame(&with_own_images(html.ok_or_else(missing)?, &images(message), IMAGES));
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // Nor is the name of a host asked for.
@@ -93,14 +93,18 @@ fn page(message: &Message) -> Result<Reply, Refusal> {
 }
 
 /// Images of the mail as `data:` URLs, within the bound.
-fn embedded<'m>(message: &'m Message, parts: &'m [Part]) -> impl FnMut(&str) -> Option<String> + 'm {
-    let mut left = IMAGES;
-    move |id| {
-        let part = parts.iter().find(|part| part.content_id.as_deref() == Some(id))?;
+fn images(message: &Message) -> Urls {
+    let (mut urls, mut left) = (Urls::new(), IMAGES);
+    mime::each_part(message.body(), |part, octets| {
         let is_name = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
-        let kind = part.content_type.strip_prefix("image/").filter(|kind| kind.bytes().all(is_name))?;
-        left = left.checked_sub(part.size.div_ceil(3) * 4)?;
-        let (_, octets) = mime::part(message.body(), part.number)?;
-        Some(format!("data:image/{kind};base64,{}", BASE64.encode(octets)))
-    }
+        let kind = part.content_type.strip_prefix("image/").filter(|kind| kind.bytes().all(is_name));
+        let (Some(id), Some(kind)) = (&part.content_id, kind) else { return };
+        if let Some(rest) = left.checked_sub(octets.len().div_ceil(3) * 4)
+            && !urls.contains_key(id)
+        {
+            left = rest;
+            urls.insert(id.clone(), format!("data:image/{kind};base64,{}", BASE64.encode(octets)));
+        }
+    });
+    urls
 }

@@ -15,8 +15,8 @@ use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::summary::{Address, addresses, first};
 use crate::http::mailpit::{FacadeId, TEXT, find, newest, not_found, refusal};
-use crate::http::markup::{with_own_images, with_targets};
-use crate::http::reply::{Refusal, Reply, empty, json, of};
+use crate::http::markup::{Urls, with_own_images, with_targets};
+use crate::http::reply::{FITTING_OCTETS, Refusal, Reply, empty, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, Part, PartKind};
 use crate::records::Message;
@@ -296,19 +296,21 @@ async fn view(mut call: Call) -> Result<Reply, Refusal> {
 fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
     let Mail { html, parts, .. } = Mail::parse(shown.message.body());
     let missing = || refusal(StatusCode::NOT_FOUND, "This message does not contain a HTML part");
-    let html = with_parts(html.ok_or_else(missing)?, &parts, &shown.message);
+    let urls = urls_of(&parts, &shown.message);
+    let html = with_own_images(html.ok_or_else(missing)?, &urls, FITTING_OCTETS);
     let html = if call.parameters.text("embed").is_some() { with_targets(&html) } else { html };
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(VIEW_POLICY));
     Ok(reply)
 }
 
-/// The HTML with the addresses of its parts in the place of their `cid:` URLs.
-fn with_parts(html: String, parts: &[Part], message: &Message) -> String {
-    with_own_images(html, |id| {
-        let part = parts.iter().find(|part| part.content_id.as_deref() == Some(id))?;
-        Some(format!("/api/v1/message/{}/part/{}", FacadeId(message.id()), part.number))
-    })
+/// Where the parts are. Of two with the same id it is the first.
+fn urls_of(parts: &[Part], message: &Message) -> Urls {
+    let url = |part: &Part| {
+        let url = format!("/api/v1/message/{}/part/{}", FacadeId(message.id()), part.number);
+        part.content_id.clone().map(|id| (id, url))
+    };
+    parts.iter().rev().filter_map(url).collect()
 }
 
 fn text(shown: &Shown, _: &Call) -> Result<Reply, Refusal> {
