@@ -1,9 +1,10 @@
-//! The next message of a thread, and when it is due.
+//! The next message of a lane of a thread, and when it is due.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::load::lane::Lane;
 use crate::load::part::Part;
 use crate::load::plan::{Load, Plan};
 use crate::load::schedule::Schedule;
@@ -28,7 +29,7 @@ pub(crate) enum Offer {
     Exhausted,
 }
 
-/// The source of one thread's messages.
+/// The source of the messages of one lane.
 #[derive(Debug)]
 pub(crate) enum Feed {
     Closed {
@@ -75,13 +76,13 @@ impl Share {
 }
 
 impl Feed {
-    /// The feed of thread `index`; `next` is shared by the threads of a closed loop.
-    pub(crate) fn new(plan: &Plan, index: usize, next: &Arc<AtomicU64>) -> Feed {
+    /// The feed of a lane; `next` is shared by the threads of a closed loop.
+    pub(crate) fn new(plan: &Plan, lane: &Lane, next: &Arc<AtomicU64>) -> Feed {
         match &plan.load {
             Load::Closed => Feed::Closed {
-                part: plan.part,
+                part: lane.part,
                 next: Arc::clone(next),
-                count: plan.count().unwrap_or(u64::MAX),
+                count: plan.limit.count.map_or(u64::MAX, |count| lane.part.share(count)),
                 end: plan.limit.duration.map(|duration| Moment::ZERO.after(duration)),
             },
             Load::Open { profile, arrivals } => {
@@ -92,8 +93,7 @@ impl Feed {
                     plan.limit.duration,
                     plan.limit.count,
                 );
-                let mine = plan.part.cut(index as u64, plan.threads as u64);
-                let mut arrivals = Box::new(Share::new(schedule, mine));
+                let mut arrivals = Box::new(Share::new(schedule, lane.part));
                 let next = arrivals.next();
                 Feed::Open { arrivals, next }
             }
@@ -133,6 +133,14 @@ impl Feed {
             Feed::Closed { next, count, .. } => next.load(Ordering::Relaxed) >= *count,
             Feed::Open { arrivals, next } => next.is_none() && arrivals.schedule.is_used_up(),
             Feed::Stopped => false,
+        }
+    }
+
+    /// When the next message of an open loop is due.
+    pub(crate) fn next_due(&self) -> Option<Moment> {
+        match self {
+            Feed::Open { next, .. } => next.map(|arrival| arrival.intended),
+            Feed::Closed { .. } | Feed::Stopped => None,
         }
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod clients;
 pub(crate) mod envelope;
 pub(crate) mod feed;
+pub(crate) mod lane;
 pub(crate) mod part;
 pub(crate) mod payload;
 pub(crate) mod plan;

@@ -23,6 +23,9 @@ pub(crate) const CONNECTIONS_LIMIT: usize = 500_000;
 /// sensible test.
 pub(crate) const RECIPIENTS_LIMIT: u16 = 1000;
 
+/// The most targets of a run.
+pub(crate) const TARGETS_LIMIT: usize = 256;
+
 /// The most threads of a process.
 pub(crate) const THREADS_LIMIT: usize = 256;
 
@@ -56,13 +59,24 @@ impl Timeouts {
     }
 }
 
+/// A server, or several behind one name.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// As it was given.
+    pub(crate) name: String,
+    /// Its addresses, by index in those of the plan; at least one. The next one is tried for a message where no session
+    /// comes about at the one before (RFC 5321 section 5.1).
+    pub(crate) addresses: Vec<usize>,
+    /// Set if sessions may be encrypted.
+    pub(crate) security: Option<Security>,
+}
+
 /// All settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The target as it was given.
-    pub(crate) target: String,
-    /// Its addresses, at least one. The next one is tried for a message where no session comes about at the one
-    /// before (RFC 5321 section 5.1).
+    /// At least one; the messages go to each in turn.
+    pub(crate) targets: Vec<Target>,
+    /// The addresses of all targets.
     pub(crate) addresses: Vec<Endpoint>,
     /// Local addresses to connect from, in rotation; if empty, the system chooses. For every address of the target
     /// there is one of its family.
@@ -79,15 +93,13 @@ pub(crate) struct Plan {
     /// When the run starts; at once if `None`.
     pub(crate) start_at: Option<StartAt>,
     pub(crate) warmup: Duration,
-    /// Connections of all threads of this part; at least as many as threads.
+    /// Connections of all threads of this part; at least one for each thread and target.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     /// Messages after which a session ends; `None` is never.
     pub(crate) messages_per_session: Option<NonZeroU64>,
     /// With 1 to [`RECIPIENTS_LIMIT`] recipients of each message.
     pub(crate) dialect: Dialect,
-    /// Set if sessions may be encrypted.
-    pub(crate) security: Option<Security>,
     pub(crate) helo: String,
     pub(crate) from: Template,
     pub(crate) to: Template,
@@ -110,6 +122,11 @@ impl Plan {
     /// The messages of this part, in a run with a count.
     pub(crate) fn count(&self) -> Option<u64> {
         self.limit.count.map(|count| self.part.share(count))
+    }
+
+    /// The names of the targets, for reports.
+    pub(crate) fn target_names(&self) -> String {
+        self.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// The number of connections of thread `index`.

@@ -13,7 +13,7 @@ use crate::load::feed::Arrival;
 use crate::load::part::Part;
 use crate::load::plan::{Load, Plan};
 use crate::measure::interval::Interval;
-use crate::measure::metrics::{End, Metrics, record};
+use crate::measure::metrics::{End, Metrics, Pair, record};
 use crate::measure::outlook::Outlook;
 use crate::measure::punctuality::Punctuality;
 use crate::measure::steps::{StepCounts, Steps};
@@ -159,6 +159,21 @@ impl fmt::Display for Miss {
     }
 }
 
+/// Sessions with one of several targets, and its measured messages, without recipients.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetCounts {
+    pub(crate) established: u64,
+    pub(crate) account: Accounting,
+    /// From the intended start to the end.
+    pub(crate) message: Pair,
+}
+
+impl TargetCounts {
+    fn new() -> TargetCounts {
+        TargetCounts { established: 0, account: Accounting::default(), message: Pair::new() }
+    }
+}
+
 /// All counts and measurements of one thread.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -169,6 +184,8 @@ pub(crate) struct Tally {
     pub(crate) sessions: Sessions,
     /// By index in the plan.
     pub(crate) addresses: Vec<Address>,
+    /// By index in the plan; empty if there is one target only.
+    pub(crate) targets: Vec<TargetCounts>,
     pub(crate) punctuality: Punctuality,
     pub(crate) outlook: Outlook,
     pub(crate) steps: Steps,
@@ -200,6 +217,10 @@ impl Tally {
             ledger: plan.has_ledger.then(Ledger::default),
             sessions: Sessions::default(),
             addresses: vec![Address::default(); plan.addresses.len()],
+            targets: match plan.targets.len() {
+                1 => Vec::new(),
+                several => vec![TargetCounts::new(); several],
+            },
             punctuality: Punctuality::new(plan),
             outlook: Outlook::new(plan),
             steps: Steps::new(plan),
@@ -222,6 +243,9 @@ impl Tally {
         let measured = arrival.intended >= self.measured_from;
         self.account(measured).started += 1;
         self.interval.started += 1;
+        if let Some(counts) = self.target(arrival.seq, measured) {
+            counts.account.started += 1;
+        }
         let mut judged_late = false;
         if self.open_loop && measured {
             if let Some(counts) = self.steps.at(arrival.intended) {
@@ -259,6 +283,10 @@ impl Tally {
         if let Some(counts) = self.measure(flight, end, now) {
             counts.account.settle(outcome);
         }
+        if let Some(counts) = self.target(flight.seq, flight.measured) {
+            counts.account.settle(outcome);
+            counts.message.record(end, now.since(flight.intended));
+        }
         let fate = match outcome {
             Outcome::Accepted => Fate::Accepted,
             Outcome::Refused { .. } => Fate::NotDelivered,
@@ -274,6 +302,10 @@ impl Tally {
         self.interval.errors += 1;
         if let Some(counts) = self.measure(flight, End::CutOff, now) {
             counts.account.in_flight += 1;
+        }
+        if let Some(counts) = self.target(flight.seq, flight.measured) {
+            counts.account.in_flight += 1;
+            counts.message.record(End::CutOff, now.since(flight.intended));
         }
         self.note(flight.seq, fate_of(has_left));
     }
@@ -312,9 +344,22 @@ impl Tally {
                 counts.account.unsent += 1;
                 counts.message.record(End::CutOff, wait);
             }
+            if let Some(counts) = self.target(arrival.seq, true) {
+                counts.account.unsent += 1;
+                counts.message.record(End::CutOff, wait);
+            }
             let lag = self.punctuality.judge_unsent(arrival.intended, now);
             record(&mut self.metrics.lag, lag);
         }
+    }
+
+    /// The counts of the target of a measured message, if there are several.
+    fn target(&mut self, seq: u64, measured: bool) -> Option<&mut TargetCounts> {
+        let targets = self.targets.len() as u64;
+        if targets == 0 || !measured {
+            return None;
+        }
+        self.targets.get_mut((seq % targets) as usize)
     }
 
     /// The account of measured messages, or of the warm-up.
@@ -349,6 +394,11 @@ impl Tally {
             mine.connected += theirs.connected;
             mine.ungreeted += theirs.ungreeted;
             mine.last_failure = mine.last_failure.or(theirs.last_failure);
+        }
+        for (mine, theirs) in self.targets.iter_mut().zip(&other.targets) {
+            mine.established += theirs.established;
+            mine.account.merge(&theirs.account);
+            mine.message.merge(&theirs.message);
         }
         self.punctuality.merge(&other.punctuality);
         self.steps.merge(&other.steps);

@@ -1,29 +1,32 @@
 //! The command line, and the [`Plan`] that it describes. Errors name the flag.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
 
 use clap::{Args, Command, Id, Parser, Subcommand, ValueEnum};
 use smtpmock::units::EXACT_IN_JSON;
 
 use crate::client::dialect::{Dialect, Encryption};
 use crate::client::phase::Phase;
-use crate::client::sasl::{Login, LoginError};
+use crate::client::sasl::Login;
 use crate::judge::gate::Gate;
 use crate::load::clients::Clients;
 use crate::load::part::Part;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
-use crate::load::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
+use crate::load::plan::{
+    CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, TARGETS_LIMIT, THREADS_LIMIT, Target, Timeouts,
+};
 use crate::load::schedule::{Arrivals, Profile, RATE_LIMIT};
 use crate::load::start::StartAt;
-use crate::load::target::{self, Allowed, TargetError};
+use crate::load::target::{self, Allowed, Endpoint};
 use crate::load::template::Template;
 use crate::load::token::{SEQ_LIMIT, run_of};
-use crate::program::tls::{TlsArgs, TlsError};
+use crate::program::plan_error::PlanError;
+use crate::program::tls::TlsArgs;
 use crate::program::values;
 
 /// Duration of a run without --duration, --count, --ramp and --steps.
@@ -94,8 +97,12 @@ pub(crate) enum Instead {
 pub(crate) struct RunArgs {
     /// The server: `HOST:PORT`, `192.0.2.1:25`, `[2001:db8::1]:25` or `unix:PATH`; port 25 by
     /// default. `smtps://HOST:PORT` is encrypted from the start, on port 465 by default
-    #[arg(value_name = "HOST[:PORT]", required_unless_present = "merge_reports")]
+    #[arg(value_name = "HOST[:PORT]", required_unless_present_any = ["merge_reports", "targets"])]
     target: Option<String>,
+    /// A server as well, or instead of the one without a flag; repeatable. Message N goes to target N modulo their number,
+    /// and each has its share of the connections
+    #[arg(long = "target", value_name = "HOST[:PORT]")]
+    targets: Vec<String>,
     /// Number of sessions (closed loop, default 16), or the maximum (open loop, default
     /// 128)
     #[arg(short, long, value_name = "N")]
@@ -257,101 +264,6 @@ enum ArrivalKind {
     Poisson,
 }
 
-/// Why flags that are valid one by one make no plan; displays as the flag and the
-/// remedy.
-#[derive(Debug)]
-pub(crate) enum PlanError {
-    NoTarget,
-    Target(TargetError),
-    /// The value is not shown: it may have a password.
-    Login(LoginError),
-    Tls(TlsError),
-    /// The warm-up is as long as the run.
-    AllWarmup,
-    Threads(usize),
-    Connections(usize),
-    /// A part without a seed, which all parts share.
-    Seedless(Part),
-    /// Fewer connections or messages than parts.
-    IdleParts {
-        flag: &'static str,
-        count: u64,
-        part: Part,
-    },
-    /// More than a part can send.
-    Rate(f64),
-    /// More threads than connections.
-    IdleThreads {
-        threads: usize,
-        connections: usize,
-    },
-    /// Not an address of this machine.
-    Source {
-        ip: IpAddr,
-        error: io::Error,
-    },
-    Size,
-    Message {
-        name: String,
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PlanError::NoTarget => f.write_str("the target HOST:PORT is missing"),
-            PlanError::Target(error) => error.fmt(f),
-            PlanError::Login(error) => write!(f, "--auth: {error}"),
-            PlanError::Tls(error) => error.fmt(f),
-            PlanError::AllWarmup => f.write_str(
-                "--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer",
-            ),
-            PlanError::Threads(threads) => write!(f, "--threads {threads}: must be 1 to {THREADS_LIMIT}"),
-            PlanError::Connections(connections) => {
-                write!(f, "--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}")
-            }
-            PlanError::Seedless(part) => {
-                write!(f, "--part {part}: --seed is missing; give all parts of a run the same one")
-            }
-            PlanError::IdleParts { flag, count, part } => write!(
-                f,
-                "{flag} {count} with --part {part}: it is divided over all parts, and one would have none; give at \
-                 least {}",
-                part.of()
-            ),
-            PlanError::Rate(highest) => write!(
-                f,
-                "--rate, --ramp, --steps: {highest}/s for each part is too much: at most {RATE_LIMIT}/s; use more parts"
-            ),
-            PlanError::IdleThreads { threads, connections } => write!(
-                f,
-                "--threads {threads} with --connections {connections}: a thread would have no connection; \
-                 give at most {connections} threads"
-            ),
-            PlanError::Source { ip, error } => {
-                write!(f, "--bind {ip}: {error}; give an address of this machine")
-            }
-            PlanError::Size => write!(f, "--size: must be {BODY_MIN} bytes to {} MiB", BODY_MAX >> 20),
-            PlanError::Message { name, error } => write!(f, "--message {name}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {}
-
-impl From<TlsError> for PlanError {
-    fn from(error: TlsError) -> PlanError {
-        PlanError::Tls(error)
-    }
-}
-
-impl From<TargetError> for PlanError {
-    fn from(error: TargetError) -> PlanError {
-        PlanError::Target(error)
-    }
-}
-
 impl RunArgs {
     /// The ids of all arguments of a run.
     fn ids() -> Vec<Id> {
@@ -383,18 +295,17 @@ impl RunArgs {
         draw: impl Fn() -> u64,
         resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
     ) -> Result<Plan, PlanError> {
-        let target = self.target.clone().ok_or(PlanError::NoTarget)?;
+        let named = self.named_targets()?;
         let profile = self.profile();
         let limit = self.limit(profile.as_ref());
         if limit.duration.is_some_and(|duration| self.warmup >= duration) {
             return Err(PlanError::AllWarmup);
         }
         let part = self.part_of(profile.as_ref())?;
-        let (connections, threads) = self.counts(profile.is_some(), part)?;
-        let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind, is_lmtp: self.lmtp };
-        let addresses = target::addresses(&target, allowed, resolve)?;
+        let (connections, threads) = self.counts(profile.is_some(), part, named.len())?;
+        let (targets, addresses) = self.targets(&named, connections, resolve)?;
         let sources = self.sources()?;
-        let dialect = self.dialect(self.tls.encryption(&target)?, &draw)?;
+        let dialect = self.dialect(self.tls.encryption(named[0])?, &draw)?;
         let seed = self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON);
         let of_its_own = || match self.part {
             Some(_) => run_of(seed, self.start_at),
@@ -402,9 +313,8 @@ impl RunArgs {
         };
         let run = self.run_id.unwrap_or_else(of_its_own);
         Ok(Plan {
-            security: self.tls.security(&target, connections)?,
+            targets,
             addresses,
-            target,
             sources,
             clients: self.proxy_protocol.clone(),
             load: match profile {
@@ -438,6 +348,49 @@ impl RunArgs {
             run,
             has_ledger: !self.verify.is_empty(),
         })
+    }
+
+    /// The targets in the order of their turns.
+    fn named_targets(&self) -> Result<Vec<&str>, PlanError> {
+        let named: Vec<&str> = self.target.iter().chain(&self.targets).map(String::as_str).collect();
+        if named.len() > TARGETS_LIMIT {
+            return Err(PlanError::Targets(named.len()));
+        }
+        let first = named.first().ok_or(PlanError::NoTarget)?;
+        for (index, target) in named.iter().enumerate() {
+            if named[..index].contains(target) {
+                return Err(PlanError::TargetTwice((*target).to_owned()));
+            }
+            if target::is_smtps(first) != target::is_smtps(target) {
+                return Err(PlanError::Mixed((*first).to_owned(), (*target).to_owned()));
+            }
+        }
+        Ok(named)
+    }
+
+    /// The targets, and the addresses of all of them.
+    fn targets(
+        &self,
+        named: &[&str],
+        connections: usize,
+        resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
+    ) -> Result<(Vec<Target>, Vec<Endpoint>), PlanError> {
+        let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind, is_lmtp: self.lmtp };
+        let mut all: Vec<Endpoint> = Vec::new();
+        let mut targets = Vec::new();
+        for name in named {
+            let mut addresses = Vec::new();
+            for address in target::addresses(name, allowed, &resolve)? {
+                let known = all.iter().position(|one| *one == address);
+                addresses.push(known.unwrap_or(all.len()));
+                if known.is_none() {
+                    all.push(address);
+                }
+            }
+            let security = self.tls.security(name, connections.div_ceil(named.len()))?;
+            targets.push(Target { name: (*name).to_owned(), addresses, security });
+        }
+        Ok((targets, all))
     }
 
     fn dialect(&self, encryption: Encryption, draw: impl Fn() -> u64) -> Result<Dialect, PlanError> {
@@ -476,14 +429,14 @@ impl RunArgs {
     }
 
     /// The connections of the part, and its threads.
-    fn counts(&self, open_loop: bool, part: Part) -> Result<(usize, usize), PlanError> {
+    fn counts(&self, open_loop: bool, part: Part, targets: usize) -> Result<(usize, usize), PlanError> {
         let fallback = if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED };
         let parts = part.of() as usize;
         let threads = self.threads;
         if !(1..=THREADS_LIMIT).contains(&threads) {
             return Err(PlanError::Threads(threads));
         }
-        let whole = self.connections.unwrap_or(fallback.max(threads * parts));
+        let whole = self.connections.unwrap_or(fallback.max(threads * targets * parts));
         let count = whole as u64;
         if (1..part.of()).contains(&count) {
             return Err(PlanError::IdleParts { flag: "--connections", count, part });
@@ -494,6 +447,9 @@ impl RunArgs {
         }
         if threads > connections {
             return Err(PlanError::IdleThreads { threads, connections });
+        }
+        if threads * targets > connections {
+            return Err(PlanError::IdleTargets { targets, threads, connections });
         }
         Ok((connections, threads))
     }

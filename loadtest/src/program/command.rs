@@ -23,6 +23,7 @@ use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{help, input, interrupt};
 use crate::report::steps::{StepRow, knee};
+use crate::report::targets::TargetRow;
 use crate::report::verdicts::Assessment;
 use crate::report::{Report, failure, merge};
 use crate::run::live::Live;
@@ -192,8 +193,8 @@ fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Inc
 fn judge(report: &Report, refused: bool) -> Exit {
     let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
     let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
-    let failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
-    if failed || !report.missing.is_empty() {
+    let has_failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
+    if has_failed || !report.missing.is_empty() || report.targets.iter().any(TargetRow::is_dead) {
         Exit::Failed
     } else if report.generator.saturated {
         Exit::Saturated
@@ -230,6 +231,15 @@ fn failure(report: &Report) -> String {
         return format!(
             "the run failed: no session with {target} was established{dialed}{waited}{most}{unmet}"
         );
+    }
+    let dead: Vec<String> = report
+        .targets
+        .iter()
+        .filter(|row| row.is_dead())
+        .map(|row| format!("{} ({})", row.target, row.failures()))
+        .collect();
+    if report.accounting.measured.accepted > 0 && !dead.is_empty() {
+        return format!("the run failed: no measured message was accepted by {}", dead.join("; "));
     }
     format!("the run failed: no measured message was accepted{waited}{most}")
 }

@@ -8,6 +8,7 @@ pub(crate) mod help;
 pub(crate) mod input;
 pub(crate) mod interrupt;
 pub(crate) mod outputs;
+pub(crate) mod plan_error;
 pub(crate) mod stop;
 pub(crate) mod tls;
 pub(crate) mod values;

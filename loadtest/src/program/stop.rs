@@ -7,9 +7,9 @@ use smtpmock::output::{OutputError, Refusal};
 use smtpmock::units::duration;
 
 use crate::load::start::StartAt;
-use crate::program::cli::PlanError;
 use crate::program::exit::Exit;
 use crate::program::input::InputError;
+use crate::program::plan_error::PlanError;
 use crate::report::merge::MergeError;
 use crate::verify::VerifyError;
 

@@ -11,7 +11,6 @@ use mio::Poll;
 
 use super::{Reactor, Shared};
 use crate::load::envelope::Envelope;
-use crate::load::feed::Feed;
 use crate::load::payload::Payload;
 use crate::time::clock::Clock;
 
@@ -26,9 +25,9 @@ pub(super) fn reactor(args: &[&str]) -> Reactor {
         stop: Arc::new(AtomicBool::new(false)),
         give_up: Arc::default(),
         next_client: Arc::default(),
+        next: plan.targets.iter().map(|_| Arc::default()).collect(),
         intervals: channel().0,
     };
-    let feed = Feed::new(&plan, 0, &Arc::default());
     let payload = Payload::new(&plan.content, Envelope::of(&plan), plan.run, plan.seed);
-    Reactor::new(shared, 0, Poll::new().unwrap(), feed, payload).unwrap()
+    Reactor::new(shared, 0, Poll::new().unwrap(), payload).unwrap()
 }

@@ -13,15 +13,21 @@ use crate::client::phase::Phase;
 use crate::client::session::{Command, Session};
 use crate::measure::metrics::End;
 use crate::measure::tally::Miss;
-use crate::reactor::dial::reason_of;
+use crate::reactor::dial::{Dialer, reason_of};
 use crate::reactor::slot::Pending;
 use crate::time::clock::Moment;
 
 impl Reactor {
+    /// The dialer of the target of a slot.
+    fn dialer(&mut self, index: usize) -> &mut Dialer {
+        &mut self.lanes[self.slots[index].lane].dialer
+    }
+
     /// Connects a slot, which has a message.
     pub(super) fn connect(&mut self, index: usize, now: Moment) -> io::Result<()> {
         self.slots[index].tried = 0;
-        self.dial(index, self.dialer.first(), now)?;
+        let first = self.dialer(index).first();
+        self.dial(index, first, now)?;
         self.redial(now)
     }
 
@@ -34,13 +40,14 @@ impl Reactor {
         slot.address = place;
         slot.tried += 1;
         self.tally.sessions.dialed += 1;
-        self.tally.addresses[place].dialed += 1;
+        let address = self.lanes[slot.lane].dialer.index(place);
+        self.tally.addresses[address].dialed += 1;
         slot.deadline = Some(now.after(plan.timeouts.of(Phase::Connect)));
         self.open_stream(index, place, now)
     }
 
     fn open_stream(&mut self, index: usize, place: usize, now: Moment) -> io::Result<()> {
-        let mut stream = match self.dialer.dial(place) {
+        let mut stream = match self.dialer(index).dial(place) {
             Ok(stream) => stream,
             // No event tells when there is room.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -84,7 +91,9 @@ impl Reactor {
             return self.fail(index, reason, now);
         }
         self.connecting -= 1;
-        self.tally.addresses[self.slots[index].address].connected += 1;
+        let slot = &self.slots[index];
+        let address = self.lanes[slot.lane].dialer.index(slot.address);
+        self.tally.addresses[address].connected += 1;
         self.note_phase(index, Phase::Connect, End::Ok, now);
         let slot = &mut self.slots[index];
         slot.session.on_connected();
@@ -93,7 +102,11 @@ impl Reactor {
         if let Some(clients) = &self.shared.plan.clients {
             self.output.clear();
             let nth = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
-            clients.header(self.shared.plan.part.seq(nth), self.dialer.inet(slot.address), &mut self.output);
+            clients.header(
+                self.shared.plan.part.seq(nth),
+                self.lanes[slot.lane].dialer.inet(slot.address),
+                &mut self.output,
+            );
             slot.write_command(&self.output);
         }
         if self.slots[index].session.is_securing() {
@@ -118,10 +131,11 @@ impl Reactor {
             return false;
         }
         let (place, tried) = (self.slots[index].address, self.slots[index].tried);
-        let address = &mut self.tally.addresses[place];
+        let dialer = &mut self.lanes[self.slots[index].lane].dialer;
+        let address = &mut self.tally.addresses[dialer.index(place)];
         address.last_failure = Some(miss);
         address.ungreeted += u64::from(phase != Phase::Connect);
-        let next = if miss.is_own() { None } else { self.dialer.next(place, tried) };
+        let next = if miss.is_own() { None } else { dialer.next(place, tried) };
         let Some(next) = next else { return false };
         let end = if miss == Miss::TimedOut { End::CutOff } else { End::Failed };
         self.note_phase(index, phase, end, now);

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::account::accounting::Abort;
+use crate::load::plan::Plan;
 use crate::load::target::Endpoint;
 use crate::reactor::stream::Stream;
 use crate::reactor::tls::abort_of;
@@ -16,6 +17,8 @@ use crate::reactor::tls::abort_of;
 #[derive(Debug)]
 pub(crate) struct Dialer {
     addresses: Vec<Endpoint>,
+    /// Their indexes in the plan.
+    indexes: Vec<usize>,
     sources: Vec<SocketAddr>,
     turn: usize,
     /// The address that new connections try first: the one after the last that failed.
@@ -23,9 +26,16 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// `turn` is the index of the first source, which differs between threads.
-    pub(crate) fn new(addresses: Vec<Endpoint>, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
-        Dialer { addresses, sources, turn, first: 0 }
+    /// Of target `target`; `turn` is the index of the first source, which differs between threads.
+    pub(crate) fn new(plan: &Plan, target: usize, turn: usize) -> Dialer {
+        let indexes = plan.targets[target].addresses.clone();
+        let addresses = indexes.iter().map(|index| plan.addresses[*index].clone()).collect();
+        Dialer { addresses, indexes, sources: plan.sources.clone(), turn, first: 0 }
+    }
+
+    /// The index in the plan of the address at `place`.
+    pub(crate) fn index(&self, place: usize) -> usize {
+        self.indexes[place]
     }
 
     /// The index of the address to try first.
@@ -111,10 +121,16 @@ mod tests {
         typed.iter().map(|one| one.parse().unwrap()).collect()
     }
 
+    fn dialer(addresses: Vec<SocketAddr>, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
+        let indexes = (0..addresses.len()).collect();
+        let addresses = addresses.into_iter().map(Endpoint::Inet).collect();
+        Dialer { addresses, indexes, sources, turn, first: 0 }
+    }
+
     #[test]
     fn each_address_is_tried_in_turn_and_the_one_that_answers_comes_first_then() {
         let addresses = all(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"]);
-        let mut dialer = Dialer::new(addresses.into_iter().map(Endpoint::Inet).collect(), Vec::new(), 0);
+        let mut dialer = dialer(addresses, Vec::new(), 0);
         assert_eq!(dialer.first(), 0);
         assert_eq!(dialer.next(0, 1), Some(1));
         assert_eq!(dialer.first(), 1);
@@ -127,8 +143,7 @@ mod tests {
     #[test]
     fn sources_are_taken_in_turn_by_family() {
         let sources = all(&["127.0.0.1:0", "[::1]:0", "127.0.0.2:0"]);
-        let addresses = all(&["127.0.0.1:1"]).into_iter().map(Endpoint::Inet).collect();
-        let mut dialer = Dialer::new(addresses, sources, 1);
+        let mut dialer = dialer(all(&["127.0.0.1:1"]), sources, 1);
         let mut of = |address: &str| dialer.source(address.parse().unwrap()).unwrap().to_string();
         let taken = ["127.0.0.1:1", "127.0.0.1:1", "[::1]:1", "[::1]:1", "127.0.0.1:1"].map(&mut of);
         assert_eq!(taken, ["127.0.0.2:0", "127.0.0.1:0", "[::1]:0", "[::1]:0", "127.0.0.2:0"]);

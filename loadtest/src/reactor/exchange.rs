@@ -227,6 +227,9 @@ impl Reactor {
         let slot = &mut self.slots[index];
         if slot.begun == 0 {
             self.tally.sessions.established += 1;
+            if let Some(counts) = self.tally.targets.get_mut(self.lanes[slot.lane].target) {
+                counts.established += 1;
+            }
             let (dialect, offer) = (&self.shared.plan.dialect, slot.session.offer());
             let without = |is_wanted: bool, is_offered: bool| u64::from(is_wanted && !is_offered);
             self.tally.sessions.without_pipelining += without(dialect.pipelining, offer.pipelining);
@@ -249,7 +252,8 @@ impl Reactor {
             return self.quit(index, now);
         }
         slot.deadline = None;
-        self.ready.push(index);
+        let lane = slot.lane;
+        self.lanes[lane].ready.push(index);
         Ok(())
     }
 
@@ -366,7 +370,7 @@ impl Reactor {
         self.disconnect(index);
         let slot = &mut self.slots[index];
         if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_sent_quit() {
-            self.ready.retain(|ready| *ready != index);
+            self.lanes[slot.lane].ready.retain(|ready| *ready != index);
         }
         let rests = lost_early && slot.begun == 0 && matches!(self.shared.plan.load, Load::Closed);
         if rests {
@@ -374,7 +378,7 @@ impl Reactor {
             slot.failures += 1;
             self.resting.push((now.after(pause), index));
         } else {
-            self.cold.push(index);
+            self.lanes[slot.lane].cold.push(index);
         }
     }
 }

@@ -27,6 +27,7 @@ use mio::{Events, Poll, Token};
 
 use crate::client::session::Session;
 use crate::load::feed::{Arrival, Feed, Offer};
+use crate::load::lane;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
 use crate::measure::interval::{INTERVAL, Interval};
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) give_up: Arc<GiveUp>,
     /// The number of the next session in PROXY headers.
     pub(crate) next_client: Arc<AtomicU64>,
+    /// How many messages of each lane of a closed loop were taken.
+    pub(crate) next: Vec<Arc<AtomicU64>>,
     pub(crate) intervals: Sender<Interval>,
 }
 
@@ -101,22 +104,34 @@ enum Stage {
     Draining { until: Option<Moment> },
 }
 
+/// The messages of one target, and the slots for its sessions.
+#[derive(Debug)]
+struct Queue {
+    /// The index of the target in the plan.
+    target: usize,
+    feed: Feed,
+    dialer: Dialer,
+    /// Slots with a session ready for a message, the last used on top.
+    ready: Vec<usize>,
+    /// Slots without a connection.
+    cold: Vec<usize>,
+    /// Since when a due message could have been started; `None` while none can.
+    able_since: Option<Moment>,
+    /// Whether the feed has no more messages.
+    is_exhausted: bool,
+}
+
 /// The event loop.
 #[derive(Debug)]
 pub(crate) struct Reactor {
     shared: Shared,
     poll: Poll,
     timer: Timer,
-    dialer: Dialer,
-    feed: Feed,
+    lanes: Vec<Queue>,
     renderer: Renderer,
     payload: Payload,
     tally: Tally,
     slots: Vec<Slot>,
-    /// Slots with a session ready for a message, the last used on top.
-    ready: Vec<usize>,
-    /// Slots without a connection.
-    cold: Vec<usize>,
     /// Slots whose message moves on to another address of the target, with the index of the address.
     redials: Vec<(usize, usize)>,
     /// Slots that wait for room in the queue of a Unix socket: index, generation, index of the address.
@@ -135,8 +150,6 @@ pub(crate) struct Reactor {
     stopped: Option<Moment>,
     /// Whether this thread is counted in [`GiveUp::agreeing`].
     is_agreeing: bool,
-    /// Since when a due message could have been started; `None` while none can.
-    able_since: Option<Moment>,
     next_sweep: Moment,
     /// When the clock was last read.
     latest: Moment,
@@ -154,27 +167,32 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     /// The loop of thread `index`.
-    pub(crate) fn new(
-        shared: Shared,
-        index: usize,
-        poll: Poll,
-        feed: Feed,
-        payload: Payload,
-    ) -> io::Result<Reactor> {
+    pub(crate) fn new(shared: Shared, index: usize, poll: Poll, payload: Payload) -> io::Result<Reactor> {
         let plan = Arc::clone(&shared.plan);
-        let count = plan.connections_of(index);
-        let slots = (0..count).map(|_| Slot::new(Session::new(plan.dialect.clone()))).collect();
+        let mut slots = Vec::with_capacity(plan.connections_of(index));
+        let mut lanes = Vec::new();
+        for (place, lane) in lane::lanes(&plan, index).iter().enumerate() {
+            let first = slots.len();
+            let slot = || Slot::new(Session::new(plan.dialect.clone()), place);
+            slots.extend((0..lane.connections).map(|_| slot()));
+            lanes.push(Queue {
+                target: lane.target,
+                feed: Feed::new(&plan, lane, &shared.next[lane.number]),
+                dialer: Dialer::new(&plan, lane.target, index),
+                ready: Vec::with_capacity(lane.connections),
+                cold: (first..slots.len()).rev().collect(),
+                able_since: Some(Moment::ZERO),
+                is_exhausted: false,
+            });
+        }
         Ok(Reactor {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
-            dialer: Dialer::new(plan.addresses.clone(), plan.sources.clone(), index),
-            feed,
+            lanes,
             renderer: Renderer::new(&plan),
             payload,
             tally: Tally::new(&plan),
             slots,
-            ready: Vec::with_capacity(count),
-            cold: (0..count).rev().collect(),
             redials: Vec::new(),
             queued: Vec::new(),
             securing: VecDeque::new(),
@@ -186,7 +204,6 @@ impl Reactor {
             is_interrupted: false,
             stopped: None,
             is_agreeing: false,
-            able_since: Some(Moment::ZERO),
             next_sweep: Moment::ZERO,
             latest: Moment::ZERO,
             wake_by: Moment::ZERO,
@@ -271,7 +288,9 @@ impl Reactor {
         self.tally.end_offer(self.offered_until(now));
         let end = self.interval_end();
         let tally = &mut self.tally;
-        self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
+        for lane in &mut self.lanes {
+            lane.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
+        }
         let length = INTERVAL.saturating_sub(end.since(now));
         let starved = if length >= JUDGED_FROM { self.is_starved(length) } else { None };
         let mut last = self.tally.end_interval(length, self.in_flight, starved);
@@ -287,22 +306,35 @@ impl Reactor {
     /// Dials the next addresses, and starts every message that is due and can be started.
     fn dispatch(&mut self, now: Moment) -> io::Result<()> {
         self.redial(now)?;
-        if self.is_able() {
-            self.able_since.get_or_insert(now);
-        }
         let is_over = self.last_moment().is_some_and(|last| now >= last);
-        while self.stage == Stage::Running && self.is_able() && !is_over {
-            match self.feed.take(now) {
-                Offer::Due(arrival) => self.start(arrival, now)?,
+        for lane in 0..self.lanes.len() {
+            self.dispatch_lane(lane, is_over, now)?;
+        }
+        if self.stage == Stage::Running && self.lanes.iter().all(|lane| lane.is_exhausted) {
+            self.drain(self.last_moment());
+        }
+        Ok(())
+    }
+
+    fn dispatch_lane(&mut self, lane: usize, is_over: bool, now: Moment) -> io::Result<()> {
+        if self.is_able(lane) {
+            self.lanes[lane].able_since.get_or_insert(now);
+        }
+        while self.stage == Stage::Running && self.is_able(lane) && !is_over {
+            match self.lanes[lane].feed.take(now) {
+                Offer::Due(arrival) => self.start(lane, arrival, now)?,
                 Offer::Later(_) => break,
-                Offer::Exhausted => self.drain(self.last_moment()),
+                Offer::Exhausted => {
+                    self.lanes[lane].is_exhausted = true;
+                    break;
+                }
             }
         }
-        if !self.is_able() {
-            self.able_since = None;
+        if !self.is_able(lane) {
+            self.lanes[lane].able_since = None;
         }
-        if self.stage != Stage::Running {
-            while let Some(index) = self.ready.pop() {
+        if self.stage != Stage::Running || self.lanes[lane].is_exhausted {
+            while let Some(index) = self.lanes[lane].ready.pop() {
                 self.quit(index, now)?;
                 self.go_on_writing(index)?;
             }
@@ -310,20 +342,22 @@ impl Reactor {
         Ok(())
     }
 
-    /// Whether a message could be started now.
-    fn is_able(&self) -> bool {
-        !self.ready.is_empty() || (!self.cold.is_empty() && self.connecting < CONNECTING_LIMIT)
+    /// Whether a message of this lane could be started now.
+    fn is_able(&self, lane: usize) -> bool {
+        let lane = &self.lanes[lane];
+        !lane.ready.is_empty() || (!lane.cold.is_empty() && self.connecting < CONNECTING_LIMIT)
     }
 
-    fn start(&mut self, arrival: Arrival, now: Moment) -> io::Result<()> {
-        let flight = self.tally.start(arrival, now, self.able_since.unwrap_or(now));
+    fn start(&mut self, lane: usize, arrival: Arrival, now: Moment) -> io::Result<()> {
+        let lane = &mut self.lanes[lane];
+        let flight = self.tally.start(arrival, now, lane.able_since.unwrap_or(now));
         self.in_flight += 1;
-        if let Some(index) = self.ready.pop() {
+        if let Some(index) = lane.ready.pop() {
             self.slots[index].flight = Some(flight);
             self.begin(index, now)?;
             return self.go_on_writing(index);
         }
-        if let Some(index) = self.cold.pop() {
+        if let Some(index) = lane.cold.pop() {
             self.slots[index].flight = Some(flight);
             return self.connect(index, now);
         }
@@ -349,7 +383,7 @@ impl Reactor {
     /// The end of the offered load: for a count, the end of the last message; otherwise the duration, or the moment
     /// at which the run was stopped.
     fn offered_until(&self, now: Moment) -> Moment {
-        if self.feed.is_used_up() {
+        if self.lanes.iter().all(|lane| lane.feed.is_used_up()) {
             return self.tally.last_end;
         }
         [self.stopped, self.last_due()].into_iter().flatten().min().unwrap_or(now)
@@ -373,13 +407,18 @@ impl Reactor {
             limit = Duration::ZERO;
         }
         self.wake_by = now.after(limit);
-        if let Feed::Open { next: Some(arrival), .. } = &self.feed
-            && self.stage == Stage::Running
-            && self.is_able()
+        if self.stage == Stage::Running
+            && let Some(intended) = self.next_start()
         {
-            self.wake_by = self.wake_by.min(arrival.intended.max(now));
-            limit = limit.min(self.timer.wake_at(arrival.intended, now)?);
+            self.wake_by = self.wake_by.min(intended.max(now));
+            limit = limit.min(self.timer.wake_at(intended, now)?);
         }
         Ok(limit)
+    }
+
+    /// When the next message is due that could be started.
+    fn next_start(&self) -> Option<Moment> {
+        let able = (0..self.lanes.len()).filter(|lane| self.is_able(*lane));
+        able.filter_map(|lane| self.lanes[lane].feed.next_due()).min()
     }
 }

@@ -16,7 +16,8 @@ impl Reactor {
         let slot = &mut self.slots[index];
         slot.since = now;
         slot.may_write = true;
-        let (Some(security), true) = (&self.shared.plan.security, slot.has_sent()) else {
+        let target = &self.shared.plan.targets[self.lanes[slot.lane].target];
+        let (Some(security), true) = (&target.security, slot.has_sent()) else {
             debug_assert!(false, "the plan has TLS, and a new socket takes a PROXY header");
             return self.fail(index, Abort::Network, now);
         };

@@ -44,10 +44,12 @@ pub(crate) enum Pending {
 /// A slot for one connection at a time.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// The index of its lane: all its connections are to one target.
+    pub(crate) lane: usize,
     pub(crate) stream: Option<Stream>,
     /// Incremented with every connection, so that a late event does not reach the next one.
     generation: u32,
-    /// The index of the target's address, and how many addresses were tried for the message.
+    /// The place of the address among those of the target, and how many addresses were tried for the message.
     pub(crate) address: usize,
     pub(crate) tried: usize,
     pub(crate) session: Session,
@@ -75,8 +77,9 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(session: Session) -> Slot {
+    pub(crate) fn new(session: Session, lane: usize) -> Slot {
         Slot {
+            lane,
             stream: None,
             generation: 0,
             address: 0,

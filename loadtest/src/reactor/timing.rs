@@ -69,7 +69,8 @@ impl Reactor {
         resting.retain(|(until, index)| {
             let over = *until <= now;
             if over {
-                self.cold.push(*index);
+                let lane = self.slots[*index].lane;
+                self.lanes[lane].cold.push(*index);
             }
             !over
         });
@@ -85,10 +86,15 @@ impl Reactor {
         assert_eq!(self.connecting, count(is_connecting));
         assert_eq!(self.in_flight, count(|slot| slot.flight.is_some()) as u64);
         let resting = self.resting.iter().map(|(_, index)| index);
-        let mut listed: Vec<usize> = self.ready.iter().chain(&self.cold).chain(resting).copied().collect();
+        let ready = || self.lanes.iter().flat_map(|lane| &lane.ready);
+        let cold = || self.lanes.iter().flat_map(|lane| &lane.cold);
+        let mut listed: Vec<usize> = ready().chain(cold()).chain(resting).copied().collect();
         assert!(listed.iter().all(|index| self.slots[*index].flight.is_none()));
-        assert!(self.ready.iter().all(|index| self.slots[*index].stream.is_some()));
-        assert!(self.cold.iter().all(|index| self.slots[*index].stream.is_none()));
+        assert!(ready().all(|index| self.slots[*index].stream.is_some()));
+        assert!(cold().all(|index| self.slots[*index].stream.is_none()));
+        for (lane, queue) in self.lanes.iter().enumerate() {
+            assert!(queue.ready.iter().chain(&queue.cold).all(|index| self.slots[*index].lane == lane));
+        }
         listed.extend(self.redials.iter().map(|(index, _)| index));
         listed.sort_unstable();
         assert!(listed.windows(2).all(|pair| pair[0] != pair[1]), "{listed:?}");
@@ -127,7 +133,7 @@ impl Reactor {
         if let (Some(due), Some(until)) = (self.last_due(), self.last_moment()) {
             if now >= until {
                 self.stop(now, until);
-            } else if now >= due && !self.feed.is_behind(now) {
+            } else if now >= due && !self.lanes.iter().any(|lane| lane.feed.is_behind(now)) {
                 self.drain(Some(until));
             }
         }
@@ -168,7 +174,9 @@ impl Reactor {
     fn stop(&mut self, now: Moment, until: Moment) {
         self.stopped.get_or_insert(now);
         let tally = &mut self.tally;
-        self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
+        for lane in &mut self.lanes {
+            lane.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
+        }
         self.drain(Some(until));
     }
 }

@@ -73,6 +73,16 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         found.see_with(|| format!("addresses, connected of {}", one.address), one.connected);
         found.see_with(|| format!("addresses, ungreeted of {}", one.address), one.ungreeted);
     }
+    for one in &report.targets {
+        accounting(&format!("targets, accounting of {}", one.target), &one.accounting, &mut found);
+        found.see_with(|| format!("targets, established of {}", one.target), one.established);
+        for (outcome, distribution) in [("ok", &one.message.ok), ("failed", &one.message.failed)] {
+            found.see_with(
+                || format!("targets, message.{outcome}.count of {}", one.target),
+                distribution.count(),
+            );
+        }
+    }
     let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = &report.generator;
     found.see("generator.late", *late);
     found.see("generator.late_unsent", *late_unsent);

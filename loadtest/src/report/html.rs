@@ -28,6 +28,7 @@ pub(crate) fn render(report: &Report) -> String {
     out.push_str(&latencies(report));
     over_time(report, &mut out);
     latency_table(report, &mut out);
+    target_table(report, &mut out);
     step_table(report, &mut out);
     account_table(report, &mut out);
     verdicts(report, &mut out);
@@ -188,6 +189,33 @@ fn latency_table(report: &Report, out: &mut String) {
             }
             out.push_str("</tr>");
         }
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
+fn target_table(report: &Report, out: &mut String) {
+    if report.targets.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>Targets</h2><div class=\"table\"><table><thead><tr><th></th><th>sessions</th><th>due</th><th>accepted</th>\
+         <th>errors</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>failures</th></tr></thead><tbody>",
+    );
+    for row in &report.targets {
+        let (account, message) = (&row.accounting, &row.message.ok);
+        put!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
+            escape(&row.target),
+            row.established,
+            account.owed(),
+            account.accepted,
+            account.errors()
+        );
+        for value in [message.at(0.5), message.at(0.9), message.at(0.99), message.at(0.999), message.max()] {
+            put!(out, "<td>{}</td>", value.map_or_else(String::new, show_ns));
+        }
+        put!(out, "<td>{}</td></tr>", escape(&row.failures()));
     }
     out.push_str("</tbody></table></div>\n");
 }

@@ -145,6 +145,9 @@ fn settle(mut report: Report) -> Result<Report, ReportError> {
         }
         check_censored(|| format!("steps.{index}.message"), &step.message)?;
     }
+    for (index, target) in report.targets.iter().enumerate() {
+        check_censored(|| format!("targets.{index}.message"), &target.message)?;
+    }
     counts::check(&report)?;
     report.derive();
     Ok(report)

@@ -6,7 +6,7 @@ use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
 use crate::report::parts::{self, PartsError};
 use crate::report::series::Series;
-use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, steps};
+use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, steps, targets};
 
 /// Runs whose starts are at most this far apart went through the same steps together.
 const PARALLEL_S: f64 = 1.0;
@@ -82,6 +82,7 @@ fn check(whole: &Report, other: &Report) -> Result<bool, MergeError> {
 }
 
 fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
+    whole.targets = targets::merge(whole, &other);
     let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
     let (my_shift, their_shift) = ((-shift_s).max(0.0), shift_s.max(0.0));
     let mine = std::mem::take(&mut whole.spans).into_iter().map(|span| span.later_by(my_shift));
@@ -144,8 +145,10 @@ fn merge_settings(whole: &mut Report, other: &Report, is_same_run: bool) {
     if mine.shape.load != "closed" && !is_same_run {
         mine.shape.load = format!("{} + {}", mine.shape.load, theirs.shape.load);
     }
-    if !mine.target.split(", ").any(|target| target == theirs.target) {
-        mine.target = format!("{}, {}", mine.target, theirs.target);
+    for target in theirs.target.split(", ") {
+        if !mine.target.split(", ").any(|one| one == target) {
+            mine.target = format!("{}, {target}", mine.target);
+        }
     }
     mine.shape.connections = mine.shape.connections.saturating_add(theirs.shape.connections);
     mine.threads = mine.threads.saturating_add(theirs.threads);

@@ -14,6 +14,7 @@ pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod steps;
 pub(crate) mod summary;
+pub(crate) mod targets;
 pub(crate) mod text;
 pub(crate) mod verdicts;
 pub(crate) mod verification;
@@ -31,6 +32,7 @@ use crate::report::distribution::{Distribution, Packed};
 use crate::report::parts::{Missing, PartRow};
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
+use crate::report::targets::TargetRow;
 use crate::report::verdicts::{Judgement, Move};
 use crate::report::verification::Verification;
 
@@ -64,6 +66,9 @@ pub(crate) struct Report {
     /// The addresses of the target's name; absent in older reports.
     #[serde(default)]
     pub(crate) addresses: Vec<AddressCounts>,
+    /// The accounts of several targets; absent with one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) targets: Vec<TargetRow>,
     pub(crate) accounting: Accounts,
     /// The text of the first reply of each kind that refused something; absent in older reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,7 +102,8 @@ impl Report {
     /// One line for each address that was dialed, with the result; none if the target is its own address and nothing
     /// failed.
     pub(crate) fn dialed(&self) -> Vec<String> {
-        let is_target = |one: &AddressCounts| one.address == self.settings.target;
+        let is_target =
+            |one: &AddressCounts| self.settings.target.split(", ").any(|target| one.address == target);
         if self.addresses.iter().all(|one| is_target(one) && one.last_failure.is_none()) {
             return Vec::new();
         }
@@ -370,7 +376,7 @@ impl HandshakeCounts {
     }
 }
 
-/// Connections to one address of the target.
+/// Connections to one address of a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AddressCounts {
     /// IP address and port, or `unix:` and the path of a socket.

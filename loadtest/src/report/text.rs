@@ -21,6 +21,7 @@ pub(crate) fn render(report: &Report) -> String {
     head(report, &mut out);
     accounts(report, &mut out);
     latencies(report, &mut out);
+    target_rows(report, &mut out);
     step_rows(report, &mut out);
     generator(report, &mut out);
     if let Some(verification) = &report.verification {
@@ -167,6 +168,47 @@ fn latency_rows(name: &str, split: &Split, out: &mut String) {
             "  {} right-censored: cut off by a timeout or the end of the run: lower bounds",
             split.censored
         );
+    }
+}
+
+/// At most 80 columns wide, but for a long name, which has a line of its own.
+fn target_rows(report: &Report, out: &mut String) {
+    if report.targets.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "\n{:<30} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7}",
+        "target",
+        "sessions",
+        "accepted",
+        "errors",
+        "p50",
+        "p99",
+        "max"
+    );
+    for row in &report.targets {
+        let name = escape(&row.target);
+        let message = &row.message.ok;
+        let at = |value: Option<u64>| value.map_or_else(String::new, show_ns);
+        let figures = format!(
+            "{:>9} {:>9} {:>7} {:>7} {:>7} {:>7}",
+            row.established,
+            row.accounting.accepted,
+            row.accounting.errors(),
+            at(message.at(0.5)),
+            at(message.at(0.99)),
+            at(message.max())
+        );
+        if name.len() > 30 {
+            line!(out, "{name}\n{:<30} {figures}", "");
+        } else {
+            line!(out, "{name:<30} {figures}");
+        }
+        let failures = row.failures();
+        if !failures.is_empty() {
+            paragraph("  errors    ", &failures, out);
+        }
     }
 }
 

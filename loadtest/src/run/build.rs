@@ -19,6 +19,7 @@ use crate::report::distribution::Distribution;
 use crate::report::parts::PartRow;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
+use crate::report::targets::TargetRow;
 use crate::report::{
     ANY, Accounts, AddressCounts, Generator, HandshakeCounts, IMPLICIT, Latency, Machine, Protocol,
     RefusalText, Report, SCHEMA, STRONGEST, SessionCounts, Settings, Shape, Split, TlsShape, WHOLE,
@@ -73,6 +74,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             most_open: tally.sessions.most_open,
         },
         addresses: addresses(plan, &tally),
+        targets: targets(plan, &tally),
         refusal_texts: tally
             .texts
             .clone()
@@ -178,6 +180,19 @@ fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {
         .collect()
 }
 
+/// The accounts of several targets.
+fn targets(plan: &Plan, tally: &Tally) -> Vec<TargetRow> {
+    let counts = plan.targets.iter().zip(&tally.targets);
+    counts
+        .map(|(target, counts)| TargetRow {
+            target: target.name.clone(),
+            established: counts.established,
+            accounting: counts.account.clone(),
+            message: split(&counts.message),
+        })
+        .collect()
+}
+
 fn split(pair: &Pair) -> Split {
     Split {
         ok: Distribution(pair.ok.clone()),
@@ -206,7 +221,7 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
 
 fn settings(plan: &Plan) -> Settings {
     Settings {
-        target: plan.target.clone(),
+        target: plan.target_names(),
         shape: Shape {
             load: load_text(&plan.load),
             connections: plan.connections,
@@ -247,7 +262,7 @@ fn settings(plan: &Plan) -> Settings {
 }
 
 fn tls_shape(plan: &Plan) -> Option<TlsShape> {
-    let settings = plan.security.as_ref()?.settings;
+    let settings = plan.targets.first()?.security.as_ref()?.settings;
     let mode = match plan.dialect.encryption {
         Encryption::Never => return None,
         Encryption::Opportunistic => "opportunistic",
@@ -319,7 +334,6 @@ fn machine() -> Machine {
     }
 }
 
-#[cfg(test)]
 mod parts;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mio::{Poll, Waker};
 
 use crate::load::envelope::Envelope;
-use crate::load::feed::Feed;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
 use crate::load::start::StartAt;
@@ -80,6 +79,7 @@ pub(crate) fn run(
         stop: Arc::new(AtomicBool::new(false)),
         give_up: Arc::default(),
         next_client: Arc::default(),
+        next: plan.targets.iter().map(|_| Arc::default()).collect(),
         intervals: sender,
     };
     let (threads, wakers) = spawn(&shared, payloads)?;
@@ -130,15 +130,13 @@ impl Finished {
 type Worker = JoinHandle<io::Result<Tally>>;
 
 fn spawn(shared: &Shared, payloads: Vec<Payload>) -> io::Result<(Vec<Worker>, Vec<Waker>)> {
-    let next = Arc::new(AtomicU64::new(0));
     let mut threads = Vec::new();
     let mut wakers = Vec::new();
     for (index, payload) in payloads.into_iter().enumerate() {
         let poll = Poll::new()?;
         wakers.push(Waker::new(poll.registry(), WAKER)?);
-        let feed = Feed::new(&shared.plan, index, &next);
         let shared = shared.clone();
-        let body = move || Reactor::new(shared, index, poll, feed, payload)?.run();
+        let body = move || Reactor::new(shared, index, poll, payload)?.run();
         let thread = std::thread::Builder::new().name(format!("smtpload-{index}")).spawn(body);
         let no_thread = |error: io::Error| {
             io::Error::new(error.kind(), format!("starting a thread for event loop {index}: {error}"))

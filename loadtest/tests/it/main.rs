@@ -21,5 +21,6 @@ mod parts;
 mod session;
 mod steps;
 mod support;
+mod targets;
 mod truth;
 mod verify;

@@ -1,5 +1,7 @@
 //! The merged reports of parts are the report of one process with the same samples.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,6 +12,7 @@ use crate::account::accounting::{Abort, Outcome};
 use crate::client::enhanced::Reply;
 use crate::client::phase::Phase;
 use crate::load::feed::{Arrival, Feed, Offer};
+use crate::load::lane;
 use crate::load::plan::Plan;
 use crate::measure::interval::INTERVAL;
 use crate::measure::metrics::End;
@@ -41,7 +44,8 @@ fn plan(part: &str) -> Plan {
 
 /// The messages of the whole run.
 fn samples(fates: &[Fate]) -> Vec<Sample> {
-    let mut feed = Feed::new(&plan("0/1"), 0, &Arc::default());
+    let plan = plan("0/1");
+    let mut feed = Feed::new(&plan, &lane::lanes(&plan, 0)[0], &Arc::default());
     let mut all = Vec::new();
     while let Offer::Due(arrival) = feed.take(Moment::ZERO.after(Duration::from_secs(60))) {
         let (wait, took, how) = fates[all.len() % fates.len()];
