@@ -155,6 +155,11 @@
 //!
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.
 
+#[cfg(not(unix))]
+compile_error!(
+    "smtpmock needs a Unix system: descriptors, names of Unix sockets and signals. src/process/SYSTEMS.md lists them"
+);
+
 pub mod smtp;
 pub mod stats;
 
@@ -188,7 +193,7 @@ pub use http::{ControlPlane, HttpSettings};
 pub use log::{Logger, StdLogger};
 pub use net::{Farewell, Listening, OpenSession, SessionState};
 #[doc(hidden)]
-pub use process::{read_bounded, signals};
+pub use process::{raise_descriptor_limit, read_bounded, signals};
 #[doc(hidden)]
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};

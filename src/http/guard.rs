@@ -4,7 +4,6 @@
 //! sends: that is the page's own name, also where its owner lets that name lead here (DNS rebinding). So names that anybody can
 //! own are refused. Nor can it choose the `Origin`.
 
-use std::fs;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -17,6 +16,7 @@ use subtle::ConstantTimeEq as _;
 use crate::http::call::Over;
 use crate::http::reply::{Refusal, error};
 use crate::http::settings::{HttpSettings, Secret};
+use crate::process::host_name;
 use crate::smtp::rules::Glob;
 
 /// The checks of every request.
@@ -33,10 +33,9 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(settings: &HttpSettings) -> Self {
         let HttpSettings { hosts, origins, credentials, token, .. } = settings;
-        let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Self {
             hosts: hosts.iter().map(|host| Glob::new(host)).collect(),
-            machine: machine.trim().to_owned(),
+            machine: host_name(),
             origins: origins.clone(),
             credentials: credentials.clone(),
             token: token.clone(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 use super::exposition::Exposition;
+use crate::process::own_status;
 use crate::stats::{RuleStats, Stats};
 
 /// Ids of rules that have series of their own; further ones are counted with the rules that have no id.
@@ -75,11 +76,9 @@ fn process(stats: &Stats, text: &mut Exposition) {
     }
 }
 
-/// Octets of the process's memory that are resident, where the system tells by `/proc`.
+/// Octets of the process's memory that are resident, where the system reports it.
 fn resident_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kibibytes: u64 = own_status("VmRSS")?.strip_suffix(" kB")?.parse().ok()?;
     kibibytes.checked_mul(1024)
 }
 

@@ -4,9 +4,25 @@ use std::time::Duration;
 use std::{io, thread};
 
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The pauses between tries grow from one to the other.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
+/// macOS accepts no limit above its `OPEN_MAX`, although it names a higher one, or none.
+const OPEN_MAX: u64 = 10_240;
+
+/// Raises the soft limit of descriptors, of which each session needs one, to the hard limit or as close to it as the system
+/// accepts. If that fails the soft limit stays, and `loop.accept_rests` counts the effects.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err() {
+        let accepted = limit.maximum.unwrap_or(u64::MAX).min(OPEN_MAX);
+        if limit.current.is_some_and(|current| current < accepted) {
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(accepted), ..limit });
+        }
+    }
+}
 
 /// EMFILE (the process) or ENFILE (the system).
 pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {

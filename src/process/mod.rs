@@ -1,11 +1,17 @@
-//! Helpers around the process: locking that ignores poison, signals that end a program, bounded reading of files.
+//! Helpers around the process and its machine: locking that ignores poison, signals that end a program, descriptors, bounded
+//! reading of files. What differs between systems is listed in `SYSTEMS.md` beside this file.
 //! Imports only `time`; any thread.
 
 mod descriptors;
+mod host;
 mod input;
 mod lock;
 pub mod signals;
+mod status;
 
+pub use descriptors::raise_descriptor_limit;
 pub(crate) use descriptors::{is_out_of_descriptors, with_descriptor};
+pub(crate) use host::host_name;
 pub use input::read_bounded;
 pub(crate) use lock::lock;
+pub(crate) use status::own_status;

@@ -4,7 +4,6 @@
 //! main thread makes the decisions. The threads that write to outputs are started at the beginning, so that the end
 //! of a run needs no new thread; every wait for them is bounded.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::output::{Opening, OutputError, PATIENCE, Refusal, Streams};
-use smtpmock::{Config, ControlPlane, Display, HttpSettings, Server, StdLogger};
+use smtpmock::{Config, ControlPlane, Display, HttpSettings, Server, StdLogger, raise_descriptor_limit};
 
 use crate::program::cli::outputs::CAPTURE;
 use crate::program::cli::{Failure, Limit, Settings};
@@ -60,13 +59,6 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         Err(failure) => outcome::fail(&streams, &failure),
     };
     interrupts.end(code)
-}
-
-/// Raises the soft limit of descriptors, of which each session needs one, to the hard limit. If that fails the soft
-/// limit stays, and `loop.accept_rests` counts the effects.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// A server that is running.

@@ -1,6 +1,6 @@
 //! TLS as a server has it: its certificates, made at the start or given, and what handshakes are decided by. No sockets:
 //! the transport is `net/stream/tls.rs`. Runs on the caller's thread when a server starts, and on a shard's where a
-//! handshake asks for a certificate. Imports `smtp`, for what rules name, and `time`.
+//! handshake asks for a certificate. Imports `smtp`, for what rules name, `process` and `time`.
 
 #[cfg(not(feature = "tls"))]
 mod absent;

@@ -1,6 +1,5 @@
 //! The settings of TLS, and what a server makes of them.
 
-use std::fs;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use super::server::{Basis, ServerTls};
 use super::wrong::names_of;
 use super::x509::Facts;
 use super::{TlsError, TlsVersion};
+use crate::process::host_name;
 
 /// The names that a certificate made at the start is always for, beside the host's.
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
@@ -310,9 +310,4 @@ fn make(authority: &Authority, names: Vec<SanType>) -> Result<Arc<CertifiedKey>,
 pub(super) fn internal(error: &dyn std::error::Error) -> TlsError {
     let expected = format!("a certificate that can be made ({error})");
     TlsError { setting: "tls", value: "self-signed".to_owned(), expected }
-}
-
-/// The name of this host; empty where it is not known.
-fn host_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

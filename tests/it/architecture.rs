@@ -137,7 +137,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stats", &["smtp", "text", "tls"]),
     ("text", &[]),
     ("time", &[]),
-    ("tls", &["smtp", "time"]),
+    ("tls", &["process", "smtp", "time"]),
 ];
 
 #[test]

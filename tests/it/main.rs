@@ -18,3 +18,4 @@ mod programs;
 mod rules;
 mod server;
 mod session;
+mod systems;

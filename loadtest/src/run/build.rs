@@ -329,7 +329,7 @@ fn machine() -> Machine {
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        kernel: line("/proc/sys/kernel/osrelease"),
+        kernel: Some(rustix::system::uname().release().to_string_lossy().into_owned()),
         cpu_model,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use mio::event::Source;
@@ -97,6 +98,9 @@ impl Transport for Tcp {
     }
 }
 
+/// Whether `SO_REUSEPORT` spreads connections over the sockets of one port. Elsewhere one of them gets all.
+const SPREADS_OVER_SOCKETS: bool = cfg!(target_os = "linux");
+
 /// A listening TCP socket.
 #[derive(Debug)]
 pub(crate) struct TcpAcceptor(pub(super) TcpListener);
@@ -104,10 +108,10 @@ pub(crate) struct TcpAcceptor(pub(super) TcpListener);
 impl TcpAcceptor {
     /// Options are set where accepted sockets inherit them: a system call saved per connection.
     pub(super) fn open(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        let kind = Type::STREAM.nonblocking();
-        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
-        socket.set_reuse_port(options.is_shared)?;
+        socket.set_reuse_port(options.is_shared && SPREADS_OVER_SOCKETS)?;
         if address.is_ipv6() {
             socket.set_only_v6(!address.ip().is_unspecified() || options.has_ipv4_wildcard)?;
         }
@@ -118,9 +122,16 @@ impl TcpAcceptor {
         Ok(Self(TcpListener::from_std(socket.into())))
     }
 
-    /// Another socket on the same port: the kernel spreads connections over them.
+    /// For another shard: another socket on the same port where the system spreads connections over them, the same one
+    /// elsewhere.
     pub(super) fn share(&self, options: ListenOptions) -> io::Result<Self> {
-        Self::open(self.0.local_addr()?, options)
+        if SPREADS_OVER_SOCKETS { Self::open(self.0.local_addr()?, options) } else { self.duplicate() }
+    }
+
+    /// The same socket: each connection is accepted by one of those that have it.
+    fn duplicate(&self) -> io::Result<Self> {
+        let socket = self.0.as_fd().try_clone_to_owned()?;
+        Ok(Self(TcpListener::from_std(socket.into())))
     }
 
     pub(super) fn source(&mut self) -> &mut dyn Source {
@@ -187,6 +198,22 @@ mod tests {
 
     fn read(stream: &mut Stream, buffer: &mut [u8]) -> Input {
         until_there(|| Some(stream.read(buffer).expect("a stream")).filter(|input| *input != Input::Nothing))
+    }
+
+    #[test]
+    fn a_duplicate_accepts_what_the_first_has_not() {
+        let address = ([127, 0, 0, 1], 0).into();
+        let options = ListenOptions { backlog: 2, is_shared: true, has_ipv4_wildcard: false };
+        let first = TcpAcceptor::open(address, options).expect("a free port");
+        let second = first.duplicate().expect("a descriptor");
+        let bound = first.local_addr().expect("bound").inet().expect("TCP");
+        for [taking, other] in [[&first, &second], [&second, &first]] {
+            let client = std::net::TcpStream::connect(bound).expect("room");
+            let (_, peer) = until_there(|| taking.accept().ok());
+            assert_eq!(peer.inet(), client.local_addr().ok());
+            let error = other.accept().expect_err("it is taken");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
     }
 
     #[test]

@@ -16,7 +16,6 @@ use std::{io, thread};
 
 use mio::event::Source;
 use mio::net::{UnixListener, UnixStream};
-use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write_once};
@@ -128,7 +127,8 @@ impl UnixAcceptor {
     /// # Errors
     /// The system's, or a [`SocketFileError`] within one.
     pub(super) fn open(path: &Arc<Path>, mode: Option<u32>, options: ListenOptions) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
         let folder = lock_folder(path);
         remove_stale(path)?;
         socket.bind(&SockAddr::unix(path)?)?;
@@ -203,7 +203,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::other(SocketFileError::NotASocket));
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             // A server that stops may have removed it meanwhile.
@@ -219,11 +220,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             Err(io::Error::other(SocketFileError::InUse { process: None }))
         }
         Err(error) => Err(error),
-        Ok(()) => {
-            let process = socket_peercred(&probe).ok().map(|server| server.pid.as_raw_nonzero().get());
-            Err(io::Error::other(SocketFileError::InUse { process }))
-        }
+        Ok(()) => Err(io::Error::other(SocketFileError::InUse { process: peer_process(&probe) })),
     }
+}
+
+/// The process at the other end of a Unix socket, where the system reports it.
+#[cfg(target_os = "linux")]
+fn peer_process(socket: &Socket) -> Option<i32> {
+    let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
+    Some(peer.pid.as_raw_nonzero().get())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_process(_: &Socket) -> Option<i32> {
+    None
 }
 
 /// Keeps other servers from taking a socket in the folder that is bound and not listening yet for a stale one, until it

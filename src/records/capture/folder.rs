@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::{mail, mbox};
 use crate::output::Pulse;
-use crate::process::{is_out_of_descriptors, with_descriptor};
+use crate::process::{host_name, is_out_of_descriptors, with_descriptor};
 use crate::records::Message;
 
 /// The kind of folder.
@@ -40,9 +40,8 @@ pub(crate) struct Folder {
 impl Folder {
     /// Creates it, and checks that files can be created in it.
     pub(super) fn open(path: &Path, kind: Kind) -> io::Result<Self> {
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         // Neither may stand in the name of a file of a maildir, nor begin what a mail program adds to it.
-        let host = host.trim().replace(['/', ':', '.'], "-");
+        let host = host_name().replace(['/', ':', '.'], "-");
         let host = if host.is_empty() { "localhost".to_owned() } else { host };
         let mut folder = Self { path: path.to_owned(), kind, count: 0, host, identity: None, spare: None };
         folder.make()?;

@@ -275,29 +275,25 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
     }
     let Ok(word) = <[u8; VERB_LENGTH]>::try_from(word) else { return Command::Unknown };
     let is_bare = rest.is_empty();
+    // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only when the name of some command
+    // stands in it somewhere, which go-smtp-mock's users see as 501 or 502.
+    let mail = |(path, parameters)| Command::Mail { path, parameters };
+    let rcpt = |(path, parameters)| Command::Rcpt { path, parameters };
     // Without the bit that tells small letters from capitals; nothing but a letter becomes one by that.
     match &(u32::from_ne_bytes(word) & !CASE).to_ne_bytes() {
         b"HELO" => Command::Helo(HeloName::parse_argument(rest, false, grammar.addresses)),
         b"EHLO" => Command::Ehlo(HeloName::parse_argument(rest, true, grammar.addresses)),
         b"LHLO" => Command::Lhlo(HeloName::parse_argument(rest, true, grammar.addresses)),
-        b"MAIL" if let Some(argument) = behind_from(rest) => {
-            let (path, parameters) = Path::parse_argument(argument, Verb::Mail, grammar);
-            Command::Mail { path, parameters }
-        }
-        b"RCPT" if let Some(argument) = behind_to(rest) => {
-            let (path, parameters) = Path::parse_argument(argument, Verb::Rcpt, grammar);
-            Command::Rcpt { path, parameters }
-        }
-        // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only when the name of some
-        // command stands in it somewhere, which go-smtp-mock's users see as 501 or 502.
-        b"MAIL" if names_a_command(line) => {
-            let (path, parameters) = Path::parse_half_named(rest, Verb::Mail, grammar);
-            Command::Mail { path, parameters }
-        }
-        b"RCPT" if names_a_command(line) => {
-            let (path, parameters) = Path::parse_half_named(rest, Verb::Rcpt, grammar);
-            Command::Rcpt { path, parameters }
-        }
+        b"MAIL" => match behind_from(rest) {
+            Some(argument) => mail(Path::parse_argument(argument, Verb::Mail, grammar)),
+            None if names_a_command(line) => mail(Path::parse_half_named(rest, Verb::Mail, grammar)),
+            None => Command::Unknown,
+        },
+        b"RCPT" => match behind_to(rest) {
+            Some(argument) => rcpt(Path::parse_argument(argument, Verb::Rcpt, grammar)),
+            None if names_a_command(line) => rcpt(Path::parse_half_named(rest, Verb::Rcpt, grammar)),
+            None => Command::Unknown,
+        },
         b"DATA" => Command::Data { is_bare },
         b"BDAT" => Command::Bdat(Chunk::parse_argument(rest)),
         b"RSET" => Command::Rset { is_bare },
