@@ -126,7 +126,7 @@ pub(super) async fn read(body: Incoming, most: usize, timeout: Duration) -> Resu
                     StatusCode::BAD_REQUEST,
                     "bad_body",
                     "body",
-                    "a body that ends as its head says",
+                    "a body as long as its Content-Length",
                 ));
             };
             if let Ok(data) = frame.into_data() {
@@ -139,6 +139,6 @@ pub(super) async fn read(body: Incoming, most: usize, timeout: Duration) -> Resu
         Ok(octets)
     };
     tokio::time::timeout(timeout, all).await.unwrap_or_else(|_| {
-        Err(error(StatusCode::REQUEST_TIMEOUT, "slow_body", "body", "a body that is sent without a pause"))
+        Err(error(StatusCode::REQUEST_TIMEOUT, "slow_body", "body", "a body sent within the request timeout"))
     })
 }

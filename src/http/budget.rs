@@ -52,7 +52,7 @@ impl Budget {
             }
         };
         tokio::time::timeout(PATIENCE, room).await.map_err(|_| {
-            let hint = "replies that are read: those that nobody reads take all memory for replies";
+            let hint = "retry later: unread replies use all the memory for replies";
             error(StatusCode::SERVICE_UNAVAILABLE, "busy", "", hint)
         })
     }

@@ -42,7 +42,7 @@ impl Guard {
         }
     }
 
-    /// Whether this request may be asked from where it says that it comes from. Returns its origin, if it is another than the
+    /// Checks `Host` and `Origin`. Returns its origin, if it is another than the
     /// host's own.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Guard {
         if self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(text)) {
             return Ok(Some(origin.clone()));
         }
-        let hint = "the origin that the page has itself, or one of --http-allow-origin";
+        let hint = "the server's own origin, or one of --http-allow-origin";
         Err(error(StatusCode::FORBIDDEN, "origin", "Origin", hint))
     }
 

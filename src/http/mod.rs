@@ -1,13 +1,13 @@
-//! The control plane: what a server has and does, over HTTP, on a thread of its own. Imports all rooms but `program`, `log`,
-//! `measure` and `output`; none imports it but `program`.
+//! The control plane: messages, rules, settings and figures of a server over HTTP, on its own thread. Imports all rooms but
+//! `program`, `log`, `measure` and `output`; only `program` imports it.
 //!
-//! One thread runs an executor with all connections; hyper parses, [`guard`] decides who may ask, [`router`] finds who answers,
-//! and `api` has one file for each resource. `mailpit` and `mailhog` show the same messages
-//! and rules as those programs do, and `page` is the page at `/`. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
-//! that other requests are answered meanwhile. Reactors know nothing of all this: readers copy pointers out of the
-//! store, and only while a client listens to them do shards announce the sessions that begin and end.
+//! One thread runs an executor with all connections: hyper parses, [`guard`] admits requests, [`router`] finds the handler, and
+//! `api` has one file for each resource. `mailpit` and `mailhog` offer the interfaces of those programs on the same messages
+//! and rules, and `page` is the page at `/`. Slow work, such as parsing, runs on worker threads ([`desk`]) and does not delay
+//! other requests. Reactors are not involved: requests copy pointers out of the store, and shards report opened and closed
+//! sessions only while a client subscribes to them.
 //!
-//! Nothing is ever requested from anywhere, and nothing is served but what is compiled in and what was received.
+//! It makes no requests, and serves only compiled-in files and received messages.
 
 mod api;
 mod body;
@@ -62,8 +62,8 @@ use crate::server::Server;
 pub use settings::HttpSettings;
 use settings::StopHook;
 
-/// The control plane of a running server. Dropping it stops it, and not the server; rules that it was to remove by their
-/// `ttl` stay then.
+/// The control plane of a running server. Dropping it stops the control plane, not the server; rules with a `ttl` then no
+/// longer expire.
 ///
 /// ```
 /// use std::io::{Read as _, Write as _};
@@ -122,7 +122,8 @@ impl Plane {
     /// The reply where too many wait.
     fn wait_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
-            let hint = format!("at most {} requests that wait at once", connections::MOST_WAITING);
+            let hint =
+                format!("at most {} concurrent waits; retry when one has ended", connections::MOST_WAITING);
             error(StatusCode::SERVICE_UNAVAILABLE, "too_many_waits", "", hint)
         })
     }

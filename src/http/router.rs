@@ -140,7 +140,7 @@ async fn routed(
     let body = body::read(body, most, request_timeout).await?;
     if route.body == 0 && !body.is_empty() {
         // A client that sends one means something by it.
-        return Err(invalid("body", "no body: what is asked for is in the parameters"));
+        return Err(invalid("body", "no body: this request takes query parameters only"));
     }
     handler(Call { plane, head, segments, parameters, body }).await
 }

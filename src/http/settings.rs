@@ -66,7 +66,7 @@ impl HttpSettings {
         }
     }
 
-    /// Accepts requests for this host too: a name, with `*` and `?` for any octets and any one.
+    /// Also accepts requests whose `Host` matches this pattern: `*` matches any octets, `?` exactly one.
     #[must_use]
     pub fn host(mut self, glob: impl Into<String>) -> Self {
         self.hosts.push(glob.into());
@@ -80,8 +80,8 @@ impl HttpSettings {
         self
     }
 
-    /// Requires these credentials, `USER:PASSWORD`, by Basic authentication (RFC 7617); or the [token](Self::token), if there
-    /// is one too.
+    /// Requires Basic authentication (RFC 7617) with `USER:PASSWORD`. If a [token](Self::token) is set too, either is
+    /// accepted.
     #[must_use]
     pub fn auth(mut self, credentials: impl Into<String>) -> Self {
         self.credentials = Some(Secret(credentials.into()));
@@ -119,10 +119,10 @@ impl HttpSettings {
         self
     }
 
-    /// Whether all settings are valid.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// One is not.
+    /// The first invalid setting.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.checked().map(drop)
     }

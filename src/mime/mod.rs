@@ -1,7 +1,6 @@
 //! Mails as people see them: header fields, texts, attachments, links and codes; by [`Message::mail`](crate::Message::mail).
 //!
-//! Whatever octets were received, they make a [`Mail`]: what is broken is read as far as it goes. A message within a message is
-//! one part, which is not looked into.
+//! Any octets parse to a [`Mail`]; malformed input is read as far as possible. A nested message is one part and is not parsed.
 // Pure; for readers, never on the way of a message. Imports no other room.
 
 mod codes;
@@ -132,9 +131,8 @@ impl Mail {
         links::links(self)
     }
 
-    /// What is to be typed to confirm an address or to log in, the likeliest first: words of 4 to 10 digits, or of capitals and
-    /// digits, on their own. URLs, dates, times, amounts and longer numbers are none. One that stands near a word like "code" is in
-    /// front of others.
+    /// Confirmation and login codes, the most likely first: separate words of 4 to 10 digits, or of capitals and digits. URLs,
+    /// dates, times, amounts and longer numbers are excluded. Codes near a word like "code" precede others.
     pub fn codes(&self) -> Vec<String> {
         codes::codes(self)
     }

@@ -39,7 +39,7 @@ pub struct OpenSession {
     pub sent: u64,
     /// How long it has been open.
     pub age: Duration,
-    /// Since when nothing was received.
+    /// Time since the last octet was received.
     pub silence: Duration,
 }
 

@@ -155,7 +155,7 @@ fn test(prefix: &str, value: &str) -> Result<Option<Test>, &'static str> {
             _ => return Err("protocol:smtp or protocol:lmtp"),
         },
         "id" => Test::Id(value.to_owned()),
-        "is" | "tag" => return Err("no state and no tags: messages here have neither"),
+        "is" | "tag" => return Err("another term: is: and tag: exist only in Mailpit's /api/v1/search"),
         _ => return Ok(None),
     };
     Ok(Some(test))

@@ -28,7 +28,7 @@ fn ready(call: &Call) -> Result<Reply, Refusal> {
     let (reason, hint) = match (server.is_serving(), server.is_paused()) {
         (true, false) => return Ok(json(&Health { status: "ready" })),
         (true, true) => ("paused", "a server that accepts connections: POST /v1/resume"),
-        (false, _) => ("not_ready", "a server that has not failed, and is not being stopped"),
+        (false, _) => ("not_ready", "the server has failed or is stopping"),
     };
     Err(error(StatusCode::SERVICE_UNAVAILABLE, reason, "server", hint))
 }

@@ -130,7 +130,7 @@ impl From<Verdict> for VerdictView {
 impl Expectations {
     fn read(&self) -> Result<Vec<Expectation>, Refusal> {
         match self.expect.len() + self.fail_if.len() {
-            0 => return Err(invalid("body", "a condition at least, in expect or fail_if")),
+            0 => return Err(invalid("body", "at least one condition, in expect or fail_if")),
             1..=MOST_EXPECTATIONS => {}
             _ => {
                 let hint = format!("at most {MOST_EXPECTATIONS} conditions");

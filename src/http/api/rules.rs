@@ -116,7 +116,7 @@ impl Entry {
     /// The rule, which stands there in the request.
     fn rule(&self, at: &str) -> Result<Asked, Refusal> {
         let ttl = self.0.ttl.as_ref().map(|ttl| {
-            let hint = || format!("more than none: {A_DURATION}");
+            let hint = || format!("a duration above zero: {A_DURATION}");
             let parsed = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
             parsed.ok_or_else(|| invalid(format!("{at}.ttl"), hint()))
         });

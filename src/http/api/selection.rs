@@ -110,7 +110,7 @@ pub(super) fn find(id: &str, plane: &Arc<Plane>) -> Result<Shown, Refusal> {
     let found = id.parse::<RecordId>().ok().and_then(|id| plane.store.find(id));
     found.ok_or_else(|| {
         let hint =
-            "the id of a message that is there: it may have been deleted, or evicted by --keep-messages";
+            "the id of a stored message; this one may have been deleted, or evicted by --keep-messages";
         error(StatusCode::NOT_FOUND, "no_such_message", "id", hint)
     })
 }

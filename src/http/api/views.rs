@@ -99,7 +99,7 @@ struct Address {
     address: String,
 }
 
-/// A message with all that is known of it.
+/// A message with its envelope, header fields, parts and dialogue.
 #[derive(Serialize)]
 pub(super) struct Detail {
     #[serde(flatten)]

@@ -183,7 +183,7 @@ impl Wait {
         });
         let nearest = fitting(nearest);
         let hint = format!(
-            "{total} of {} messages were there within {}",
+            "{total} of {} messages matched within {}",
             self.count,
             crate::text::units::exact_duration(timeout)
         );

@@ -1,5 +1,5 @@
-//! Removals of records by readers: by a request of the control plane, whichever interface it used, or a call of the library. Whoever
-//! has something to do behind them follows this one log.
+//! Removals of records by readers: by a request of the control plane, whichever interface it used, or a call of the library. All
+//! followers of removals read this one log.
 
 use std::collections::VecDeque;
 

@@ -67,7 +67,7 @@ fn a_wait_that_is_in_vain_says_what_arrived_and_why_it_does_not_match() {
     let reply = plane.get(&format!("/v1/messages/wait?query={query}&count=2&timeout=20ms"));
     assert_eq!(reply.reason(404), "timeout");
     let reply = reply.json_as(404);
-    assert_eq!(reply["error"]["hint"], "1 of 2 messages were there within 20 ms");
+    assert_eq!(reply["error"]["hint"], "1 of 2 messages matched within 20 ms");
     assert_eq!((subjects(&reply), &reply["total"]), (vec!["Welcome Bob"], &json!(1)));
     let nearest = reply["nearest"].as_array().expect("a list");
     assert_eq!(nearest.len(), 2);

@@ -401,7 +401,7 @@ fn users(auth: &Auth) -> Value {
 fn credentials(before: &Auth, texts: &[String]) -> Result<Vec<Credential>, Expected> {
     let credential = |text: &String| match text.split_once(':') {
         Some((name, REDACTED)) => {
-            let expected = || format!("a password: {name} has none that could stay");
+            let expected = || format!("a password: {name} has none to retain");
             before.user(name.as_bytes()).ok_or_else(expected)
         }
         _ => text.parse().map_err(|error: GrammarError| error.fault().to_string()),
@@ -411,9 +411,10 @@ fn credentials(before: &Auth, texts: &[String]) -> Result<Vec<Credential>, Expec
 
 fn tokens(before: &Auth, texts: &[String]) -> Result<Vec<Credential>, Expected> {
     let token = |(index, text): (usize, &String)| match text.as_str() {
-        REDACTED => {
-            before.tokens().nth(index).ok_or_else(|| "a token: none stands there that could stay".to_owned())
-        }
+        REDACTED => before
+            .tokens()
+            .nth(index)
+            .ok_or_else(|| "a token: there is none at this position to retain".to_owned()),
         text if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic()) => {
             Ok(Credential::token(text))
         }

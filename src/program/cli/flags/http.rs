@@ -62,8 +62,8 @@ pub(super) fn http() -> Vec<Flag> {
         Flag::new(
             HTTP,
             "ADDRESS:PORT",
-            "Serve messages over HTTP there: to list, wait for, search and take them; a port alone is one of 127.0.0.1 (0: any \
-             free one), unix:/PATH a Unix socket. Retains messages in memory",
+            "Serve messages, rules, settings and figures over HTTP at this address, and retain messages in memory. A port alone \
+             is on 127.0.0.1 (0: any free one); unix:/PATH is a Unix socket",
             reading_or_default(
                 move |raw| Ok(Some(text(raw)?).filter(|text| !text.is_empty())),
                 |options: Options, listen| options.with_http(|http| http.listen = Some(listen)),
@@ -90,7 +90,7 @@ pub(super) fn http() -> Vec<Flag> {
             http.auth = Some(auth);
         })
         .checked_as("http_auth"),
-        secret("httpToken", "TOKEN", "The same for a bearer token; either is enough", |http, token| {
+        secret("httpToken", "TOKEN", "Require this bearer token for all but /livez and /readyz; with --http-auth either is accepted", |http, token| {
             http.token = Some(token);
         })
         .checked_as("http_token"),
