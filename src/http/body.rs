@@ -105,11 +105,21 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// Reads the body of a request, of `most` octets at most.
+/// Reads the body of a request, of `most` octets at most, with its part of the budget.
 ///
 /// # Errors
-/// The refusal of a body that is too large, too slow or incomplete.
-pub(super) async fn read(body: Incoming, most: usize, timeout: Duration) -> Result<Vec<u8>, Refusal> {
+/// The refusal of a body that is too large, too slow or incomplete, or has no room beside others.
+pub(super) async fn read(
+    body: Incoming,
+    most: usize,
+    timeout: Duration,
+    budget: &Arc<Budget>,
+) -> Result<(Vec<u8>, Held), Refusal> {
+    let busy = || {
+        let hint = "fewer and smaller bodies at the same time: those of others take all memory for them";
+        error(StatusCode::SERVICE_UNAVAILABLE, "busy", "body", hint)
+    };
+    let mut held = budget.take(0).ok_or_else(busy)?;
     let too_large = || {
         let hint = format!("a body of at most {most} octets");
         error(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body", hint)
@@ -133,10 +143,13 @@ pub(super) async fn read(body: Incoming, most: usize, timeout: Duration) -> Resu
                 if octets.len() + data.len() > most {
                     return Err(too_large());
                 }
+                if !held.grow(data.len()) {
+                    return Err(busy());
+                }
                 octets.extend_from_slice(&data);
             }
         }
-        Ok(octets)
+        Ok((octets, held))
     };
     tokio::time::timeout(timeout, all).await.unwrap_or_else(|_| {
         Err(error(StatusCode::REQUEST_TIMEOUT, "slow_body", "body", "a body sent within the request timeout"))

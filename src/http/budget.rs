@@ -17,9 +17,13 @@ const RESERVED_OCTETS: usize = FITTING_OCTETS;
 /// How long a request waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Octets of all bodies that are being received or answered. One that finds no room is refused.
+const RECEIVED_OCTETS: usize = 128 << 20;
+
 /// Octets in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
+    most: usize,
     used: Mutex<usize>,
     /// Held by the one that waits for room, so that the others have theirs in the order in which they came.
     turns: Turns<()>,
@@ -34,6 +38,20 @@ pub(super) struct Held {
 }
 
 impl Budget {
+    /// That of all unwritten replies.
+    pub(super) fn of_replies() -> Self {
+        Self::of(UNWRITTEN_OCTETS)
+    }
+
+    /// That of all bodies of requests.
+    pub(super) fn of_bodies() -> Self {
+        Self::of(RECEIVED_OCTETS)
+    }
+
+    fn of(most: usize) -> Self {
+        Self { most, used: Mutex::default(), turns: Turns::default(), freed: Notify::new() }
+    }
+
     /// Reserves room for a reply before it is built.
     ///
     /// # Errors
@@ -58,9 +76,9 @@ impl Budget {
     }
 
     /// Takes `octets`, if there is room.
-    fn take(self: &Arc<Self>, octets: usize) -> Option<Held> {
+    pub(super) fn take(self: &Arc<Self>, octets: usize) -> Option<Held> {
         let mut used = lock(&self.used);
-        (*used + octets <= UNWRITTEN_OCTETS).then(|| {
+        (*used + octets <= self.most).then(|| {
             *used += octets;
             Held { budget: Arc::clone(self), octets }
         })
@@ -70,6 +88,19 @@ impl Budget {
     pub(super) fn count(self: &Arc<Self>, octets: usize) -> Held {
         *lock(&self.used) += octets;
         Held { budget: Arc::clone(self), octets }
+    }
+}
+
+impl Held {
+    /// Takes more, if there is room. Returns whether there was.
+    pub(super) fn grow(&mut self, octets: usize) -> bool {
+        let mut used = lock(&self.budget.used);
+        let fits = *used + octets <= self.budget.most;
+        if fits {
+            *used += octets;
+            self.octets += octets;
+        }
+        fits
     }
 }
 
@@ -86,14 +117,17 @@ mod tests {
 
     #[test]
     fn what_is_not_written_leaves_no_room_and_what_is_written_does() {
-        let budget = Arc::new(Budget::default());
+        let budget = Arc::new(Budget::of_replies());
         let mut held: Vec<_> = std::iter::from_fn(|| budget.take(RESERVED_OCTETS)).collect();
         assert_eq!(held.len(), UNWRITTEN_OCTETS / RESERVED_OCTETS);
         held.pop();
         assert!(budget.take(RESERVED_OCTETS).is_some(), "what was freed can be taken");
         let large = budget.count(2 * UNWRITTEN_OCTETS);
         assert!(budget.take(1).is_none());
-        drop((held, large));
+        assert!(!held[0].grow(1));
+        drop(large);
+        assert!(held.pop().is_some() && held[0].grow(RESERVED_OCTETS));
+        drop(held);
         assert_eq!(*lock(&budget.used), 0);
     }
 
@@ -102,7 +136,7 @@ mod tests {
     fn a_request_waits_for_room() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
-            let budget = Arc::new(Budget::default());
+            let budget = Arc::new(Budget::of_replies());
             let full = budget.count(UNWRITTEN_OCTETS);
             let own = Arc::clone(&budget);
             let waiting = tokio::spawn(async move { own.reserve().await.is_ok() });

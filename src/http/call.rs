@@ -5,7 +5,9 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 
 use crate::http::Plane;
+use crate::http::budget::Held;
 use crate::http::parameters::Parameters;
+use crate::http::reply::Refusal;
 
 /// What a connection runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,28 @@ pub(super) struct Call {
     pub(super) parameters: Parameters,
     /// Empty where the route takes none.
     pub(super) body: Vec<u8>,
+    /// The room of the body.
+    pub(super) _held: Held,
+}
+
+/// Octets of a body that is read at once, between other requests.
+const READ_AT_ONCE: usize = 16 << 10;
+
+impl Call {
+    /// Runs what reads the body, which it takes: a long one on a thread of the desk.
+    ///
+    /// # Errors
+    /// A bug ended it.
+    pub(super) async fn read<T: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let body = std::mem::take(&mut self.body);
+        match body.len() <= READ_AT_ONCE {
+            true => Ok(read(&body)),
+            false => self.plane.desk.run(move || read(&body)).await,
+        }
+    }
 }
 
 impl std::fmt::Debug for Call {

@@ -86,7 +86,11 @@ impl Desk {
         self.run(job).await
     }
 
-    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    /// Runs what makes no reply.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let (done, result) = oneshot::channel();
         let asker = Arc::new(());
         let is_wanted = Arc::downgrade(&asker);
@@ -168,7 +172,7 @@ mod tests {
 
     fn with_desk(test: impl AsyncFnOnce(Desk)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(test(Desk::start(Arc::default()).expect("threads")));
+        runtime.block_on(test(Desk::start(Arc::new(Budget::of_replies())).expect("threads")));
     }
 
     /// Polls a job until it runs on a thread of the desk.

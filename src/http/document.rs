@@ -1,7 +1,7 @@
 //! JSON documents of requests, read strictly: what a client has not meant is refused with its place, and nothing is taken for
 //! something else. serde alone accepts an array for a struct, with its fields in their order, and the last of two equal keys.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{
@@ -20,10 +20,17 @@ pub(super) struct Misfit {
     pub(super) hint: String,
 }
 
+/// Characters of a place, which a client has chosen.
+const LONGEST_PLACE: usize = 200;
+
 impl Misfit {
     /// Where: the path, or `body` for all of it.
     pub(super) fn at(&self) -> String {
-        if self.path.is_empty() { "body".to_owned() } else { self.path.clone() }
+        match self.path.char_indices().nth(LONGEST_PLACE) {
+            Some((end, _)) => format!("{}…", &self.path[..end]),
+            None if self.path.is_empty() => "body".to_owned(),
+            None => self.path.clone(),
+        }
     }
 
     fn within(self, outer: &str) -> Self {
@@ -78,23 +85,45 @@ fn name_of(found: Unexpected<'_>) -> String {
 /// # Errors
 /// It is no JSON, has a key twice, or another form.
 pub(super) fn read<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Misfit> {
-    let path = RefCell::default();
+    let place = Place::default();
     let mut json = serde_json::Deserializer::from_slice(octets);
-    let document = Tree(&path).deserialize(&mut json).and_then(|document| json.end().map(|()| document));
+    let document = Tree(&place).deserialize(&mut json).and_then(|document| json.end().map(|()| document));
     let document = document.map_err(|error| {
-        let place = path.take().into_iter().rev();
-        place.fold(Misfit::custom(error), |misfit, segment| misfit.within(&segment))
+        let path = place.path.take().into_iter().rev();
+        path.fold(Misfit::custom(error), |misfit, segment| match segment {
+            Segment::Key(key) => misfit.within(&key),
+            Segment::Index(index) => misfit.within(&format!("[{index}]")),
+        })
     })?;
     T::deserialize(Strict(document))
 }
 
 /// Reads a value in which no object has a key twice. Where it fails, the path is that of the place.
-struct Tree<'p>(&'p RefCell<Vec<String>>);
+struct Tree<'p>(&'p Place);
+
+#[derive(Debug, Default)]
+struct Place {
+    path: RefCell<Vec<Segment>>,
+    values: Cell<usize>,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+/// Values of one document, each of which takes some tens of octets: more than any list of ids, addresses or rules has.
+const MOST_VALUES: usize = 500_000;
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.0.values.set(self.0.values.get() + 1);
+        if self.0.values.get() > MOST_VALUES {
+            return Err(D::Error::custom(format_args!("at most {MOST_VALUES} values")));
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -135,28 +164,28 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let Self(path) = self;
+        let Self(place) = self;
         let mut list = Vec::new();
         loop {
-            path.borrow_mut().push(format!("[{}]", list.len()));
-            let Some(item) = items.next_element_seed(Tree(path))? else { break };
-            path.borrow_mut().pop();
+            place.path.borrow_mut().push(Segment::Index(list.len()));
+            let Some(item) = items.next_element_seed(Tree(place))? else { break };
+            place.path.borrow_mut().pop();
             list.push(item);
         }
-        path.borrow_mut().pop();
+        place.path.borrow_mut().pop();
         Ok(list.into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let Self(path) = self;
+        let Self(place) = self;
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            path.borrow_mut().push(key.clone());
+            place.path.borrow_mut().push(Segment::Key(key.clone()));
             if object.contains_key(&key) {
                 return Err(A::Error::custom("one value: this key is given twice"));
             }
-            object.insert(key, entries.next_value_seed(Tree(path))?);
-            path.borrow_mut().pop();
+            object.insert(key, entries.next_value_seed(Tree(place))?);
+            place.path.borrow_mut().pop();
         }
         Ok(object.into())
     }
@@ -327,6 +356,7 @@ mod tests {
             (r#"{"list": [], "count": 256}"#, "count", "u8"),
             (r#"{"list": [], "count": "1"}"#, "count", "not a text"),
             (r#"{"list": [{"chance": tru}]}"#, "list[0].chance", "expected"),
+            (&format!(r#"{{"{}": 1}}"#, "x".repeat(300)), &format!("{}…", "x".repeat(200)), "list"),
         ] {
             let misfit = read::<Outer>(text.as_bytes()).expect_err(text);
             assert_eq!(misfit.at(), at, "{text}: {misfit}");
@@ -334,6 +364,8 @@ mod tests {
         }
         let misfit = read::<Map<String, Value>>(b"[]").expect_err("no object");
         assert_eq!(misfit.to_string(), "body: an object, not an array");
+        let many = format!("[{}0]", "0,".repeat(MOST_VALUES));
+        assert!(read::<Value>(many.as_bytes()).is_err_and(|misfit| misfit.hint.contains("at most")));
         let deep = "[".repeat(100_000);
         assert!(read::<Value>(deep.as_bytes()).is_err());
     }

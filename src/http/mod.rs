@@ -99,6 +99,8 @@ struct Plane {
     desk: Desk,
     /// For the replies of all connections.
     budget: Arc<Budget>,
+    /// For the bodies of all requests.
+    bodies: Arc<Budget>,
     /// For requests that wait for what happens.
     waiting: Arc<Semaphore>,
     mailpit: mailpit::State,
@@ -146,7 +148,7 @@ impl ControlPlane {
             Acceptor::new(listener)
                 .map_err(|error| failed("registering the listener of the control plane", error))?
         };
-        let budget = Arc::<Budget>::default();
+        let budget = Arc::new(Budget::of_replies());
         let plane = Arc::new(Plane {
             server: Arc::clone(server),
             store: Arc::clone(store),
@@ -155,6 +157,7 @@ impl ControlPlane {
             desk: Desk::start(Arc::clone(&budget))
                 .map_err(|error| failed("starting a thread of the control plane", error))?,
             budget,
+            bodies: Arc::new(Budget::of_bodies()),
             waiting: Arc::new(Semaphore::new(connections::MOST_WAITING)),
             mailpit: mailpit::State::new()?,
             view_keys: api::ViewKeys::new()?,

@@ -137,12 +137,12 @@ async fn routed(
     let parameters = Parameters::parse(head.uri.query())?;
     let (handler, segments) = (route.handler, segments.clone());
     let most = if route.body == 0 { UNWANTED } else { route.body };
-    let body = body::read(body, most, request_timeout).await?;
+    let (body, held) = body::read(body, most, request_timeout, &plane.bodies).await?;
     if route.body == 0 && !body.is_empty() {
         // A client that sends one means something by it.
         return Err(invalid("body", "no body: this request takes query parameters only"));
     }
-    handler(Call { plane, head, segments, parameters, body }).await
+    handler(Call { plane, head, segments, parameters, body, _held: held }).await
 }
 
 /// The methods of these routes, for `Allow`.

@@ -54,8 +54,8 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
 }
 
 /// The body as JSON of this form.
-fn parsed<T: DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
-    document::read(&call.body).map_err(|misfit| invalid(misfit.at(), misfit.hint))
+async fn parsed<T: DeserializeOwned + Send + 'static>(call: &mut Call) -> Result<T, Refusal> {
+    call.read(document::read).await?.map_err(|misfit| invalid(misfit.at(), misfit.hint))
 }
 
 /// Why settings are unchanged.

@@ -78,9 +78,9 @@ struct MarkView {
     at: String,
 }
 
-async fn mark(call: Call) -> Result<Reply, Refusal> {
+async fn mark(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let NewMark { name } = if call.body.is_empty() { NewMark::default() } else { parsed(&call)? };
+    let NewMark { name } = if call.body.is_empty() { NewMark::default() } else { parsed(&mut call).await? };
     name.as_deref().map(marks::checked).transpose()?;
     let plane = Arc::clone(&call.plane);
     let work = move || {
@@ -152,9 +152,9 @@ impl Expectations {
 }
 
 /// 200, whether or not all have passed.
-async fn expect(call: Call) -> Result<Reply, Refusal> {
+async fn expect(mut call: Call) -> Result<Reply, Refusal> {
     let period = Period::of(&call)?;
-    let expectations: Expectations = parsed(&call)?;
+    let expectations: Expectations = parsed(&mut call).await?;
     let work = move || {
         let expectations = expectations.read()?;
         let stats = period.stats();

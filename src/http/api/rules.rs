@@ -147,9 +147,9 @@ fn one(call: &Call) -> Result<Reply, Refusal> {
 }
 
 /// Replaces all rules, or none.
-async fn replace(call: Call) -> Result<Reply, Refusal> {
+async fn replace(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let Replacement { rules } = super::parsed(&call)?;
+    let Replacement { rules } = super::parsed(&mut call).await?;
     let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(&format!("rules[{index}]")));
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
     let done = changed(&call, move |_| Ok(rules.into_iter().map(Asked::begin).collect())).await?;
@@ -157,10 +157,10 @@ async fn replace(call: Call) -> Result<Reply, Refusal> {
 }
 
 /// Adds a rule after all others, or with `first=true` before them.
-async fn add(call: Call) -> Result<Reply, Refusal> {
+async fn add(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
-    let rule = super::parsed::<Entry>(&call)?.rule("rule")?;
+    let rule = super::parsed::<Entry>(&mut call).await?.rule("rule")?;
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
         rules.insert(place, rule.begin());
@@ -172,10 +172,10 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
 }
 
 /// Replaces the rule with the id of the path; the new rule takes that id.
-async fn exchange(call: Call) -> Result<Reply, Refusal> {
+async fn exchange(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let id = call.segments[0].clone();
-    let Asked { rule, ttl } = super::parsed::<Entry>(&call)?.rule("rule")?;
+    let Asked { rule, ttl } = super::parsed::<Entry>(&mut call).await?.rule("rule")?;
     if rule.name().is_some_and(|own| own != id) {
         return Err(invalid("rule", format!("the id of the path, {id}, or none")));
     }

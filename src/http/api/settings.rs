@@ -34,9 +34,9 @@ pub(super) fn view(of: &Settings) -> Map<String, Value> {
 }
 
 /// Changes those that are named, or none. The reply comes when every shard serves by the new ones.
-async fn change(call: Call) -> Result<Reply, Refusal> {
+async fn change(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let changes: Map<String, Value> = super::parsed(&call)?;
+    let changes: Map<String, Value> = super::parsed(&mut call).await?;
     check_names(&changes)?;
     let done = super::reconfigured(&call, move |settings| changed(settings, &changes), unchanged).await?;
     Ok(json(&view(&done.settings)))

@@ -95,8 +95,8 @@ impl Triggers {
 }
 
 /// Triggers that are not there never fire, as in Mailpit.
-async fn set(call: Call) -> Result<Reply, Refusal> {
-    let Triggers { authentication, recipient, sender } = parsed(&call)?;
+async fn set(mut call: Call) -> Result<Reply, Refusal> {
+    let Triggers { authentication, recipient, sender } = parsed(&mut call).await?;
     let triggers = [(sender, SENDER), (recipient, RECIPIENT), (authentication, AUTHENTICATION)];
     let rules = triggers.iter().map(|(trigger, of)| trigger.rule(*of));
     let rules: Vec<_> = rules.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();

@@ -112,8 +112,8 @@ struct Ids {
     ids: Vec<String>,
 }
 
-async fn delete_listed(call: Call) -> Result<Reply, Refusal> {
-    let Ids { ids } = parsed(&call)?;
+async fn delete_listed(mut call: Call) -> Result<Reply, Refusal> {
+    let Ids { ids } = parsed(&mut call).await?;
     let is_mailhog_client = is_mailhog_client(&call);
     let plane = Arc::clone(&call.plane);
     let work = move || {

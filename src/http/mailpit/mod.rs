@@ -138,15 +138,17 @@ fn is_mailhog_client(call: &Call) -> bool {
 }
 
 /// The body as JSON; the default where there is none. Of a form, which a client in Python sends, it is its fields.
-fn parsed<T: Default + DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
+async fn parsed<T: Default + DeserializeOwned + Send + 'static>(call: &mut Call) -> Result<T, Refusal> {
     if call.body.is_empty() {
         return Ok(T::default());
     }
     let content_type = call.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded")) {
-        return of_form(&call.body);
+        return call.read(of_form).await?;
     }
-    document::read(&call.body).map_err(|misfit| bad_request(format!("the body is not as expected: {misfit}")))
+    call.read(document::read)
+        .await?
+        .map_err(|misfit| bad_request(format!("the body is not as expected: {misfit}")))
 }
 
 /// The accepted messages, the newest first.

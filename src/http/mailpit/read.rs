@@ -27,8 +27,8 @@ struct Change {
     search: String,
 }
 
-async fn set_read(call: Call) -> Result<Reply, Refusal> {
-    let Change { read, ids, search } = parsed(&call)?;
+async fn set_read(mut call: Call) -> Result<Reply, Refusal> {
+    let Change { read, ids, search } = parsed(&mut call).await?;
     if !ids.is_empty() && !search.is_empty() {
         return Err(bad_request("You may specify either IDs or a search query, not both"));
     }

@@ -101,12 +101,12 @@ fn wrong(error: impl Into<String>) -> Refusal {
     json_as(StatusCode::BAD_REQUEST, &Fault { error: error.into() }).into()
 }
 
-async fn send(call: Call) -> Result<Reply, Refusal> {
-    let draft: Draft = document::read(&call.body).map_err(|misfit| wrong(misfit.to_string()))?;
-    draft.check()?;
+async fn send(mut call: Call) -> Result<Reply, Refusal> {
+    let draft = call.read(document::read::<Draft>).await?.map_err(|misfit| wrong(misfit.to_string()))?;
     let user = user_of(&call);
     let plane = Arc::clone(&call.plane);
     let work = move || {
+        draft.check()?;
         let id = plane.mailpit.next_id();
         let now = wall_time();
         let text = draft.written(id, now)?;

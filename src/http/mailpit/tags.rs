@@ -40,8 +40,8 @@ struct Tagging {
     ids: Vec<String>,
 }
 
-async fn set(call: Call) -> Result<Reply, Refusal> {
-    let Tagging { tags, ids } = parsed(&call)?;
+async fn set(mut call: Call) -> Result<Reply, Refusal> {
+    let Tagging { tags, ids } = parsed(&mut call).await?;
     let tags = tidied(tags.iter().map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
     tags.iter().try_for_each(|tag| checked(tag))?;
     let (tags, ids): (Arc<[String]>, _) = (tags.into(), known(&ids));
@@ -68,8 +68,8 @@ struct Renaming {
     name: String,
 }
 
-async fn rename(call: Call) -> Result<Reply, Refusal> {
-    let Renaming { name } = parsed(&call)?;
+async fn rename(mut call: Call) -> Result<Reply, Refusal> {
+    let Renaming { name } = parsed(&mut call).await?;
     checked(&name)?;
     replace(call, Some(name)).await
 }
