@@ -135,8 +135,8 @@
 //! A shard owns its connections and its figures; nothing of a session is shared. Shards share the counters of sessions
 //! and milestones, the memory budget, the counts of rules, the deferred messages, and the store, in which each shard
 //! has a part of its own. The first wait that is a future starts one more
-//! thread, which wakes such waits at their deadlines. A control plane (`http`) has three: one serves all its connections, and
-//! two parse and search mails.
+//! thread, which wakes such waits at their deadlines. A control plane (`http`) has four: one serves all its connections, and
+//! three parse, search and reconfigure.
 //!
 //! The program adds threads of its own, all in `program`. The main thread decides and stops the server (`lifetime`); one
 //! receives signals, and ends the program at a second one whatever the others wait for (`interrupts`); one waits for the

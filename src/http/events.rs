@@ -1,6 +1,6 @@
 //! Events as they happen, for the clients that listen: server-sent events. Nothing is done while nobody does.
 //!
-//! Two tasks of the plane's thread make the events for all clients at once: one looks at what has arrived, the other reads the
+//! Tasks of the plane's thread make the events for all clients at once: of arrivals, of removals, of sessions, and of the
 //! figures each second. A client has a bounded queue of them. What does not fit is dropped, the oldest first, and counted.
 
 mod pump;

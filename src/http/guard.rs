@@ -1,4 +1,4 @@
-//! Who may ask: hosts, origins, credentials. Pure.
+//! Who may ask: hosts, origins, credentials. Pure, but for the name of the machine, which is read once.
 //!
 //! A web page that a browser shows can send requests to addresses of this machine. It can't choose the `Host` that the browser
 //! sends: that is the page's own name, also where its owner lets that name lead here (DNS rebinding). So names that anybody can

@@ -76,13 +76,13 @@ impl Server {
         count
     }
 
-    /// Asks all shards at once. One that has ended does not answer.
-    /// Has sessions announced that begin and end, or with `None` no longer.
+    /// Reports opened and closed sessions to `to`, or with `None` no longer.
     #[cfg(feature = "http")]
     pub(crate) fn announce_sessions(&self, to: Option<&Arc<Passages>>) {
         self.controls.iter().for_each(|control| control.announce(to.cloned()));
     }
 
+    /// Asks all shards at once. One that has ended does not answer.
     fn ask<A>(&self, ask: impl Fn(&Arc<Control>) -> Receiver<A>) -> Vec<A> {
         let would_wait = self.controls.iter().any(|control| control.would_wait_for_itself());
         assert!(!would_wait, "asking for sessions {}", super::WAITS_FOR_ITSELF);

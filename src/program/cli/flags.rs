@@ -67,12 +67,12 @@ pub(super) const OF_DEFAULT_LISTENER: &[&str] = &["host", "port"];
 /// The flags with secrets, and that which names a file of them.
 pub(super) const AUTH: &str = "auth";
 pub(super) const AUTH_TOKEN: &str = "authToken";
+pub(super) const AUTH_FILE: &str = "authFile";
 
 /// The values of this flag, by its kebab-case name, are secrets.
 pub(super) fn is_secret(kebab: &str) -> bool {
     [AUTH, AUTH_TOKEN, HTTP_AUTH, HTTP_TOKEN].iter().any(|name| super::letters(name) == super::letters(kebab))
 }
-pub(super) const AUTH_FILE: &str = "authFile";
 
 /// The flag that prints mails.
 pub(super) const SHOW: &str = "show";
