@@ -14,6 +14,7 @@
 //! judge       gates, steps and the baseline                               pure
 //! verify      a capture compared with what was sent
 //! run         starts the threads, collects what they counted              main thread
+//! fleet       one run of several machines: coordinator and agents    main thread
 //! program     command line, outputs, signals, exit codes                  main thread
 //! ```
 //!
@@ -23,6 +24,8 @@
 
 mod account;
 mod client;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod judge;
 mod load;
 mod measure;

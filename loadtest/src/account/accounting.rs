@@ -241,17 +241,20 @@ impl Accounting {
         self.started.saturating_add(self.unsent)
     }
 
-    /// Whether the sum holds.
-    pub(crate) fn balances(&self) -> bool {
-        let ends = [
+    /// Messages that have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        total(&[
             self.accepted,
             self.refused_class(4),
             self.refused_class(5),
             self.aborted_total(),
             self.timed_out_total(),
-            self.in_flight,
-        ];
-        self.started == total(&ends)
+        ])
+    }
+
+    /// Whether the sum holds.
+    pub(crate) fn balances(&self) -> bool {
+        self.started == self.ended().saturating_add(self.in_flight)
     }
 
     /// Whether no reply is counted more often by enhanced code than by code, and each enhanced code is of the class of
@@ -273,6 +276,26 @@ impl Accounting {
         }
         messages.iter().all(|(key, count)| self.refused.get(key) >= Some(count))
             && recipients.iter().all(|(code, count)| self.recipients_refused.get(code) >= Some(count))
+    }
+
+    /// What this account has gained since an earlier state of it.
+    pub(crate) fn since(&self, earlier: &Accounting) -> Accounting {
+        Accounting {
+            started: self.started - earlier.started,
+            accepted: self.accepted - earlier.accepted,
+            in_flight: self.in_flight - earlier.in_flight,
+            unsent: self.unsent - earlier.unsent,
+            recipients_accepted: self.recipients_accepted - earlier.recipients_accepted,
+            refused: gained(&self.refused, &earlier.refused),
+            aborted: gained(&self.aborted, &earlier.aborted),
+            timed_out: gained(&self.timed_out, &earlier.timed_out),
+            recipients_refused: gained(&self.recipients_refused, &earlier.recipients_refused),
+            refused_enhanced: gained(&self.refused_enhanced, &earlier.refused_enhanced),
+            recipients_refused_enhanced: gained(
+                &self.recipients_refused_enhanced,
+                &earlier.recipients_refused_enhanced,
+            ),
+        }
     }
 
     /// Adds another account to this one.
@@ -308,6 +331,12 @@ fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) 
     for (key, count) in from {
         add(into.entry(*key).or_default(), *count);
     }
+}
+
+/// The counts that are larger than in an earlier state, by how much.
+fn gained<K: Ord + Copy>(now: &BTreeMap<K, u64>, earlier: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
+    let gain = |(key, count): (&K, &u64)| (*key, count - earlier.get(key).copied().unwrap_or(0));
+    now.iter().map(gain).filter(|(_, gain)| *gain > 0).collect()
 }
 
 /// The replies of one code: those with an enhanced code, then the rest.
@@ -364,7 +393,12 @@ mod tests {
             merged.merge(&account(&second, 1));
             prop_assert!(merged.balances());
             prop_assert_eq!(merged.errors(), merged.owed() - merged.accepted);
-            prop_assert_eq!(&merged, &account(&[first, second].concat(), in_flight + 1));
+            let whole = account(&[&first[..], &second[..]].concat(), in_flight + 1);
+            prop_assert_eq!(&merged, &whole);
+            let before = account(&first, 0);
+            let mut again = before.clone();
+            again.merge(&whole.since(&before));
+            prop_assert_eq!(&again, &whole);
             let text = serde_json::to_string(&merged).unwrap();
             prop_assert_eq!(serde_json::from_str::<Accounting>(&text).unwrap(), merged);
         }

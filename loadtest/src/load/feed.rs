@@ -75,6 +75,21 @@ impl Share {
     }
 }
 
+/// How many messages of the plan's part are due within this time after the start. `None` if nothing bounds them: in a
+/// closed loop without a count.
+pub(crate) fn due(plan: &Plan, within: Duration) -> Option<u64> {
+    match &plan.load {
+        Load::Closed => plan.count(),
+        Load::Open { profile, arrivals } => {
+            let end = plan.limit.duration.map_or(within, |duration| duration.min(within));
+            let schedule = Schedule::new(profile.clone(), *arrivals, plan.seed, Some(end), plan.limit.count);
+            let mut share = Share::new(schedule, plan.part);
+            while share.next().is_some() {}
+            Some(share.drawn)
+        }
+    }
+}
+
 impl Feed {
     /// The feed of a lane; `next` is shared by the threads of a closed loop.
     pub(crate) fn new(plan: &Plan, lane: &Lane, next: &Arc<AtomicU64>) -> Feed {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::account::accounting::Accounting;
 use crate::measure::metrics::{add, histogram};
 
 /// The length of an interval.
@@ -27,6 +28,10 @@ pub(crate) struct Interval {
     pub(crate) latency: Histogram<u64>,
     /// Whether the thread had no processor time left.
     pub(crate) starved: bool,
+    /// What the accounts of measured messages and of the warm-up gained. Messages in flight are counted in the last
+    /// interval only.
+    pub(crate) measured: Accounting,
+    pub(crate) warmup: Accounting,
 }
 
 impl Interval {
@@ -41,6 +46,8 @@ impl Interval {
             in_flight: 0,
             latency: histogram(),
             starved: false,
+            measured: Accounting::default(),
+            warmup: Accounting::default(),
         }
     }
 
@@ -53,5 +60,7 @@ impl Interval {
         self.in_flight += other.in_flight;
         self.starved |= other.starved;
         add(&mut self.latency, &other.latency);
+        self.measured.merge(&other.measured);
+        self.warmup.merge(&other.warmup);
     }
 }

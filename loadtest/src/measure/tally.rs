@@ -203,6 +203,8 @@ pub(crate) struct Tally {
     pub(crate) began: Moment,
     pub(crate) work: Option<Work>,
     pub(crate) interval: Interval,
+    /// The accounts at the end of the last interval: of measured messages, and of the warm-up.
+    reported: [Accounting; 2],
     open_loop: bool,
     part: Part,
     measured_from: Moment,
@@ -232,6 +234,7 @@ impl Tally {
             began: Moment::ZERO,
             work: None,
             interval: Interval::new(0),
+            reported: Default::default(),
             open_loop: matches!(plan.load, Load::Open { .. }),
             part: plan.part,
             measured_from: Moment::ZERO.after(plan.warmup),
@@ -380,6 +383,11 @@ impl Tally {
         ended.length = length;
         ended.in_flight = in_flight;
         ended.starved = starved == Some(true);
+        let [measured, warmup] = &mut self.reported;
+        ended.measured = self.measured.since(measured);
+        ended.warmup = self.warmup.since(warmup);
+        measured.clone_from(&self.measured);
+        warmup.clone_from(&self.warmup);
         ended
     }
 

@@ -25,6 +25,8 @@ use crate::load::start::StartAt;
 use crate::load::target::{self, Allowed, Endpoint};
 use crate::load::template::Template;
 use crate::load::token::{SEQ_LIMIT, run_of};
+#[cfg(feature = "fleet")]
+use crate::program::fleet::{AgentArgs, ServeArgs};
 use crate::program::plan_error::PlanError;
 use crate::program::tls::TlsArgs;
 use crate::program::values;
@@ -52,6 +54,7 @@ const TO_UTF8: &str = "us\u{e9}r{{rcpt}}@ex\u{e4}mple.com";
 /// Without --rate, --ramp or --steps the loop is closed: each session sends one message after another.
 #[derive(Debug, Parser)]
 #[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(mut_arg("target", |target| target.required_unless_present_any(["merge_reports", "targets"])))]
 #[command(after_help = "\
 Exit codes:
   0   the run is complete, and all gates passed
@@ -83,6 +86,24 @@ pub(crate) enum Instead {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Coordinate a run of several machines: give each agent its part, start them together, and report as if they were
+    /// one.
+    #[cfg(feature = "fleet")]
+    #[command(mut_arg("target", |target| target.required_unless_present("targets")))]
+    Serve {
+        #[command(flatten)]
+        fleet: ServeArgs,
+        #[command(flatten)]
+        run: Box<RunArgs>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Send a part of a run for a coordinator.
+    #[cfg(feature = "fleet")]
+    Agent {
+        #[command(flatten)]
+        agent: AgentArgs,
+    },
     /// Print the manual page for man(1).
     Man,
     /// Print the completions for a shell.
@@ -97,7 +118,7 @@ pub(crate) enum Instead {
 pub(crate) struct RunArgs {
     /// The server: `HOST:PORT`, `192.0.2.1:25`, `[2001:db8::1]:25` or `unix:PATH`; port 25 by
     /// default. `smtps://HOST:PORT` is encrypted from the start, on port 465 by default
-    #[arg(value_name = "HOST[:PORT]", required_unless_present_any = ["merge_reports", "targets"])]
+    #[arg(value_name = "HOST[:PORT]")]
     target: Option<String>,
     /// A server as well, or instead of the one without a flag; repeatable. Message N goes to target N modulo their number,
     /// and each has its share of the connections
@@ -271,6 +292,40 @@ impl RunArgs {
         alone.get_arguments().map(|arg| arg.get_id().clone()).collect()
     }
 
+    /// The flags of a run that were given, as one argument each.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn given(matches: &clap::ArgMatches) -> Vec<String> {
+        let alone = RunArgs::augment_args(Command::new("run"));
+        let mut flags = Vec::new();
+        let mut targets = Vec::new();
+        for arg in alone.get_arguments() {
+            let id = arg.get_id().as_str();
+            if matches.value_source(id) != Some(clap::parser::ValueSource::CommandLine) {
+                continue;
+            }
+            let values = matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy());
+            match arg.get_long() {
+                None => targets.extend(values.map(std::borrow::Cow::into_owned)),
+                Some(long) if arg.get_action().takes_values() => {
+                    flags.extend(values.map(|value| format!("--{long}={value}")));
+                }
+                Some(long) => flags.push(format!("--{long}")),
+            }
+        }
+        flags.append(&mut targets);
+        flags
+    }
+
+    #[cfg(feature = "fleet")]
+    pub(crate) fn has_seed(&self) -> bool {
+        self.seed.is_some()
+    }
+
+    /// The seed, or a random one.
+    pub(crate) fn seed_or(&self, draw: impl Fn() -> u64) -> u64 {
+        self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON)
+    }
+
     /// The input files, each with its flag.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let message = self.message.iter().map(|path| ("--message", path.as_path()));
@@ -306,7 +361,7 @@ impl RunArgs {
         let (targets, addresses) = self.targets(&named, connections, resolve)?;
         let sources = self.sources()?;
         let dialect = self.dialect(self.tls.encryption(named[0])?, &draw)?;
-        let seed = self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON);
+        let seed = self.seed_or(&draw);
         let of_its_own = || match self.part {
             Some(_) => run_of(seed, self.start_at),
             None => (draw() >> 32) as u32,

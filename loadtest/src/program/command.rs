@@ -19,13 +19,15 @@ use crate::judge::steps;
 use crate::load::plan::Plan;
 use crate::program::cli::{Cli, Instead, OutputArgs};
 use crate::program::exit::Exit;
+#[cfg(feature = "fleet")]
+use crate::program::fleet;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{help, input, interrupt};
 use crate::report::steps::{StepRow, knee};
 use crate::report::targets::TargetRow;
 use crate::report::verdicts::Assessment;
-use crate::report::{Report, failure, merge};
+use crate::report::{Report, agents, failure, merge};
 use crate::run::live::Live;
 use crate::run::{build, engine};
 use crate::verify;
@@ -45,6 +47,8 @@ pub fn run() -> ExitCode {
     match &cli.command {
         Some(Instead::Man) => return print(&help::manual_page(), Exit::Fine),
         Some(Instead::Completions { shell }) => return print(&help::completions(shell), Exit::Fine),
+        #[cfg(feature = "fleet")]
+        Some(Instead::Serve { .. } | Instead::Agent { .. }) => {}
         Some(Instead::Merge { .. }) | None => {}
     }
     let streams = interrupt::ignore()
@@ -57,6 +61,12 @@ pub fn run() -> ExitCode {
     let (exit, patience) = match &cli.command {
         // No run waits for a reader of this report: it may take its time.
         Some(Instead::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
+        #[cfg(feature = "fleet")]
+        Some(Instead::Serve { fleet: args, run, output }) => {
+            (fleet::serve(args, run, output, &streams), PATIENCE)
+        }
+        #[cfg(feature = "fleet")]
+        Some(Instead::Agent { agent }) => (fleet::agent(agent, &streams), PATIENCE),
         None if !cli.merge_reports.is_empty() => {
             (merge(&cli.merge_reports, &cli.output, &streams), Duration::MAX)
         }
@@ -126,12 +136,12 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
 }
 
 /// A random number; the standard library's hasher is seeded by the system.
-fn draw() -> u64 {
+pub(crate) fn draw() -> u64 {
     RandomState::new().hash_one(())
 }
 
 /// Raises the limit of open files to what the connections need.
-fn make_room(plan: &Plan) -> Result<(), Stop> {
+pub(crate) fn make_room(plan: &Plan) -> Result<(), Stop> {
     let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
@@ -145,7 +155,7 @@ fn make_room(plan: &Plan) -> Result<(), Stop> {
 }
 
 /// Judges a report, writes all outputs, and prints the reason for the exit code.
-fn conclude(
+pub(crate) fn conclude(
     mut report: Report,
     before: Option<&Report>,
     args: &OutputArgs,
@@ -170,11 +180,11 @@ fn conclude(
     exit
 }
 
-fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {
+pub(crate) fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {
     args.baseline.iter().map(|path| ("--baseline", path.as_path()))
 }
 
-fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
+pub(crate) fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
     let read = output.baseline.as_ref().map(|path| input::report(path)).transpose();
     read.map_err(Stop::Baseline)
 }
@@ -194,7 +204,8 @@ fn judge(report: &Report, refused: bool) -> Exit {
     let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
     let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
     let has_failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
-    if has_failed || !report.missing.is_empty() || report.targets.iter().any(TargetRow::is_dead) {
+    let is_whole = report.missing.is_empty() && agents::lost(report).is_empty();
+    if has_failed || !is_whole || report.targets.iter().any(TargetRow::is_dead) {
         Exit::Failed
     } else if report.generator.saturated {
         Exit::Saturated
@@ -212,6 +223,14 @@ fn failure(report: &Report) -> String {
     if !report.missing.is_empty() {
         let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
         return format!("the run is not whole: parts are missing: {}", missing.join("; "));
+    }
+    let lost = agents::lost(report);
+    if !lost.is_empty() {
+        let delivered = report.delivered.map_or_else(String::new, |delivered| delivered.text());
+        return format!(
+            "the run is not whole: lost agents: {}; the servers have received {delivered} messages",
+            lost.join(", ")
+        );
     }
     let dialed = report.dialed();
     let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };

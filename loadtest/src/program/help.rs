@@ -5,6 +5,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::program::cli::Cli;
+#[cfg(feature = "fleet")]
+use crate::program::cli::{Instead, RunArgs};
 
 /// Looks like a blank, but no line is broken at it.
 const NO_BREAK: char = '\u{a0}';
@@ -15,7 +17,19 @@ const NO_BREAK: char = '\u{a0}';
 /// The arguments are invalid, or ask for the help or the version; the error holds the text to print.
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches().map_err(with_suggestion)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+    #[cfg(feature = "fleet")]
+    let cli = with_flags(cli, &matches);
+    Ok(cli)
+}
+
+/// Adds the flags of the run that a coordinator passes on.
+#[cfg(feature = "fleet")]
+fn with_flags(mut cli: Cli, matches: &clap::ArgMatches) -> Cli {
+    if let (Some(Instead::Serve { fleet, .. }), Some((_, given))) = (&mut cli.command, matches.subcommand()) {
+        fleet.flags = RunArgs::given(given);
+    }
+    cli
 }
 
 /// Flags of other load generators, with their counterparts here.

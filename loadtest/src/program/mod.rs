@@ -4,6 +4,8 @@
 pub(crate) mod cli;
 pub(crate) mod command;
 pub(crate) mod exit;
+#[cfg(feature = "fleet")]
+pub(crate) mod fleet;
 pub(crate) mod help;
 pub(crate) mod input;
 pub(crate) mod interrupt;

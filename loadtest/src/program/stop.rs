@@ -8,6 +8,8 @@ use smtpmock::units::duration;
 
 use crate::load::start::StartAt;
 use crate::program::exit::Exit;
+#[cfg(feature = "fleet")]
+use crate::program::fleet::FleetError;
 use crate::program::input::InputError;
 use crate::program::plan_error::PlanError;
 use crate::report::merge::MergeError;
@@ -36,6 +38,8 @@ pub(crate) enum Stop {
     Output(OutputError),
     /// A signal came before these FIFOs had a reader: a line for each.
     Unread(Vec<String>),
+    #[cfg(feature = "fleet")]
+    Fleet(FleetError),
     /// The system failed during the run.
     Run(io::Error),
 }
@@ -43,6 +47,8 @@ pub(crate) enum Stop {
 impl Stop {
     pub(crate) fn exit(&self) -> Exit {
         match self {
+            #[cfg(feature = "fleet")]
+            Stop::Fleet(error) => error.exit(),
             Stop::Plan(_)
             | Stop::Descriptors { .. }
             | Stop::Report(_)
@@ -83,6 +89,8 @@ impl fmt::Display for Stop {
             Stop::Outputs(refusal) => refusal.fmt(f),
             Stop::Output(error) => error.fmt(f),
             Stop::Unread(lines) => write!(f, "ended before the run began: {}", lines.join("; ")),
+            #[cfg(feature = "fleet")]
+            Stop::Fleet(error) => error.fmt(f),
             Stop::Run(error) => write!(f, "the run was aborted: {error}"),
         }
     }
@@ -101,3 +109,6 @@ macro_rules! from {
 }
 
 from!(PlanError => Plan, MergeError => Merge, VerifyError => Verify, Refusal => Outputs, OutputError => Output);
+
+#[cfg(feature = "fleet")]
+from!(FleetError => Fleet);

@@ -102,6 +102,11 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
     whole.gave_up = whole.gave_up.take().or(other.gave_up.take());
     merge_settings(whole, &other, is_same_run);
     whole.parts.append(&mut other.parts);
+    whole.agents.append(&mut other.agents);
+    whole.delivered = whole.delivered.zip(other.delivered).map(|(mut mine, theirs)| {
+        mine.merge(theirs);
+        mine
+    });
     whole.machines.extend(other.machines);
     merge_generator(&mut whole.generator, &other.generator);
     let (mine, theirs) = (&mut whole.sessions, &other.sessions);

@@ -2,6 +2,7 @@
 //! reads and writes files. Imports `account`, `client`, `measure` and `time`; runs on the main thread.
 
 pub(crate) mod accounts;
+pub(crate) mod agents;
 pub(crate) mod counts;
 pub(crate) mod distribution;
 pub(crate) mod failure;
@@ -28,6 +29,7 @@ use smtpmock::units::duration;
 use crate::account::accounting::{Accounting, add as add_count};
 use crate::client::phase::Phase;
 use crate::measure::interval::{INTERVAL, Interval};
+use crate::report::agents::{AgentRow, Delivered};
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::parts::{Missing, PartRow};
 use crate::report::span::Span;
@@ -59,6 +61,12 @@ pub(crate) struct Report {
     /// Parts of these runs that are not in a merged report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<Missing>,
+    /// The agents of a run that was coordinated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) agents: Vec<AgentRow>,
+    /// How many messages the servers have received from these agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delivered: Option<Delivered>,
     /// One entry per machine.
     pub(crate) machines: Vec<Machine>,
     pub(crate) generator: Generator,

@@ -1,6 +1,6 @@
 //! What a report states in sentences, the same in the table and on the page.
 
-use crate::report::{HandshakeCounts, Report, SessionCounts, show_ns};
+use crate::report::{HandshakeCounts, Report, SessionCounts, agents, show_ns};
 
 /// The most parts that have a line of their own.
 const PARTS_SHOWN: usize = 20;
@@ -45,6 +45,13 @@ pub(crate) fn run(report: &Report) -> Vec<Line> {
         ),
     ));
     sessions(&report.sessions, &mut lines);
+    lines.extend(report.agents.iter().map(|agent| ("agent", agent.text())));
+    if let Some((skew, error)) = agents::skew(report) {
+        lines.push(("start", format!("the agents started within {skew:.3} ms (± {error:.3} ms)")));
+    }
+    if let Some(delivered) = &report.delivered {
+        lines.push(("delivered", format!("{} messages to the servers", delivered.text())));
+    }
     lines
 }
 

@@ -55,6 +55,8 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         settings: settings(plan),
         parts: part(plan, &tally),
         missing: Vec::new(),
+        agents: Vec::new(),
+        delivered: None,
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),
         sessions: SessionCounts {

@@ -39,6 +39,11 @@ impl Live {
 
     /// Shows a completed interval.
     pub(crate) fn show(&mut self, interval: &Interval) {
+        self.show_with(interval, "");
+    }
+
+    /// Shows a completed interval, and a text behind it.
+    pub(crate) fn show_with(&mut self, interval: &Interval, text: &str) {
         self.seen += match self.unit {
             Unit::Messages => interval.accepted + interval.errors,
             Unit::Seconds => INTERVAL.as_secs(),
@@ -46,7 +51,7 @@ impl Live {
         let Some(progress) = &self.progress else { return };
         let time = ends_at(interval);
         let bar = if progress.is_rewritten() { bar(self.seen, self.length) } else { String::new() };
-        progress.show(&format!("{time}{bar}{}", describe(interval)));
+        progress.show(&format!("{time}{bar}{}{text}", describe(interval)));
     }
 
     /// Erases the view from the terminal.

@@ -92,3 +92,23 @@ pub(crate) fn wall() -> SystemTime {
 pub(crate) fn since_1970() -> Duration {
     wall().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
+
+/// The time of day at the start of the clock and what has passed since: a clock that agrees with others and never goes
+/// back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeline {
+    began: Duration,
+    clock: Clock,
+}
+
+impl Timeline {
+    /// Starts it.
+    pub(crate) fn start() -> Timeline {
+        Timeline { began: since_1970(), clock: Clock::start() }
+    }
+
+    /// The time since 1970-01-01 UTC.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.saturating_add(self.clock.now().elapsed())
+    }
+}

@@ -6,13 +6,14 @@ use crate::support::rooms::{check_rooms, code, sources};
 const ROOMS: &[(&str, &[&str])] = &[
     ("account", &["client"]),
     ("client", &[]),
+    ("fleet", &["account", "load", "measure", "report", "run", "time"]),
     ("judge", &["account", "client", "report"]),
     ("load", &["client", "time"]),
     ("measure", &["account", "client", "load", "time"]),
-    ("program", &["client", "judge", "load", "report", "run", "verify"]),
+    ("program", &["client", "fleet", "judge", "load", "report", "run", "verify"]),
     ("reactor", &["account", "client", "load", "measure", "time"]),
     ("report", &["account", "client", "measure", "time"]),
-    ("run", &["client", "load", "measure", "reactor", "report", "time"]),
+    ("run", &["account", "client", "load", "measure", "reactor", "report", "time"]),
     ("time", &[]),
     ("verify", &["account", "load", "report"]),
 ];

@@ -7,6 +7,8 @@ mod chunking;
 mod endings;
 mod esmtp;
 mod exit_codes;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod giving_up;
 mod input;
 mod liars;

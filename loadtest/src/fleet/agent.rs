@@ -1,0 +1,290 @@
+//! The agent's side of the protocol. Pure: replies and the time go in, what to do next comes out.
+//!
+//! All times are since 1970 by the agent's clock, which never goes back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::account::accounting::Accounting;
+use crate::fleet::offset::{Meter, Stamps};
+use crate::fleet::protocol::{
+    Answer, Cause, Hello, Order, PROTOCOL, REASON_LIMIT, Refusal, SECONDS_AT_ONCE, Second, State, Update,
+    VERSION, Welcome,
+};
+use crate::measure::interval::Interval;
+use crate::report::Report;
+
+/// An agent whose requests have not been answered for this long starts no more messages. Counted from when the last
+/// answered request was sent.
+pub(crate) const ORPHANED_AFTER: Duration = Duration::from_secs(10);
+
+/// How long an agent tries to deliver its report after its run.
+pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// The time until a request that was not answered is repeated.
+const REPEATED_AFTER: Duration = Duration::from_millis(500);
+
+/// The most seconds that wait to be reported: an hour. The report has later ones.
+const PENDING_LIMIT: usize = 3600;
+
+/// What the caller must do now.
+#[derive(Debug)]
+pub(crate) enum Todo {
+    /// Send this; then call `welcomed`, `refused` or `unanswered`.
+    Register(Hello),
+    /// Send this; then call `answered`, `refused` or `unanswered`.
+    Update(Box<Update>),
+    /// Build the plan; then call `armed`.
+    Arm(Order),
+    /// Start the run at this instant; call `second` for each of its seconds, and `ended`.
+    Run(Duration),
+    /// Nothing until this instant, unless something happens.
+    Wait(Duration),
+    End(Outcome),
+}
+
+/// How an agent ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The coordinator has the report.
+    Delivered,
+    /// The coordinator has stopped it before the start: why.
+    Stopped(String),
+    /// It can't run: why.
+    Unable(String),
+    /// The coordinator has refused it.
+    Refused(Refusal),
+    /// There was no coordinator.
+    Unreached,
+    /// The coordinator went away before the start.
+    Orphaned,
+    /// The coordinator went away, and does not have the report.
+    Undelivered,
+}
+
+/// The state of an agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    hello: Hello,
+    began: Duration,
+    /// The time in which there must be a coordinator.
+    patience: Duration,
+    id: Option<String>,
+    meter: Meter,
+    state: State,
+    order: Option<Order>,
+    /// By the coordinator's clock.
+    start: Option<Duration>,
+    pending: VecDeque<Second>,
+    /// What the run has counted: of measured messages, and of the warm-up.
+    counted: [Accounting; 2],
+    report: Option<Box<Report>>,
+    /// When the next request is sent.
+    next: Duration,
+    /// When the last request that was answered was sent.
+    heard: Duration,
+    ended: Option<Duration>,
+    must_stop: bool,
+    outcome: Option<Outcome>,
+}
+
+impl Agent {
+    pub(crate) fn new(name: String, nonce: u64, patience: Duration, now: Duration) -> Agent {
+        Agent {
+            hello: Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name, nonce },
+            began: now,
+            patience,
+            id: None,
+            meter: Meter::default(),
+            state: State::Waiting,
+            order: None,
+            start: None,
+            pending: VecDeque::new(),
+            counted: Default::default(),
+            report: None,
+            next: now,
+            heard: now,
+            ended: None,
+            must_stop: false,
+            outcome: None,
+        }
+    }
+
+    /// The id that the coordinator has given it.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The part that it was given.
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// The report of its run, once that has ended.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.report.as_deref()
+    }
+
+    /// Whether its run must start no more messages.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.must_stop
+    }
+
+    /// What to do now.
+    pub(crate) fn next(&mut self, now: Duration) -> Todo {
+        self.look_for_end(now);
+        if let Some(outcome) = &self.outcome {
+            return Todo::End(outcome.clone());
+        }
+        if let (State::Waiting, Some(order)) = (&self.state, &self.order) {
+            return Todo::Arm(order.clone());
+        }
+        if let (State::Armed, Some(start), Some(clock)) = (&self.state, self.start, self.meter.offset()) {
+            let start = clock.to_agent(start);
+            if start > now {
+                self.state = State::Started;
+                return Todo::Run(start);
+            }
+            let late = now.saturating_sub(start).as_millis();
+            self.state = State::Failed(format!("the start was {late} ms ago when this agent learned of it"));
+        }
+        if now < self.next {
+            return Todo::Wait(self.next);
+        }
+        match self.id {
+            None => Todo::Register(self.hello.clone()),
+            Some(_) => Todo::Update(Box::new(Update {
+                state: self.state.clone(),
+                clock: self.meter.offset(),
+                seconds: self.pending.iter().take(SECONDS_AT_ONCE).cloned().collect(),
+                report: self.report.clone(),
+            })),
+        }
+    }
+
+    fn look_for_end(&mut self, now: Duration) {
+        let silent = now.saturating_sub(self.heard);
+        if self.outcome.is_some() {
+            return;
+        }
+        match (&self.state, self.ended) {
+            _ if self.id.is_none() => {
+                if now.saturating_sub(self.began) > self.patience {
+                    self.outcome = Some(Outcome::Unreached);
+                }
+            }
+            (State::Started, _) => self.must_stop |= silent > ORPHANED_AFTER,
+            (_, Some(ended)) => {
+                if silent > ORPHANED_AFTER && now.saturating_sub(ended) > DELIVERED_WITHIN {
+                    self.outcome = Some(Outcome::Undelivered);
+                }
+            }
+            _ => {
+                if silent > ORPHANED_AFTER {
+                    self.outcome = Some(Outcome::Orphaned);
+                }
+            }
+        }
+    }
+
+    /// The coordinator has accepted it; the request was sent at `sent`.
+    pub(crate) fn welcomed(&mut self, welcome: Welcome, sent: Duration) {
+        self.id = Some(welcome.agent);
+        self.heard = sent;
+        self.next = sent;
+    }
+
+    /// An update was answered.
+    pub(crate) fn answered(&mut self, answer: Answer, sent: Duration, now: Duration) {
+        self.heard = sent;
+        self.next = now.saturating_add(Duration::from_millis(answer.next_ms));
+        // The clock is fixed when the start is known.
+        if self.start.is_none() {
+            self.meter.note(Stamps {
+                sent,
+                received: Duration::from_nanos(answer.received_ns),
+                replied: Duration::from_nanos(answer.replied_ns),
+                returned: now,
+            });
+        }
+        while self.pending.front().is_some_and(|second| second.index < answer.seconds) {
+            self.pending.pop_front();
+        }
+        if self.order.is_none() {
+            self.order = answer.order;
+        }
+        self.start = self.start.or(answer.start_ns.map(Duration::from_nanos));
+        match &self.state {
+            State::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
+            State::Ended if answer.done => self.outcome = Some(Outcome::Delivered),
+            State::Ended => {}
+            State::Started => self.must_stop |= answer.stop.is_some(),
+            State::Waiting | State::Armed => self.outcome = answer.stop.map(Outcome::Stopped),
+        }
+        if matches!(self.state, State::Ended) || self.pending.len() >= SECONDS_AT_ONCE {
+            self.next = now;
+        }
+    }
+
+    /// A request was refused.
+    pub(crate) fn refused(&mut self, refusal: Refusal, now: Duration) {
+        match (refusal.cause, &self.state) {
+            // A coordinator that was started anew: the run has not begun.
+            (Cause::Unknown, State::Waiting | State::Armed) => {
+                (self.id, self.order, self.state) = (None, None, State::Waiting);
+                (self.meter, self.next) = (Meter::default(), now.saturating_add(REPEATED_AFTER));
+            }
+            (_, State::Started) => {
+                self.must_stop = true;
+                self.next = now.saturating_add(REPEATED_AFTER);
+            }
+            (_, State::Ended) => self.outcome = Some(Outcome::Undelivered),
+            _ => self.outcome = Some(Outcome::Refused(refusal)),
+        }
+    }
+
+    /// A request had no reply.
+    pub(crate) fn unanswered(&mut self, now: Duration) {
+        self.next = now.saturating_add(REPEATED_AFTER);
+    }
+
+    /// The plan is built, or can't be.
+    pub(crate) fn armed(&mut self, plan: Result<(), String>, now: Duration) {
+        self.state = match plan {
+            Ok(()) => State::Armed,
+            Err(mut why) => {
+                why.truncate((0..=REASON_LIMIT).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0));
+                State::Failed(why)
+            }
+        };
+        self.next = now;
+    }
+
+    /// A second of the run is complete.
+    pub(crate) fn second(&mut self, interval: &Interval) {
+        let [measured, warmup] = &mut self.counted;
+        measured.merge(&interval.measured);
+        warmup.merge(&interval.warmup);
+        let by_now = self.counted.each_ref().map(|account| {
+            let in_flight = account.started.saturating_sub(account.ended());
+            Accounting { in_flight, ..account.clone() }
+        });
+        let second = Second::new(interval, by_now);
+        if self.pending.len() < PENDING_LIMIT {
+            self.pending.push_back(second);
+        }
+    }
+
+    /// The run has ended.
+    pub(crate) fn ended(&mut self, report: Result<Report, String>, now: Duration) {
+        self.ended = Some(now);
+        self.next = now;
+        match report {
+            Ok(report) => {
+                self.state = State::Ended;
+                self.report = Some(Box::new(report));
+            }
+            Err(why) => self.state = State::Failed(why),
+        }
+    }
+}

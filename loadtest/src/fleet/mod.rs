@@ -1,0 +1,43 @@
+//! One run of several machines: a coordinator (`smtpload serve`) and its agents (`smtpload agent URL`).
+//!
+//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `offset` and `protocol` are
+//! pure: events and the time go in, replies and states come out. `serve`, `work` and `wire` are their sockets, on the
+//! main thread; the run of an agent has a thread of its own.
+//!
+//! # Protocol
+//!
+//! HTTP/1.1 with JSON. Only the agent connects and requests, so that it may be behind an address translation or a
+//! tunnel; a request is repeated until it is answered, and repeating it changes nothing. With a token, each has
+//! `Authorization: Bearer TOKEN`.
+//!
+//! 1. `POST /v1/agents` with a `Hello` makes it an agent of the run: the reply has its id. An agent of another protocol
+//!    or version of the program is refused, and so is one too many.
+//! 2. `POST /v1/agents/ID` with an `Update`, again and again, after the time in each reply: the state of the agent, and the
+//!    seconds of its run that the coordinator does not have yet. The `Answer` has all that the coordinator wants, whether
+//!    the agent knows it already or not: the order (flags and part of the run), the start, the number of seconds it has,
+//!    and whether to stop. Each pair of request and reply has four time stamps, from which the agent computes the offset
+//!    of its clock: those of the fastest exchange determine it, with half of that exchange's round trip as the bound of
+//!    the error.
+//! 3. When all agents have built their plans, the coordinator sets the start, an instant some seconds ahead by its own
+//!    clock. Each agent converts it to its own clock. One that learns of it too late sends nothing.
+//! 4. The last `Update` has the whole report of the part; after the `Answer` to it, the agent ends.
+//!
+//! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages. It tries to deliver its
+//! report for `DELIVERED_WITHIN` after its run, and writes it to a file if it can't. The coordinator considers an agent
+//! lost after `LOST_AFTER` without a request, which is later: a lost agent has stopped. One that comes back before the
+//! end of the others is an agent again, and its report is complete.
+//!
+//! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update,
+//! `NAME_LIMIT` octets for a name.
+
+pub(crate) mod agent;
+pub(crate) mod coordinator;
+mod doubt;
+pub(crate) mod offset;
+pub(crate) mod protocol;
+pub(crate) mod serve;
+mod wire;
+pub(crate) mod work;
+
+pub(crate) use doubt::gather as report_of;
+pub(crate) use wire::parse_url;

@@ -1,0 +1,212 @@
+//! What coordinators and agents write to each other, as JSON. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use smtpmock::report::encoding::{DecodeError, decode, encode};
+
+use crate::account::accounting::Accounting;
+use crate::fleet::offset::Offset;
+use crate::measure::interval::Interval;
+use crate::measure::metrics::histogram;
+use crate::report::Report;
+
+/// The version of the protocol; raised by each change of it.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// The version of the program. Parts of one run are made by one version: another may draw other arrivals.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The most agents of a run.
+pub(crate) const AGENTS_LIMIT: u64 = 1000;
+
+/// Octets of a body: that of a report, as in files.
+pub(crate) const BODY_LIMIT: usize = 64 << 20;
+
+/// The most seconds in one update.
+pub(crate) const SECONDS_AT_ONCE: usize = 60;
+
+/// Octets of the name of an agent.
+pub(crate) const NAME_LIMIT: usize = 64;
+
+/// Octets of a reason that an agent gives.
+pub(crate) const REASON_LIMIT: usize = 1024;
+
+/// The path of agents.
+pub(crate) const AGENTS: &str = "/v1/agents";
+
+/// An agent introduces itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) protocol: u32,
+    pub(crate) version: String,
+    pub(crate) name: String,
+    /// The same in repeated requests of one agent, and different for each agent.
+    pub(crate) nonce: u64,
+}
+
+/// The reply to a [`Hello`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    /// The id of the agent, part of the path of its further requests.
+    pub(crate) agent: String,
+    /// Its name, which is unique in the run.
+    pub(crate) name: String,
+}
+
+/// The state of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    /// It has no order.
+    Waiting,
+    /// It has built the plan of its order, and waits for the start.
+    Armed,
+    /// It has the start.
+    Started,
+    /// Its run has ended.
+    Ended,
+    /// It can't run, and has sent nothing: why.
+    Failed(String),
+}
+
+/// What an agent reports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Update {
+    pub(crate) state: State,
+    /// The offset of its clock, once it is measured.
+    pub(crate) clock: Option<Offset>,
+    /// Seconds of its run, in order; those that the coordinator has are ignored.
+    #[serde(default)]
+    pub(crate) seconds: Vec<Second>,
+    /// With [`State::Ended`]: the report of the part.
+    #[serde(default)]
+    pub(crate) report: Option<Box<Report>>,
+}
+
+/// The reply to an [`Update`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// When the request was received and the reply made: nanoseconds since 1970 by the coordinator's clock.
+    pub(crate) received_ns: u64,
+    pub(crate) replied_ns: u64,
+    /// The time until the next update.
+    pub(crate) next_ms: u64,
+    pub(crate) order: Option<Order>,
+    /// The start of the run, by the coordinator's clock.
+    pub(crate) start_ns: Option<u64>,
+    /// How many seconds of the agent's run the coordinator has.
+    pub(crate) seconds: u64,
+    /// Why the agent must stop.
+    pub(crate) stop: Option<String>,
+    /// The coordinator needs nothing more.
+    pub(crate) done: bool,
+}
+
+/// What an agent is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// The flags of the whole run.
+    pub(crate) flags: Vec<String>,
+    /// The part of the run, and the number of parts.
+    pub(crate) part: u64,
+    pub(crate) parts: u64,
+    /// The id of the run, in its tokens.
+    pub(crate) run: u32,
+}
+
+/// One second of an agent's run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Second {
+    pub(crate) index: u64,
+    pub(crate) length_ns: u64,
+    pub(crate) is_last: bool,
+    pub(crate) started: u64,
+    pub(crate) accepted: u64,
+    pub(crate) errors: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) starved: bool,
+    /// All that the agent has counted by the end of this second. Messages without an end are in flight.
+    pub(crate) measured: Accounting,
+    pub(crate) warmup: Accounting,
+    /// HdrHistogram's compressed V2 form in base64; empty without a sample.
+    pub(crate) latency: String,
+}
+
+impl Second {
+    /// A second of a run that has counted this by its end.
+    pub(crate) fn new(of: &Interval, [measured, warmup]: [Accounting; 2]) -> Second {
+        Second {
+            index: of.index,
+            length_ns: u64::try_from(of.length.as_nanos()).unwrap_or(u64::MAX),
+            is_last: of.is_last,
+            started: of.started,
+            accepted: of.accepted,
+            errors: of.errors,
+            in_flight: of.in_flight,
+            starved: of.starved,
+            measured,
+            warmup,
+            latency: if of.latency.is_empty() { String::new() } else { encode(&of.latency) },
+        }
+    }
+
+    /// As it was measured, without the accounts.
+    ///
+    /// # Errors
+    /// The histogram is not valid.
+    pub(crate) fn interval(&self) -> Result<Interval, DecodeError> {
+        let latency: Histogram<u64> =
+            if self.latency.is_empty() { histogram() } else { decode(&self.latency)? };
+        Ok(Interval {
+            index: self.index,
+            length: Duration::from_nanos(self.length_ns),
+            is_last: self.is_last,
+            started: self.started,
+            accepted: self.accepted,
+            errors: self.errors,
+            in_flight: self.in_flight,
+            latency,
+            starved: self.starved,
+            ..Interval::new(self.index)
+        })
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cause {
+    Token,
+    Version,
+    /// All agents of the run are there.
+    Full,
+    /// This coordinator has no such agent.
+    Unknown,
+    /// The run has begun, or has ended.
+    Begun,
+    /// No such path, or not a valid message.
+    Request,
+}
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) cause: Cause,
+    /// For people.
+    pub(crate) hint: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(cause: Cause, hint: impl Into<String>) -> Refusal {
+        Refusal { cause, hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hint)
+    }
+}

@@ -1,0 +1,132 @@
+//! The agents of a run in its report, and how many messages its servers must have received.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::accounting::Accounting;
+use crate::client::phase::Phase;
+use crate::report::{Report, show_ns};
+
+/// An agent of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AgentRow {
+    pub(crate) name: String,
+    /// The index of its part.
+    pub(crate) part: u64,
+    /// Its clock minus the coordinator's, and the bound of the error.
+    pub(crate) clock_offset_ms: Option<f64>,
+    pub(crate) clock_uncertainty_ms: Option<f64>,
+    /// How much later than the start of the run its last event loop began, by the coordinator's clock; wrong by at most
+    /// the uncertainty.
+    pub(crate) started_late_ms: Option<f64>,
+    /// Whether it missed its own schedule.
+    pub(crate) saturated: bool,
+    /// Whether it was stopped before its part was complete.
+    pub(crate) interrupted: bool,
+    /// If its report is missing: what is known instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lost: Option<Lost>,
+}
+
+/// What is known of an agent that did not report the end of its run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    pub(crate) why: String,
+    /// The seconds of its run that it reported. The figures have these.
+    pub(crate) reported_s: f64,
+    /// The messages that it reported as started, and the most that it can have started before it stopped by itself; null
+    /// if its load has no schedule.
+    pub(crate) started: u64,
+    pub(crate) started_at_most: Option<u64>,
+}
+
+/// The range in which the number of messages is that the servers have received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delivered {
+    /// Those that were accepted.
+    pub(crate) at_least: u64,
+    /// And those without a reply to their end, and those that lost agents may have sent. Null if there is no bound.
+    pub(crate) at_most: Option<u64>,
+}
+
+impl Delivered {
+    /// That of a report with its agents.
+    pub(crate) fn of(report: &Report) -> Delivered {
+        let accounts = [&report.accounting.measured, &report.accounting.warmup];
+        let at_least = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(account.accepted));
+        let in_doubt = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(in_doubt(account)));
+        let unreported = report.agents.iter().filter_map(|agent| agent.lost.as_ref());
+        let unreported = unreported.map(|lost| Some(lost.started_at_most?.saturating_sub(lost.started)));
+        let unreported = unreported.sum::<Option<u64>>();
+        let at_most =
+            unreported.map(|unreported| at_least.saturating_add(in_doubt).saturating_add(unreported));
+        Delivered { at_least, at_most }
+    }
+
+    /// Adds that of another run.
+    pub(crate) fn merge(&mut self, other: Delivered) {
+        self.at_least = self.at_least.saturating_add(other.at_least);
+        self.at_most = self.at_most.zip(other.at_most).map(|(mine, theirs)| mine.saturating_add(theirs));
+    }
+
+    /// For people: `1000`, or `990 to 1010`.
+    pub(crate) fn text(&self) -> String {
+        match self.at_most {
+            Some(most) if most == self.at_least => most.to_string(),
+            Some(most) => format!("{} to {most}", self.at_least),
+            None => format!("at least {}", self.at_least),
+        }
+    }
+}
+
+/// Messages of which the end may have been sent, and that have no reply.
+fn in_doubt(account: &Accounting) -> u64 {
+    let is_sent = |phase: &Phase| matches!(phase, Phase::Dot | Phase::Bdat);
+    let aborted = account.aborted.iter().filter(|((phase, _), _)| is_sent(phase)).map(|(_, count)| *count);
+    let timed_out = account.timed_out.iter().filter(|(phase, _)| is_sent(phase)).map(|(_, count)| *count);
+    aborted.chain(timed_out).fold(account.in_flight, u64::saturating_add)
+}
+
+impl AgentRow {
+    /// For people: `a: part 0, clock +3.20 ms (± 100 us), started 200 us late`.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{}: part {}", self.name, self.part);
+        if let (Some(offset), Some(uncertainty)) = (self.clock_offset_ms, self.clock_uncertainty_ms) {
+            text.push_str(&format!(", clock {offset:+.3} ms (± {uncertainty:.3} ms)"));
+        }
+        if let Some(late) = self.started_late_ms {
+            text.push_str(&format!(", started {} late", show_ns((late * 1e6).max(0.0) as u64)));
+        }
+        if self.saturated {
+            text.push_str(", SATURATED");
+        }
+        if self.interrupted {
+            text.push_str(", stopped early");
+        }
+        if let Some(lost) = &self.lost {
+            let most = lost.started_at_most.map_or_else(|| "unbounded".to_owned(), |most| most.to_string());
+            text.push_str(&format!(
+                ", LOST: {}; it reported {} s with {} messages started, and may have started up to {most}",
+                lost.why, lost.reported_s, lost.started
+            ));
+        }
+        text
+    }
+}
+
+/// The names of the agents without a report.
+pub(crate) fn lost(report: &Report) -> Vec<String> {
+    report.agents.iter().filter(|agent| agent.lost.is_some()).map(|agent| agent.name.clone()).collect()
+}
+
+/// The difference between the latest and the earliest start of the agents, and the bound of its error, both in
+/// milliseconds.
+pub(crate) fn skew(report: &Report) -> Option<(f64, f64)> {
+    let starts = report.agents.iter().filter_map(|agent| agent.started_late_ms);
+    let (first, last) = starts
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(first, last), late| (first.min(late), last.max(late)));
+    let errors = report.agents.iter().filter_map(|agent| agent.clock_uncertainty_ms);
+    let mut errors: Vec<f64> = errors.collect();
+    errors.sort_by(f64::total_cmp);
+    let error = errors.iter().rev().take(2).sum();
+    (last >= first && report.agents.len() > 1).then_some((last - first, error))
+}
