@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::page::{Tile, banner, document, escape, tiles};
-use super::plot::{Axis, Curve, Series, lines, spectrum};
+use super::page::{Tile, banner, document, escape, grouped, tiles, with_groups};
+use super::plot::{Axis, Curve, Series, lines, spectrum, tick};
 use super::tables::{Table, rate, show, tables};
 use super::text::{of_run, pipelined, source};
 use super::{Report, over_stages};
@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
     head(report, &mut out);
     out.push_str(&tiles(&figures(stats)));
     if let Some(pipelined) = pipelined(stats) {
-        put!(out, "<p class=\"sub\">{} sessions, {pipelined}</p>\n", stats.sessions.opened);
+        put!(out, "<p class=\"sub\">{} sessions, {pipelined}</p>\n", grouped(stats.sessions.opened));
     }
     findings(stats, &mut out);
     of_stages(stats, &mut out);
@@ -58,12 +58,12 @@ fn figures(stats: &Stats) -> Vec<Tile> {
     let think = over_stages(stats, |stage| &stage.think);
     let service = over_stages(stats, |stage| &stage.service);
     vec![
-        tile("messages accepted", stats.messages.accepted.to_string(), false),
-        tile("messages a second", rate(stats), false),
-        tile("refused", stats.messages.refused.to_string(), false),
-        tile("aborted", stats.messages.aborted.to_string(), false),
-        tile("sessions", stats.sessions.opened.to_string(), false),
-        tile("clients gave up", stats.sessions.gave_up.to_string(), stats.sessions.gave_up > 0),
+        tile("messages accepted", grouped(stats.messages.accepted), false),
+        tile("messages a second", per_second(stats), false),
+        tile("refused", grouped(stats.messages.refused), false),
+        tile("aborted", grouped(stats.messages.aborted), false),
+        tile("sessions", grouped(stats.sessions.opened), false),
+        tile("clients gave up", grouped(stats.sessions.gave_up), stats.sessions.gave_up > 0),
         tile("think time, p99", at(&think, 0.99), false),
         tile("service time, p99", at(&service, 0.99), false),
     ]
@@ -76,9 +76,24 @@ fn findings(stats: &Stats, out: &mut String) {
     }
     out.push_str("<h2>Findings</h2><ul class=\"findings\">");
     for finding in findings {
-        put!(out, "<li>{}<small>{}</small></li>", escape(&finding.text), escape(&source(&finding)));
+        put!(
+            out,
+            "<li>{}<small>{}</small></li>",
+            escape(&with_groups(&finding.text)),
+            escape(&source(&finding))
+        );
     }
     out.push_str("</ul>\n");
+}
+
+/// A cell of a column of numbers: a count has its thousands apart.
+fn number(cell: &str) -> String {
+    cell.parse().map_or_else(|_| cell.to_owned(), grouped)
+}
+
+/// The rate of the messages, with thousands apart.
+fn per_second(stats: &Stats) -> String {
+    number(&rate(stats))
 }
 
 /// The colour of a stage in all plots.
@@ -143,13 +158,16 @@ fn over_time(stats: &Stats, out: &mut String) {
         let highest = series.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y)).fold(1.0, f64::max);
         let x = Axis::from_zero(end / size, &format!("{unit} into the run"), |at| format!("{at}"));
         let x = x.ended_at(end / size);
-        lines(title, &x, &Axis::from_zero(highest, values, |at| format!("{at}")), series)
+        lines(title, &x, &Axis::from_zero(highest, values, tick), series)
     };
     let counted = |name: &str, class, of: &dyn Fn(&Point<'_>) -> f64| Series {
         name: name.to_owned(),
         class,
         points: points.iter().map(|point| (point.at, of(point))).collect(),
-        hints: points.iter().map(|point| format!("{name} {}, {}", decimal(of(point)), point.when)).collect(),
+        hints: points
+            .iter()
+            .map(|point| format!("{name} {}, {}", with_groups(&decimal(of(point))), point.when))
+            .collect(),
     };
     let messages = [
         counted("messages", "s1", &|point| point.counts.messages as f64 / point.seconds),
@@ -195,7 +213,7 @@ fn table(table: &Table, out: &mut String) {
     } else {
         (format!("<h2>{title}</h2>"), "")
     };
-    put!(out, "{open}<div class=\"table\"><table>");
+    put!(out, "{open}<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\"><table>");
     let class = |index: usize| match (table.columns[index].is_number, index + 1 == table.columns.len()) {
         (true, _) => "",
         (false, true) => " class=\"words long\"",
@@ -212,7 +230,9 @@ fn table(table: &Table, out: &mut String) {
     for row in &table.rows {
         out.push_str("<tr>");
         for (index, cell) in row.iter().enumerate() {
-            put!(out, "<td{}>{}</td>", class(index), escape(cell));
+            let is_number = table.columns[index].is_number;
+            let cell = if is_number { number(cell) } else { cell.clone() };
+            put!(out, "<td{}>{}</td>", class(index), escape(&cell));
         }
         out.push_str("</tr>");
     }

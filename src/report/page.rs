@@ -1,6 +1,9 @@
 //! Parts of HTML pages. A page is one file without scripts and external resources, with a light and a dark theme.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
 
 const STYLE: &str = concat!(include_str!("common.css"), include_str!("page.css"));
 
@@ -42,8 +45,46 @@ pub fn banner(text: &str) -> String {
     format!("<div class=\"banner\">{}</div>\n", escape(text))
 }
 
+/// A count with a comma between thousands: `1,234,567`.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut shown = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A text whose words that are counts are grouped, if they have more than four digits, as the numbers of standards have.
+pub fn with_groups(text: &str) -> String {
+    let count = |word: &str| word.parse().ok().filter(|count| *count > 9999).map(grouped);
+    let words = text.split(' ').map(|word| count(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A time of the day, in UTC: `2026-11-27 19:16:17 UTC`.
+pub fn date(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Escapes text for HTML, hidden characters included.
 pub fn escape(text: &str) -> String {
     let text = crate::text::escape::escape(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!([0, 12, 999, 1000, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "1,234,567"]);
+        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(with_groups("in 12345 of 9999 (RFC 5321), 1.5"), "in 12,345 of 9999 (RFC 5321), 1.5");
+        assert_eq!(date(SystemTime::UNIX_EPOCH), "1970-01-01 00:00:00 UTC");
+    }
 }

@@ -1,18 +1,18 @@
 //! Plots as inline SVG, without scripts.
 //!
-//! Colours are CSS classes (`s0` to `s9`), which the light and dark themes of [`page`](super::page) define. `s7` is
-//! the strongest and `s8` is dashed.
+//! Colours are CSS classes (`s0` to `s11`), which the light and dark themes of [`page`](super::page) define. `s7` is the
+//! strongest; `s2`, `s4`, `s6` and those from `s8` on are dashed, each in its own way, so that they differ without colour too.
 
 use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::page::escape;
+use super::page::{escape, grouped};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 72.0;
-const RIGHT: f64 = 16.0;
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 32.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 
@@ -134,19 +134,31 @@ macro_rules! put {
     ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
 }
 
-/// Draws lines over common axes, with a legend.
+/// The text of a count at an axis.
+pub fn tick(at: f64) -> String {
+    if at.fract() == 0.0 { grouped(at as u64) } else { at.to_string() }
+}
+
+/// Draws lines over common axes, with a legend. The first is above the others.
 pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let mut out = String::new();
     put!(out, "<figure><figcaption>{}</figcaption><div class=\"legend\">", escape(title));
     for one in series {
-        put!(out, "<span><i class=\"{}\"></i>{}</span>", one.class, escape(&one.name));
+        put!(
+            out,
+            "<span><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\"><line class=\"{}\" x1=\"0\" x2=\"26\" y1=\"5\" y2=\"5\"/></svg>{}</span>",
+            one.class,
+            escape(&one.name)
+        );
     }
-    put!(out, "</div><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(title));
+    let title = escape(title);
+    put!(out, "</div><div class=\"plot\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">");
+    put!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">");
     grid(x, y, &mut out);
-    for one in series {
+    for one in series.iter().rev() {
         line(one, x, y, &mut out);
     }
-    out.push_str("</svg></figure>\n");
+    out.push_str("</svg></div></figure>\n");
     out
 }
 
@@ -233,7 +245,7 @@ fn grid(x: &Axis, y: &Axis, out: &mut String) {
     let half = f64::midpoint(TOP, base);
     put!(
         out,
-        "<text class=\"title\" x=\"14\" y=\"{half}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {half})\">{}</text>",
+        "<text class=\"title\" x=\"18\" y=\"{half}\" text-anchor=\"middle\" transform=\"rotate(-90 18 {half})\">{}</text>",
         escape(&y.title)
     );
 }

@@ -12,14 +12,17 @@ addEventListener("load", () => {
   check(document.documentElement.scrollWidth <= innerWidth, "the page is wider than its window");
   check(performance.getEntriesByType("resource").length === 0, "something was fetched");
   const card = getComputedStyle(document.querySelector("figure")).backgroundColor;
-  for (const svg of document.querySelectorAll("svg")) {
-    const box = svg.parentElement.getBoundingClientRect();
+  for (const svg of document.querySelectorAll(".plot > svg")) {
+    const box = svg.getBoundingClientRect();
+    const scale = box.width / 960;
     check(box.width > 300 && box.height > 100, "a plot is too small to be read");
     for (const part of svg.querySelectorAll("text, polyline, circle")) {
+      if (getComputedStyle(part).display === "none") continue;
       const own = part.getBoundingClientRect();
       const inside = own.left >= box.left && own.right <= box.right && own.top >= box.top && own.bottom <= box.bottom;
       check(inside, part.outerHTML.slice(0, 90) + " sticks out of its plot");
       const style = getComputedStyle(part);
+      check(part.tagName !== "text" || parseFloat(style.fontSize) * scale >= 10, part.outerHTML.slice(0, 90) + " is too small");
       const ink = part.tagName === "polyline" ? style.stroke : style.fill;
       check(ink !== "none" && ink !== card, part.outerHTML.slice(0, 90) + " can't be seen");
     }

@@ -1,9 +1,10 @@
 //! One self-contained page with plots. It fetches nothing and runs no script.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
-use smtpmock::report::page::{Tile, banner, document, escape, tiles};
-use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
+use smtpmock::report::page::{Tile, banner, date, document, escape, grouped, tiles, with_groups};
+use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum, tick};
 
 use crate::client::phase::Phase;
 use crate::report::steps::knee_text;
@@ -38,12 +39,13 @@ pub(crate) fn render(report: &Report) -> String {
 fn head(report: &Report, out: &mut String) {
     put!(out, "<h1>{}</h1>\n", escape(&report.settings.target));
     for (name, text) in summary::run(report) {
-        put!(out, "<p class=\"sub\">{name}: {}</p>\n", escape(&text));
+        put!(out, "<p class=\"sub\">{name}: {}</p>\n", escape(&with_groups(&text)));
     }
     for text in summary::generator(report) {
         put!(out, "<p class=\"sub\">generator: {}</p>\n", escape(&text));
     }
-    put!(out, "<p class=\"sub\">smtpload {}</p>\n", escape(&report.version));
+    let started = UNIX_EPOCH + Duration::from_millis(report.started_at_ms);
+    put!(out, "<p class=\"sub\">started {}, smtpload {}</p>\n", date(started), escape(&report.version));
     let banners = [
         (
             report.generator.saturated,
@@ -74,13 +76,22 @@ fn figures(report: &Report) -> [Tile; 6] {
     let at = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), show_ns);
     let tile = |name, value, is_bad| Tile { name, value, is_bad };
     [
-        tile("accepted per second", format!("{:.0}", report.rate), false),
-        tile("accepted", account.accepted.to_string(), false),
-        tile("errors", account.errors().to_string(), account.errors() > 0),
+        tile("accepted per second", rounded(report.rate), false),
+        tile("accepted", grouped(account.accepted), false),
+        tile("errors", grouped(account.errors()), account.errors() > 0),
         tile("p50 of the message", at(message.at(0.5)), false),
         tile("p99 of the message", at(message.at(0.99)), false),
         tile("longest message", at(message.max()), false),
     ]
+}
+
+fn rounded(value: f64) -> String {
+    grouped(value.round().max(0.0) as u64)
+}
+
+/// The beginning of a table that scrolls where it is too wide.
+fn opened(title: &str) -> String {
+    format!("<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">")
 }
 
 fn show_nanos(nanos: f64) -> String {
@@ -110,7 +121,7 @@ fn over_time(report: &Report, out: &mut String) {
         name: name.to_owned(),
         class,
         points: rows.iter().map(|row| (middle(row), of(row))).collect(),
-        hints: rows.iter().map(|row| format!("{name} {:.0}, {}", of(row), when(row))).collect(),
+        hints: rows.iter().map(|row| format!("{name} {}, {}", rounded(of(row)), when(row))).collect(),
     };
     let rate = [
         counted("accepted", "s1", &|row| per_second(row.accepted, row)),
@@ -118,9 +129,9 @@ fn over_time(report: &Report, out: &mut String) {
         counted("in flight", "s8", &|row| row.in_flight as f64),
     ];
     let highest = rate.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y)).fold(1.0, f64::max);
-    let y = Axis::from_zero(highest, "messages", |at| format!("{at}"));
+    let y = Axis::from_zero(highest, "messages", tick);
     out.push_str(&lines("Messages per second", &x(), &y, &rate));
-    let quantiles = [("p50", 0.5, "s0"), ("p99", 0.99, "s4"), ("max", 1.0, "s2")];
+    let quantiles = [("p50", 0.5, "s0"), ("p99", 0.99, "s5"), ("max", 1.0, "s8")];
     let latency: Vec<Series> =
         quantiles.map(|(name, quantile, class)| latency_over_time(report, name, quantile, class)).into();
     let values = latency.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
@@ -167,7 +178,7 @@ fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static
 
 fn latency_table(report: &Report, out: &mut String) {
     out.push_str(
-        "<h2>Latency</h2><div class=\"table\"><table><thead><tr><th></th><th>samples</th><th>p50</th><th>p90</th>\
+        "<h2>Latency</h2><div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Latency\"><table><thead><tr><th></th><th>samples</th><th>p50</th><th>p90</th>\
          <th>p99</th><th>p99.9</th><th>p99.99</th><th>max</th></tr></thead><tbody>",
     );
     for (name, split) in report.latency.named() {
@@ -183,7 +194,7 @@ fn latency_table(report: &Report, out: &mut String) {
             if distribution.count() == 0 {
                 continue;
             }
-            put!(out, "<tr><td>{name}{label}</td><td>{}</td>", distribution.count());
+            put!(out, "<tr><td>{name}{label}</td><td>{}</td>", grouped(distribution.count()));
             for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
                 put!(out, "<td>{}</td>", distribution.at(quantile).map_or_else(String::new, show_ns));
             }
@@ -225,7 +236,7 @@ fn step_table(report: &Report, out: &mut String) {
         return;
     }
     out.push_str(
-        "<h2>Steps</h2><div class=\"table\"><table><thead><tr><th>at</th><th>offered</th><th>achieved</th><th>due</th>\
+        "<h2>Steps</h2><div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Steps\"><table><thead><tr><th>at</th><th>offered</th><th>achieved</th><th>due</th>\
          <th>errors</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>gates</th></tr></thead><tbody>",
     );
     for step in &report.steps {
@@ -236,8 +247,8 @@ fn step_table(report: &Report, out: &mut String) {
             step.at(),
             step.offered(),
             step.rate_achieved,
-            account.owed(),
-            account.errors()
+            grouped(account.owed()),
+            grouped(account.errors())
         );
         for value in [message.at(0.5), message.at(0.9), message.at(0.99), message.at(0.999), message.max()] {
             put!(out, "<td>{}</td>", value.map_or_else(String::new, show_ns));
@@ -262,21 +273,33 @@ fn account_table(report: &Report, out: &mut String) {
         ("recipients accepted", measured.recipients_accepted, warmup.recipients_accepted),
         ("recipients refused", measured.recipients_refused_total(), warmup.recipients_refused_total()),
     ];
-    out.push_str("<h2>Outcome of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");
+    // Without a warm-up its column would be of zeros.
+    let has_warmup = warmup.owed() > 0;
+    let second = |text: &str| if has_warmup { text.to_owned() } else { String::new() };
+    put!(
+        out,
+        "<h2>Outcome of the messages</h2>{}<table><thead><tr><th></th><th>measured</th>",
+        opened("Outcome of the messages")
+    );
+    put!(out, "{}</tr></thead><tbody>", second("<th>warm-up</th>"));
     for (name, measured, warmup) in rows {
-        put!(out, "<tr><td>{name}</td><td>{measured}</td><td>{warmup}</td></tr>");
+        let warmup = second(&format!("<td>{}</td>", grouped(warmup)));
+        put!(out, "<tr><td>{name}</td><td>{}</td>{warmup}</tr>", grouped(measured));
     }
+    let mut detail = |name: String, count: u64| {
+        put!(out, "<tr><td>{name}</td><td>{}</td>{}</tr>", grouped(count), second("<td></td>"));
+    };
     for (phase, reply, count) in measured.refused_by_reply() {
-        put!(out, "<tr><td>{phase}: reply {reply}</td><td>{count}</td><td></td></tr>");
+        detail(format!("{phase}: reply {reply}"), count);
     }
     for (reply, count) in measured.recipients_refused_by_reply() {
-        put!(out, "<tr><td>recipient: reply {reply}</td><td>{count}</td><td></td></tr>");
+        detail(format!("recipient: reply {reply}"), count);
     }
     for ((phase, reason), count) in &measured.aborted {
-        put!(out, "<tr><td>{phase}: {reason}</td><td>{count}</td><td></td></tr>");
+        detail(format!("{phase}: {reason}"), *count);
     }
     for (phase, count) in &measured.timed_out {
-        put!(out, "<tr><td>{phase}: no reply in time</td><td>{count}</td><td></td></tr>");
+        detail(format!("{phase}: no reply in time"), *count);
     }
     out.push_str("</tbody></table></div>\n");
 }
@@ -285,7 +308,7 @@ fn verdicts(report: &Report, out: &mut String) {
     if report.gates.is_empty() && report.baseline.is_empty() && report.verification.is_none() {
         return;
     }
-    out.push_str("<h2>Verdicts</h2><div class=\"table\"><table><tbody>");
+    put!(out, "<h2>Verdicts</h2>{}<table><tbody>", opened("Verdicts"));
     for gate in &report.gates {
         let (class, word) = if gate.failed { ("bad", "failed") } else { ("ok", "passed") };
         put!(
