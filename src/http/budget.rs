@@ -1,7 +1,8 @@
 //! A bound on the octets of all replies that have been built but not written: without it, clients that read nothing could each
 //! retain the largest reply.
 
-use std::sync::{Arc, Mutex};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -17,18 +18,23 @@ const RESERVED_OCTETS: usize = FITTING_OCTETS;
 /// How long a request waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// After this time the reply that has been unread longest makes room.
+const RELIEF_AFTER: Duration = Duration::from_millis(500);
 /// Octets of all bodies that are being received or answered. One that finds no room is refused.
 const RECEIVED_OCTETS: usize = 128 << 20;
 
 /// Octets in use.
-#[derive(Debug)]
 pub(super) struct Budget {
     most: usize,
     used: Mutex<usize>,
     /// Held by the one that waits for room, so that the others have theirs in the order in which they came.
     turns: Turns<()>,
     freed: Notify,
+    /// Ends what holds room without need, if something does.
+    relief: OnceLock<Relief>,
 }
+
+pub(super) type Relief = Box<dyn Fn() + Send + Sync>;
 
 /// Octets taken from a budget; dropping it returns them.
 #[derive(Debug)]
@@ -48,11 +54,24 @@ impl Budget {
         Self::of(RECEIVED_OCTETS)
     }
 
-    fn of(most: usize) -> Self {
-        Self { most, used: Mutex::default(), turns: Turns::default(), freed: Notify::new() }
+    /// Calls `relief` when a request has waited for room for a while.
+    pub(super) fn relieve_by(&self, relief: Relief) {
+        // The first stays: there is one.
+        let _ = self.relief.set(relief);
     }
 
-    /// Reserves room for a reply before it is built.
+    fn of(most: usize) -> Self {
+        Self {
+            most,
+            used: Mutex::default(),
+            turns: Turns::default(),
+            freed: Notify::new(),
+            relief: OnceLock::new(),
+        }
+    }
+
+    /// Reserves room for a reply before it is built. Where replies that nobody reads leave none, the one that has been unread longest is
+    /// dropped, with its connection.
     ///
     /// # Errors
     /// The refusal, if no room becomes free within `PATIENCE`.
@@ -66,7 +85,11 @@ impl Budget {
                 if let Some(held) = self.take(RESERVED_OCTETS) {
                     return held;
                 }
-                freed.await;
+                if tokio::time::timeout(RELIEF_AFTER, freed).await.is_err()
+                    && let Some(relief) = self.relief.get()
+                {
+                    relief();
+                }
             }
         };
         tokio::time::timeout(PATIENCE, room).await.map_err(|_| {
@@ -88,6 +111,15 @@ impl Budget {
     pub(super) fn count(self: &Arc<Self>, octets: usize) -> Held {
         *lock(&self.used) += octets;
         Held { budget: Arc::clone(self), octets }
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("most", &self.most)
+            .field("used", &*lock(&self.used))
+            .finish_non_exhaustive()
     }
 }
 

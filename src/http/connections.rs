@@ -74,8 +74,19 @@ impl Open {
 
     /// The connection that makes room for another.
     fn dispensable(&self) -> Option<u64> {
-        let (key, entry) = self.entries.iter().min_by_key(|(_, entry)| entry.state)?;
-        (entry.state != State::Answering).then_some(*key)
+        self.dispensable_of(|state| state != State::Answering)
+    }
+
+    /// That of the connections in such a state.
+    fn dispensable_of(&self, is_one: impl Fn(State) -> bool) -> Option<u64> {
+        let candidates = self.entries.iter().filter(|(_, entry)| is_one(entry.state));
+        candidates.min_by_key(|(_, entry)| entry.state).map(|(key, _)| *key)
+    }
+
+    /// Ends a connection.
+    fn end(&mut self, key: u64) {
+        let entry = self.entries.remove(&key);
+        entry.and_then(|entry| entry.task).into_iter().for_each(|task| task.abort());
     }
 }
 
@@ -129,7 +140,17 @@ impl Drop for Sending {
 
 impl Connections {
     pub(super) fn new(plane: Arc<Plane>, request_timeout: Duration) -> Self {
-        Self { plane, request_timeout, open: Arc::default() }
+        let open = Arc::<Mutex<Open>>::default();
+        let weak = Arc::downgrade(&open);
+        let relief = move || {
+            if let Some(open) = weak.upgrade() {
+                let mut open = lock(&open);
+                let unread = open.dispensable_of(|state| matches!(state, State::Sending { .. }));
+                unread.into_iter().for_each(|key| open.end(key));
+            }
+        };
+        plane.budget.relieve_by(Box::new(relief));
+        Self { plane, request_timeout, open }
     }
 
     /// Accepts connections until it is dropped.
@@ -137,9 +158,18 @@ impl Connections {
         loop {
             match acceptor.accept().await {
                 Ok(stream) => self.admit(stream),
-                Err(_) => tokio::time::sleep(REST).await,
+                Err(_) => {
+                    self.make_room();
+                    tokio::time::sleep(REST).await;
+                }
             }
         }
+    }
+
+    /// Without a descriptor left, the client that waits is served in the place of an idle one.
+    fn make_room(&self) {
+        let mut open = lock(&self.open);
+        open.dispensable().into_iter().for_each(|key| open.end(key));
     }
 
     /// Serves a connection, in the place of an idle one if there are many. Without such a place it is closed.
@@ -147,9 +177,8 @@ impl Connections {
         let place = {
             let mut open = lock(&self.open);
             if open.entries.len() >= MOST_CONNECTIONS {
-                let key = open.dispensable();
-                let Some(entry) = key.and_then(|key| open.entries.remove(&key)) else { return };
-                entry.task.into_iter().for_each(|task| task.abort());
+                let Some(key) = open.dispensable() else { return };
+                open.end(key);
             }
             open.moment += 1;
             let key = open.moment;

@@ -32,6 +32,8 @@ pub(crate) use arrival::Arrival;
 #[cfg(feature = "http")]
 pub(crate) use removals::{Removal, Removed};
 use shown::Archive;
+#[cfg(feature = "http")]
+pub(crate) use shown::Snapshot;
 pub(crate) use shown::{Extent, Shown};
 use waits::{Awaited, Waits};
 

@@ -25,6 +25,8 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/messages/wait", |call| Box
 /// How long is waited by default, and at most.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
+/// How long a search goes on behind the timeout, and as long again what explains it.
+const GRACE: Duration = Duration::from_millis(500);
 /// Messages that can be waited for.
 const MOST_COUNT: usize = 1_000_000;
 /// Numbers of messages that are remembered before any are forgotten.
@@ -106,11 +108,19 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     loop {
         let begun = Instant::now();
         let look = move || wait.look();
-        let (looked, reply) = match std::mem::take(&mut is_first) {
-            true => plane.desk.search(look).await?,
-            false => plane.desk.look(look).await?,
+        let desk = &plane.desk;
+        let looked = async {
+            match std::mem::take(&mut is_first) {
+                true => desk.search(look).await,
+                false => desk.look(look).await,
+            }
         };
-        wait = looked;
+        // Other searches may come first, and this one may take long.
+        let Ok(looked) = tokio::time::timeout(deadline.left() + GRACE, looked).await else {
+            return Ok(late(count, timeout));
+        };
+        let reply;
+        (wait, reply) = looked?;
         if let Some(reply) = reply {
             return Ok(reply);
         }
@@ -119,9 +129,20 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
             tokio::time::sleep((RECOUNT_PAUSE * begun.elapsed()).min(deadline.left())).await;
         }
         if !Arc::clone(&store).news(wait.seen, deadline).await {
-            return plane.desk.search(move || wait.timed_out(timeout)).await;
+            let explained = plane.desk.search(move || wait.timed_out(timeout));
+            return tokio::time::timeout(GRACE, explained).await.unwrap_or_else(|_| Ok(late(count, timeout)));
         }
     }
+}
+
+/// 404 where the search itself was not done in time.
+fn late(count: usize, timeout: Duration) -> Reply {
+    let hint = format!(
+        "{count} messages were not found within {}, nor was the search done: it is large, or others came first",
+        crate::text::units::exact_duration(timeout)
+    );
+    let error = Fault { reason: "timeout", at: "timeout".into(), hint: hint.into() };
+    json_as(StatusCode::NOT_FOUND, &TimedOut { error, messages: Vec::new(), total: 0, nearest: Vec::new() })
 }
 
 fn identity(shown: &Shown) -> (u64, Weak<Message>) {

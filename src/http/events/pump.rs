@@ -1,5 +1,6 @@
 //! The tasks that make events, on the plane's thread.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::queue::MOST_EVENTS;
 use super::{Hub, Kind};
 use crate::http::Plane;
 use crate::net::passages::{End, Passage, Passages};
-use crate::records::store::Shown;
+use crate::records::store::{Removal, Shown, Snapshot};
 use crate::report::over_stages;
 use crate::server::Server;
 use crate::smtp::{Exchange, RecordId};
@@ -24,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long sessions are collected: shards wake nobody.
 const COLLECTING: Duration = Duration::from_millis(100);
+/// Recipients of one event: with all of them it could be larger than what waits for a client.
+const MOST_RECIPIENTS: usize = 100;
 /// Ids of one event.
 const AT_ONCE: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,7 +44,10 @@ struct MessageEvent {
     user: Option<String>,
     helo: Option<String>,
     mail_from: Option<String>,
+    /// The first of them.
     rcpt_to: Vec<Recipient>,
+    /// All.
+    recipients: usize,
     size: usize,
 }
 
@@ -152,6 +158,7 @@ pub(in crate::http) fn message(Shown { message, .. }: &Shown) -> Bytes {
         address: String::from_utf8_lossy(rcpt.name().unwrap_or_default()).into_owned(),
         accepted: rcpt.is_accepted(),
     };
+    let recipients = &message.record().rcptto_exchanges;
     let event = MessageEvent {
         id: id.clone(),
         session: message.session_id(),
@@ -161,7 +168,8 @@ pub(in crate::http) fn message(Shown { message, .. }: &Shown) -> Bytes {
         user: message.auth_user().map(std::borrow::Cow::into_owned),
         helo: message.helo_name().map(std::borrow::Cow::into_owned),
         mail_from: message.reverse_path().map(std::borrow::Cow::into_owned),
-        rcpt_to: message.record().rcptto_exchanges.iter().map(|rcpt| recipient(rcpt)).collect(),
+        rcpt_to: recipients.iter().take(MOST_RECIPIENTS).map(|rcpt| recipient(rcpt)).collect(),
+        recipients: recipients.len(),
         size: message.record().msg_size,
     };
     frame(Kind::Message, Some(&id), &event)
@@ -171,6 +179,7 @@ pub(in crate::http) fn message(Shown { message, .. }: &Shown) -> Bytes {
 pub(in crate::http) async fn messages(plane: Arc<Plane>) {
     loop {
         plane.events.wait_for(&[Kind::Message]).await;
+        let mut lost = Lost::begin(&plane);
         while let Some(seen) = plane.events.first_unseen() {
             if !Arc::clone(&plane.store).news(seen, Deadline::after(LOOK)).await {
                 continue;
@@ -178,11 +187,45 @@ pub(in crate::http) async fn messages(plane: Arc<Plane>) {
             let news = plane.store.snapshot_from(seen);
             // More would not fit in a queue.
             let (missed, records) = news.records.split_at(news.records.len().saturating_sub(MOST_EVENTS));
-            let missed: Vec<u64> = missed.iter().map(|shown| shown.number).collect();
+            let mut missed: Vec<u64> = missed.iter().map(|shown| shown.number).collect();
+            missed.extend(lost.among(seen, &news, &plane));
             let frames: Vec<_> = records.iter().map(|shown| (shown.number, message(shown))).collect();
             plane.events.publish_messages(&frames, &missed, news.end);
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+/// Finds messages that were evicted before anybody has looked at them.
+struct Lost {
+    /// Records evicted until the last look.
+    evicted: u64,
+    /// The position of the next removal.
+    removal: u64,
+}
+
+impl Lost {
+    fn begin(plane: &Plane) -> Self {
+        Self { evicted: plane.store.evicted(), removal: plane.store.removals_from(u64::MAX).end }
+    }
+
+    /// The numbers of those from `seen` on which are not in the snapshot: the oldest, as many as were evicted meanwhile, since numbers
+    /// are also left out where a record was deleted, or has changed.
+    fn among(&mut self, seen: u64, news: &Snapshot, plane: &Plane) -> Vec<u64> {
+        let evicted = plane.store.evicted();
+        let count = evicted - std::mem::replace(&mut self.evicted, evicted);
+        let removed = plane.store.removals_from(self.removal);
+        self.removal = removed.end;
+        if count == 0 {
+            return Vec::new();
+        }
+        let removed = removed.removals.iter().filter_map(|removal| match removal {
+            Removal::Record { number, .. } => Some(*number),
+            Removal::All => None,
+        });
+        let present = news.records.iter().map(|shown| shown.number);
+        let known: HashSet<u64> = removed.chain(present).collect();
+        (seen..news.end).filter(|number| !known.contains(number)).take(count as usize).collect()
     }
 }
 

@@ -60,6 +60,7 @@ impl Removals {
         self.count
     }
 
+    /// From a position on; behind the last there are none.
     fn from(&self, position: u64) -> Removed {
         let wanted = self.count.saturating_sub(position);
         let known = wanted.min(self.last.len() as u64);

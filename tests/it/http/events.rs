@@ -203,3 +203,38 @@ fn what_is_no_kind_of_event_is_named() {
         assert_eq!(refused["error"]["at"], at, "{refused}");
     }
 }
+
+/// Those that were evicted before they could be sent are counted.
+#[test]
+fn each_message_is_an_event_or_is_counted_as_missed() {
+    const MESSAGES: u64 = 500;
+    let plane = plane(Config::default().max_records(3));
+    let mut listener = listen(&plane, "/v1/events?types=message", &[]);
+    let mut client = Client::greeted(plane.smtp());
+    for _ in 0..MESSAGES {
+        client.deliver("Subject: one of many\r\n\r\n");
+    }
+    let mut counted = 0;
+    while counted < MESSAGES {
+        let Event { name, data, .. } = listener.event();
+        counted += if name == "missed" { data["count"].as_u64().expect("a number") } else { 1 };
+    }
+    assert_eq!(counted, MESSAGES);
+}
+
+/// All of them could be more than what waits for a client.
+#[test]
+fn an_event_has_the_first_recipients_and_their_number() {
+    let plane = plane(Config::default());
+    let mut listener = listen(&plane, "/v1/events?types=message", &[]);
+    let mut client = Client::greeted(plane.smtp());
+    client.command("HELO client.example");
+    client.command("MAIL FROM:<ann@example.com>");
+    for number in 0..150 {
+        client.command(&format!("RCPT TO:<user{number}@example.com>"));
+    }
+    client.data();
+    client.send("x\r\n.\r\n");
+    let data = listener.event().data;
+    assert_eq!((data["rcpt_to"].as_array().map(Vec::len), &data["recipients"]), (Some(100), &json!(150)));
+}
