@@ -193,7 +193,7 @@ pub use http::{ControlPlane, HttpSettings};
 pub use log::{Logger, StdLogger};
 pub use net::{Farewell, Listening, OpenSession, SessionState};
 #[doc(hidden)]
-pub use process::{raise_descriptor_limit, read_bounded, signals};
+pub use process::{build, raise_descriptor_limit, read_bounded, signals};
 #[doc(hidden)]
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};

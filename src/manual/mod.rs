@@ -1,22 +1,30 @@
 //! Manual pages, and completions for shells, from a command line as clap has it. For the programs `smtpmock` and `smtpload`,
-//! which may change with it.
+//! which may change with it. Imports `process`.
 
-use clap::Command;
+use std::io;
+
+use clap::{Arg, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use roff::{Roff, roman};
 
+use crate::process::build;
+
 /// The manual page of a command, in section 1, as text for `man`. Its help's end is divided at lines that stand at the margin
-/// and end with a colon: each begins a section of the page, whose lines are not filled.
+/// and end with a colon: each begins a section of the page, whose lines are not filled. Flags that only a command in front
+/// of them takes have a section of their own. The page has the day of the build, if that is known.
 pub fn page(mut command: Command) -> String {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let version = command.get_version().map(str::to_owned).unwrap_or_default();
+    let version = command.get_version().and_then(|text| text.lines().next()).unwrap_or_default();
     let source = format!("{} {version}", command.get_name());
     command.build();
     let commands = commands(&command);
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let summary = about.split(['.', ':']).next().unwrap_or_default().to_owned();
-    let man = Man::new(command.clone()).manual("User Commands").source(source.trim_end().to_owned());
+    let man = Man::new(command.clone())
+        .manual("User Commands")
+        .source(source.trim_end().to_owned())
+        .date(build::day().unwrap_or_default());
     let name = Man::new(command.clone().about(summary));
     let mut synopsis = Roff::new();
     synopsis.control("SH", ["SYNOPSIS"]).control("nf", []);
@@ -32,9 +40,47 @@ pub fn page(mut command: Command) -> String {
         .and_then(|()| man.render_description_section(&mut page))
         .and_then(|()| commands.to_writer(&mut page))
         .and_then(|()| man.render_options_section(&mut page))
+        .and_then(|()| options_of_commands(&command, &mut page))
         .and_then(|()| sections(&after).to_writer(&mut page));
     debug_assert!(written.is_ok(), "a vector takes all: {written:?}");
-    String::from_utf8_lossy(&page).into_owned()
+    let page = without_idle_breaks(&String::from_utf8_lossy(&page));
+    // A day that is not known is an argument as well.
+    page.replacen(" 1  \"", " 1 \"\" \"", 1)
+}
+
+/// The flags that only one of the commands takes, of each that has any.
+fn options_of_commands(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        let is_own = |argument: &&Arg| {
+            !argument.is_positional()
+                && !command.get_arguments().any(|outer| outer.get_id() == argument.get_id())
+        };
+        let own: Vec<_> = inner.get_arguments().filter(is_own).cloned().collect();
+        if own.is_empty() {
+            continue;
+        }
+        let alone = Command::new("").disable_help_flag(true).disable_version_flag(true).args(own);
+        let mut section = Vec::new();
+        Man::new(alone).render_options_section(&mut section)?;
+        let heading = format!(".SH \"OPTIONS OF {}\"", inner.get_name().to_uppercase());
+        page.extend(String::from_utf8_lossy(&section).replacen(".SH OPTIONS", &heading, 1).into_bytes());
+    }
+    Ok(())
+}
+
+/// Without the breaks beside an empty line, which breaks anyway.
+fn without_idle_breaks(page: &str) -> String {
+    let lines: Vec<_> = page.lines().collect();
+    let is_blank = |line: Option<&&str>| line.is_some_and(|line| line.is_empty() || *line == ".sp");
+    let is_idle = |at: usize| {
+        lines[at] == ".br"
+            && (is_blank(lines.get(at + 1))
+                || at.checked_sub(1).is_some_and(|before| is_blank(lines.get(before))))
+    };
+    let retained = (0..lines.len())
+        .filter(|&at| !is_idle(at))
+        .map(|at| if lines[at].is_empty() { ".sp" } else { lines[at] });
+    retained.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// How a command is used, one form in each line.
@@ -94,7 +140,28 @@ pub fn completions(mut command: Command, shell: &str) -> Option<String> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    String::from_utf8(script).ok()
+    let script = String::from_utf8(script).ok()?;
+    Some(if shell == Shell::Fish { whole_for_fish(&script, &command) } else { script })
+}
+
+/// Adds what the generator leaves out for fish: the words behind a flag whose value is not typed yet, and those that a command
+/// takes without a flag.
+fn whole_for_fish(script: &str, command: &Command) -> String {
+    let name = command.get_name();
+    let parse = format!("argparse -s (__fish_{name}_global_optspecs) -- $cmd 2>/dev/null");
+    let again = format!("or set -e cmd[-1] && {parse}");
+    let mut script = script.replacen(&parse, &format!("{parse}\n    {again}"), 1);
+    for inner in command.get_subcommands() {
+        let words = inner.get_positionals().flat_map(Arg::get_possible_values);
+        let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
+        if !words.is_empty() {
+            let (inner, words) = (inner.get_name(), words.join(" "));
+            script += &format!(
+                "complete -c {name} -n \"__fish_{name}_using_subcommand {inner}\" -f -a \"{words}\"\n"
+            );
+        }
+    }
+    script
 }
 
 /// The shells that there are completions for.

@@ -2,6 +2,7 @@
 //! reading of files. What differs between systems is listed in `SYSTEMS.md` beside this file.
 //! Imports only `time`; any thread.
 
+pub mod build;
 mod descriptors;
 mod host;
 mod input;

@@ -1,31 +1,40 @@
-//! The build script: names the commit of a release build for `--version`, from the repository or the package. Other builds do
-//! not ask for it: each commit would build everything again.
+//! The build script: finds out the commit and the time of a release build for `--version`, from the repository or the package.
+//! Other builds do not ask for them: each commit would build everything again.
 
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
 const COMMIT: &str = "SMTPMOCK_COMMIT";
+const TIME: &str = "SMTPMOCK_BUILD_TIME";
+/// Seconds since 1970, see <https://reproducible-builds.org/specs/source-date-epoch/>.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 fn main() {
-    println!("cargo::rerun-if-env-changed={COMMIT}");
-    // One that is given is taken.
-    if env::var_os(COMMIT).is_some() || env::var("PROFILE").as_deref() != Ok("release") {
+    for variable in [COMMIT, TIME, EPOCH] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    if env::var("PROFILE").as_deref() != Ok("release") {
         return;
     }
-    if let Some(commit) = of_repository().or_else(of_package) {
+    // Written by each commit and checkout. Only the repository that this package is at the top of; not one around it.
+    let log = Path::new(".git").exists().then(|| git(&["rev-parse", "--git-path", "logs/HEAD"])).flatten();
+    if let Some(log) = &log {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    let of_repository = |arguments: &[&str]| log.as_ref().and_then(|_| git(arguments));
+    // Those that are given are taken.
+    if env::var_os(COMMIT).is_none()
+        && let Some(commit) = of_repository(&["rev-parse", "HEAD"]).or_else(of_package)
+    {
         println!("cargo::rustc-env={COMMIT}={commit}");
     }
-}
-
-/// The commit of the repository that this package is at the top of; not of one around it.
-fn of_repository() -> Option<String> {
-    if !Path::new(".git").exists() {
-        return None;
+    if env::var_os(TIME).is_none()
+        && let Some(seconds) = env::var(EPOCH).ok().or_else(|| of_repository(&["log", "-1", "--format=%ct"]))
+        && let Ok(seconds) = seconds.trim().parse()
+    {
+        println!("cargo::rustc-env={TIME}={}", utc(seconds));
     }
-    // Written by each commit and checkout.
-    println!("cargo::rerun-if-changed={}", git(&["rev-parse", "--git-path", "logs/HEAD"])?);
-    git(&["rev-parse", "HEAD"])
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
@@ -34,10 +43,23 @@ fn git(arguments: &[&str]) -> Option<String> {
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
-/// What `cargo package` has noted.
+/// What `cargo package` has noted: the commit, not its time.
 fn of_package() -> Option<String> {
     let noted = fs::read_to_string(".cargo_vcs_info.json").ok()?;
     let (_, behind) = noted.split_once("\"sha1\": \"")?;
     let (commit, _) = behind.split_once('"')?;
     Some(commit.to_owned())
+}
+
+/// As in `2026-11-27T09:26:53Z`. Years begin with March here: the leap day is the last of its year.
+fn utc(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = (400 * era + year + month / 10, (month + 2) % 12 + 1);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

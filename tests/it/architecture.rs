@@ -116,7 +116,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("log", &["output", "process", "smtp", "text"]),
-    ("manual", &[]),
+    ("manual", &["process"]),
     ("measure", &["smtp", "stats", "time"]),
     ("mime", &[]),
     ("net", &["config", "log", "measure", "process", "records", "smtp", "stats", "time", "tls"]),

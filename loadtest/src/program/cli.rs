@@ -53,16 +53,9 @@ const TO_UTF8: &str = "us\u{e9}r{{rcpt}}@ex\u{e4}mple.com";
 ///
 /// Without --rate, --ramp or --steps the loop is closed: each session sends one message after another.
 #[derive(Debug, Parser)]
-#[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "smtpload", args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(mut_arg("target", |target| target.required_unless_present_any(["merge_reports", "targets"])))]
-#[command(after_help = "\
-Exit codes:
-  0   the run is complete, and all gates passed
-  1   the run failed, or an output was lost
-  2   wrong flag or value
-  10  a gate failed
-  11  a regression against --baseline
-  12  the generator was saturated")]
+#[command(after_help = crate::program::help::AFTER)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Instead>,

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command};
 
+use smtpmock::build;
+
 use super::flag::{Arity, Flag};
 use super::flags::VERSION;
 
@@ -52,12 +54,7 @@ pub(super) fn argument(flag: &Flag) -> Arg {
 
 /// The three lines of go-smtp-mock's `-v`.
 pub(super) fn version() -> String {
-    format!(
-        "smtpmock: {}\ncommit: {}\nbuilt at: {}\n",
-        env!("CARGO_PKG_VERSION"),
-        option_env!("SMTPMOCK_COMMIT").unwrap_or("unknown-commit"),
-        option_env!("SMTPMOCK_BUILD_TIME").unwrap_or("unknown-buildtime"),
-    )
+    format!("smtpmock: {}\n{}\n", env!("CARGO_PKG_VERSION"), build::origin())
 }
 
 const ABOUT: &str = "\
@@ -67,7 +64,7 @@ Without flags it listens on a free port of 127.0.0.1 and accepts every valid mai
 terminal, or anywhere with --ready.";
 
 /// No line exceeds 80 columns: an example that the terminal wraps within quotes can't be copied.
-const AFTER: &str = "\
+pub(super) const AFTER: &str = "\
 Values:
   DURATION  a whole number of seconds (30), or with a unit: 250ms, 1.5s, 2m, 1h;
             at most 365 days

@@ -50,7 +50,7 @@ pub(super) fn completions_for(mut arguments: impl Iterator<Item = OsString>) -> 
 /// All that can be typed: the flags, and the commands that stand in front of them.
 fn documented() -> Command {
     let table = flags::table();
-    let command = help::command(&table).version(env!("CARGO_PKG_VERSION"));
+    let command = help::command(&table).version(env!("CARGO_PKG_VERSION")).after_help(help_and_more(&table));
     let file = || Arg::new("FILE").value_hint(ValueHint::FilePath).num_args(1..).required(true);
     let commands = [
         Command::new("merge")
@@ -79,6 +79,36 @@ fn documented() -> Command {
         .disable_help_subcommand(true)
         .subcommands(commands.map(|command| command.disable_help_flag(true)))
 }
+
+/// The end of the help, and what only the page has.
+fn help_and_more(table: &[Flag]) -> String {
+    let mut text = format!("{}\nEnvironment:\n", help::AFTER);
+    for flag in table {
+        for variable in flag.variables() {
+            text.push_str(&format!("  {variable}  --{}\n", flag.kebab));
+        }
+    }
+    text + MORE
+}
+
+const MORE: &str = "\
+  NO_COLOR
+      if it is not empty, --show prints without colours; so it does if TERM is
+      not set, or is dumb
+  MP_*
+      with --compat mailpit: Mailpit's variables, with its meaning
+
+Files:
+  /etc/smtpmock.toml
+      the settings of the service of the Debian package, by --config; without
+      that flag no file is read
+  /etc/ssl/certs
+      not read: the certificates that clients are verified by are those of
+      --tls-client-ca
+
+See also:
+  smtpload(1), a load generator for SMTP
+";
 
 /// The flag with what shells complete: files, and words where it takes one of a few.
 fn completed(flag: &Flag) -> Arg {
@@ -121,6 +151,9 @@ mod tests {
                 assert!(is_there, "{} in {of}", flag.kebab);
             }
         }
+        for variable in flags::table().iter().flat_map(Flag::variables) {
+            assert!(texts[0].contains(&format!("{variable}  --")), "{variable}");
+        }
         for command in ["merge", "ready", MAN, COMPLETIONS] {
             assert!(texts.iter().all(|text| text.contains(command)), "{command}");
         }
@@ -130,7 +163,17 @@ mod tests {
     fn sections_of_the_help_are_sections_of_the_page() {
         let page = printed(man(given(&[])));
         let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "VALUES", "SIGNALS", "EXAMPLES"] {
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "COMMANDS",
+            "VALUES",
+            "SIGNALS",
+            "EXAMPLES",
+            "ENVIRONMENT",
+            "FILES",
+        ] {
             let count = sections.iter().filter(|found| found.trim_matches('"') == section).count();
             assert_eq!(count, 1, "{section}: {sections:?}");
         }

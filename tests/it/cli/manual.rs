@@ -25,6 +25,18 @@ fn man_reads_the_page_without_a_warning() {
     assert!(text.contains("smtpmock --port 2525 --log"), "the examples");
 }
 
+#[test]
+fn mandoc_finds_nothing_to_warn_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("smtpmock.1");
+    // The day is that of the build, which only those of releases have.
+    let page = printed(&["man"]).replacen(".TH smtpmock 1 \"\"", ".TH smtpmock 1 2026-11-27", 1);
+    fs::write(&path, page).expect("a file");
+    let lint = ["-T", "lint", "-W", "warning", path.to_str().expect("UTF-8")];
+    let Some(output) = run_or_skip("mandoc", &lint, "") else { return };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+}
+
 /// What bash offers behind these words; the last is what is typed so far.
 fn offered(words: &[&str]) -> Option<Vec<String>> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -54,6 +66,25 @@ fn bash_completes_flags_commands_and_words() {
     ] {
         let Some(offered) = offered(words) else { return };
         assert_eq!(offered, expected, "{words:?}");
+    }
+}
+
+#[test]
+fn fish_completes_flags_commands_and_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("smtpmock.fish");
+    fs::write(&script, printed(&["completions", "fish"])).expect("a file");
+    for (typed, expected) in [
+        ("smtpmock --response-delay-h", "--response-delay-helo"),
+        ("smtpmock --tls-min ", "1.3"),
+        ("smtpmock comp", "completions"),
+        ("smtpmock completions f", "fish"),
+    ] {
+        let ask = format!("source {}; complete --do-complete '{typed}'", script.display());
+        let Some(output) = run_or_skip("fish", &["--no-config", "--command", &ask], "") else { return };
+        let offered = String::from_utf8_lossy(&output.stdout);
+        let words: Vec<_> = offered.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert!(words.contains(&expected), "{typed}: {words:?}");
     }
 }
 
