@@ -18,11 +18,15 @@ use crate::report::Report;
 /// answered request was sent.
 pub(crate) const ORPHANED_AFTER: Duration = Duration::from_secs(10);
 
+/// An agent without a coordinator has stopped by then: `ORPHANED_AFTER`, the time for a request that waits for its reply,
+/// and one second for its event loops.
+pub(crate) const STOPS_WITHIN: Duration = Duration::from_secs(13);
+
 /// How long an agent tries to deliver its report after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The time until a request that was not answered is repeated.
-const REPEATED_AFTER: Duration = Duration::from_millis(500);
+const REPEATED_AFTER: Duration = Duration::from_millis(250);
 
 /// The most seconds that wait to be reported: an hour. The report has later ones.
 const PENDING_LIMIT: usize = 3600;

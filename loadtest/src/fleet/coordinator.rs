@@ -25,8 +25,9 @@ pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
 /// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 
-/// From the decision to start to the start: time for all agents to learn of it, of which each asks ten times a second.
-const LEAD: Duration = Duration::from_secs(2);
+/// From the decision to start to the start: time for all agents to learn of it, each of which asks ten times a second, and
+/// again when it had no reply for a second.
+const LEAD: Duration = Duration::from_secs(3);
 
 /// The exchanges with an agent before its clock is known well enough.
 const EXCHANGES: u64 = 8;
@@ -322,6 +323,10 @@ impl Coordinator {
         if member.report.is_none() && !matches!(member.state, State::Failed(_)) {
             member.state = update.state;
             member.report = update.report.filter(|_| member.state == State::Ended);
+            if matches!(member.state, State::Failed(_)) && matches!(self.stage, Stage::Started(_)) {
+                let name = member.name.clone();
+                self.lose(name);
+            }
         }
         self.proceed(now);
         self.show_seconds();
@@ -453,6 +458,7 @@ impl Coordinator {
     }
 
     fn look_for_lost(&mut self, now: Duration) {
+        let mut lost = Vec::new();
         for member in self.members.iter_mut().filter(|member| !member.is_settled()) {
             let silent = now.saturating_sub(member.heard);
             let presence = match silent {
@@ -465,15 +471,20 @@ impl Coordinator {
             }
             member.presence = presence;
             let name = member.name.clone();
-            self.events.push_back(match presence {
-                Presence::Lost => Event::Lost(name.clone()),
-                Presence::Late => Event::Late(name.clone()),
-                Presence::There => Event::Back(name.clone()),
-            });
-            if presence == Presence::Lost && self.settings.stops_on_loss {
-                self.stop.get_or_insert(format!("{name} is lost"));
+            match presence {
+                Presence::Lost => lost.push(name),
+                Presence::Late => self.events.push_back(Event::Late(name)),
+                Presence::There => self.events.push_back(Event::Back(name)),
             }
         }
+        lost.into_iter().for_each(|name| self.lose(name));
+    }
+
+    fn lose(&mut self, name: String) {
+        if self.settings.stops_on_loss {
+            let _ = self.stop.get_or_insert(format!("{name} is lost"));
+        }
+        self.events.push_back(Event::Lost(name));
     }
 
     /// A signal ends the run.

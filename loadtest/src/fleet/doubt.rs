@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::fleet::agent::ORPHANED_AFTER;
+use crate::fleet::agent::STOPS_WITHIN;
 use crate::fleet::coordinator::{Member, Presence};
 use crate::fleet::offset::{Offset, shifted};
 use crate::fleet::protocol::State;
@@ -56,11 +56,9 @@ pub(crate) fn gather<E: From<MergeError>>(
 fn on_one_clock(report: &mut Report, clock: Option<Offset>, start: Duration) {
     report.parts.iter_mut().for_each(|part| part.start_at = Some(StartAt::from(start).to_string()));
     let by = clock.map_or(0, |clock| -clock.offset_ns);
-    for time in [&mut report.started_at_ms, &mut report.ended_at_ms] {
-        let shifted = shifted(Duration::from_millis(*time), by);
-        // Rounded: the start is the same for all.
-        *time = u64::try_from((shifted + Duration::from_micros(500)).as_millis()).unwrap_or(u64::MAX);
-    }
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    report.started_at_ms = millis(start);
+    report.ended_at_ms = millis(shifted(Duration::from_millis(report.ended_at_ms), by));
 }
 
 fn row(member: &Member, report: Option<&Report>, lost: Option<Lost>) -> AgentRow {
@@ -88,7 +86,7 @@ fn lost(member: &Member, plan: &Plan, start: Duration) -> Lost {
     let started = member.reported.measured.started.saturating_add(member.reported.warmup.started);
     // An agent that knew the start goes on until it notices that there is no coordinator.
     let may_run = member.has_start && !matches!(member.state, State::Failed(_) if started == 0);
-    let until = member.heard.saturating_add(ORPHANED_AFTER).saturating_sub(start);
+    let until = member.heard.saturating_add(STOPS_WITHIN).saturating_sub(start);
     let most = if may_run { due(plan, until) } else { Some(started) };
     Lost {
         why,

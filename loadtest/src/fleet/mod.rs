@@ -22,7 +22,7 @@
 //!    clock. Each agent converts it to its own clock. One that learns of it too late sends nothing.
 //! 4. The last `Update` has the whole report of the part; after the `Answer` to it, the agent ends.
 //!
-//! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages. It tries to deliver its
+//! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages, within `STOPS_WITHIN`. It tries to deliver its
 //! report for `DELIVERED_WITHIN` after its run, and writes it to a file if it can't. The coordinator considers an agent
 //! lost after `LOST_AFTER` without a request, which is later: a lost agent has stopped. One that comes back before the
 //! end of the others is an agent again, and its report is complete.
@@ -36,6 +36,8 @@ mod doubt;
 pub(crate) mod offset;
 pub(crate) mod protocol;
 pub(crate) mod serve;
+#[cfg(test)]
+mod simulation;
 mod wire;
 pub(crate) mod work;
 

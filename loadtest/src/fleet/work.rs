@@ -25,7 +25,7 @@ use crate::time::clock::{self, Timeline};
 
 /// The time for a request and its reply. An agent notices within this time, and that of `agent::ORPHANED_AFTER`, that
 /// there is no coordinator.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time for a request with a report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -103,12 +103,14 @@ pub(crate) fn work(
     let authorization = settings.token;
     let mut link = Link::new(settings.coordinator, authorization);
     let (mut plan, mut running) = (None, None::<Running>);
-    let mut is_stopping = false;
+    // Whether the run must end, and whether a signal is why.
+    let (mut is_stopping, mut is_interrupted) = (false, false);
     let outcome = runtime.block_on(async {
         loop {
             if let Some(run) = &running {
                 if (agent.must_stop() || interrupt.load(Ordering::Relaxed)) && !is_stopping {
                     is_stopping = true;
+                    is_interrupted = !agent.must_stop();
                     run.interrupt.store(true, Ordering::Relaxed);
                     note(Note::Stops);
                 }
@@ -125,8 +127,12 @@ pub(crate) fn work(
                     }
                     Err(TryRecvError::Empty) => {}
                 }
-            } else if interrupt.load(Ordering::Relaxed) && agent.report().is_none() {
-                return Ok(Outcome::Unable("it was ended by a signal".to_owned()));
+            } else if interrupt.load(Ordering::Relaxed) && !is_interrupted {
+                // After the run, a signal ends the attempts to deliver its report.
+                return Ok(match agent.report() {
+                    Some(_) => Outcome::Undelivered,
+                    None => Outcome::Unable("it was ended by a signal".to_owned()),
+                });
             }
             match agent.next(clock.now()) {
                 Todo::Register(hello) => {

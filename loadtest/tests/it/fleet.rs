@@ -1,36 +1,31 @@
 //! A run of several machines: a coordinator and its agents, as programs of their own.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::mock::Mock;
-use crate::support::Outcome;
 use crate::support::files::{json, path};
 use crate::support::program::{plain, program};
 use crate::support::waiting::PATIENCE;
+use crate::support::{Outcome, Sink};
 
-/// A coordinator that runs.
-struct Coordinator {
+/// A program that runs, and the lines of its standard error.
+struct Running {
     child: Child,
-    url: String,
     lines: Receiver<String>,
     /// Reads standard error to its end.
     reader: JoinHandle<String>,
-    folder: TempDir,
 }
 
-impl Coordinator {
-    /// Starts one on a free port. On a busy machine agents may well be late: only tests of that notice.
-    fn start(target: &str, args: &str) -> Coordinator {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut command = program();
-        command.args(["serve", target, "--listen", "0", "--late-after", "60s", "--report-json"]);
-        command.arg(path(&folder, "report.json")).args(args.split_ascii_whitespace());
+impl Running {
+    fn start(command: &mut Command) -> Running {
         let mut child = command.spawn().expect("the program starts");
         let err = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
@@ -43,41 +38,82 @@ impl Coordinator {
             }
             all
         });
-        let mut coordinator = Coordinator { child, url: String::new(), lines, reader, folder };
-        let line = coordinator.line("http://");
-        coordinator.url = line[line.find("http://").expect("a URL")..].to_owned();
-        coordinator
+        Running { child, lines, reader }
     }
 
     /// Waits for a line with this text.
     fn line(&self, with: &str) -> String {
         loop {
-            let line =
-                self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no `{with}`: {error}"));
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("no `{with}`: {error}"));
             if line.contains(with) {
                 return line;
             }
         }
     }
 
-    fn agent(&self, args: &[&str]) -> Child {
-        agent(&self.url, args)
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("it runs");
     }
 
     /// Waits for its end.
     fn ended(self) -> Outcome {
         let output = self.child.wait_with_output().expect("it ends");
-        let stderr = self.reader.join().expect("standard error");
-        let file = path(&self.folder, "report.json");
-        let report = std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Outcome { stderr, report: report.unwrap_or(Value::Null), ..Outcome::of(&output) }
+        Outcome { stderr: self.reader.join().expect("standard error"), ..Outcome::of(&output) }
     }
 }
 
-fn agent(url: &str, args: &[&str]) -> Child {
+/// A coordinator that runs.
+struct Coordinator {
+    program: Running,
+    url: String,
+    folder: TempDir,
+}
+
+impl Coordinator {
+    /// Starts one on a free port. On a busy machine agents may well be late: only tests of that notice.
+    fn start(target: &str, args: &str) -> Coordinator {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = program();
+        command.args(["serve", target, "--listen", "0", "--late-after", "60s", "--report-json"]);
+        command.arg(path(&folder, "report.json")).args(args.split_ascii_whitespace());
+        let program = Running::start(&mut command);
+        let line = program.line("http://");
+        let url = line[line.find("http://").expect("a URL")..].to_owned();
+        Coordinator { program, url, folder }
+    }
+
+    fn agent(&self, args: &[&str]) -> Running {
+        agent(&self.url, args)
+    }
+
+    fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("a URL")
+    }
+
+    /// Sends a request with this head by hand, and returns the reply.
+    fn ask(&self, request: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("it listens");
+        let head = format!("{request}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).expect("it reads");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("it replies");
+        reply
+    }
+
+    /// Waits for its end, and reads its report.
+    fn ended(self) -> Outcome {
+        let outcome = self.program.ended();
+        let file = path(&self.folder, "report.json");
+        let report = std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        Outcome { report: report.unwrap_or(Value::Null), ..outcome }
+    }
+}
+
+fn agent(url: &str, args: &[&str]) -> Running {
     let mut command = program();
-    command.args(["agent", url]).args(args).stdout(Stdio::piped());
-    command.spawn().expect("the program starts")
+    Running::start(command.args(["agent", url]).args(args))
 }
 
 fn address(mock: &Mock) -> String {
@@ -104,13 +140,13 @@ fn the_agents_of_a_coordinator_send_one_run_and_both_sides_agree_to_the_message(
         let names = ["a", "b", "b"];
         let folder = tempfile::tempdir().expect("a folder");
         let parts: Vec<String> = (0..3).map(|index| path(&folder, &format!("{index}.json"))).collect();
-        let agents: Vec<Child> = names
+        let agents: Vec<Running> = names
             .iter()
             .zip(&parts)
             .map(|(name, file)| coordinator.agent(&["--name", name, "--report-json", file]))
             .collect();
         for agent in agents {
-            Outcome::after(agent).code_is(0);
+            agent.ended().code_is(0);
         }
         let outcome = coordinator.ended().expect(0);
         // The live view has every message, and all agents.
@@ -146,4 +182,172 @@ fn the_agents_of_a_coordinator_send_one_run_and_both_sides_agree_to_the_message(
             assert_eq!(outcome.report[field], merged[field], "{field}");
         }
     }
+}
+
+#[test]
+fn an_agent_that_is_killed_is_named_and_the_servers_count_is_in_the_range() {
+    let mock = Mock::start(&[]);
+    let load = "--agents 2 --rate 200/s --duration 8s --seed 5";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let (stays, mut goes) = (coordinator.agent(&["--name", "stays"]), coordinator.agent(&["--name", "goes"]));
+    coordinator.program.line(" 3 s ");
+    goes.child.kill().expect("it runs");
+    coordinator.program.line("agent goes is late");
+    coordinator.program.line("agent goes is lost");
+    stays.ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    outcome.check_sum();
+    assert!(outcome.stderr.contains("lost agents: goes; the servers have received "), "{}", outcome.stderr);
+
+    let (least, most) = (outcome.number("/delivered/at_least"), outcome.number("/delivered/at_most"));
+    let received = tokens(&mock).len() as u64;
+    assert!((least..=most).contains(&received), "{received} of {least} to {most}");
+    // Reported second by second, it lacks at most the last second or two.
+    assert!(least >= 800 + 100 && most <= 1600, "{least} to {most}: {}", outcome.stderr);
+    let row =
+        outcome.report["agents"].as_array().and_then(|rows| rows.iter().find(|row| row["name"] == "goes"));
+    let lost = &row.expect("its row")["lost"];
+    assert!(
+        lost["reported_s"].as_f64() >= Some(1.0) && lost["started_at_most"].as_u64() <= Some(800),
+        "{lost}"
+    );
+}
+
+#[test]
+fn agents_without_a_coordinator_stop_and_write_their_reports() {
+    let mock = Mock::start(&[]);
+    let mut coordinator =
+        Coordinator::start(&address(&mock), "--agents 2 --rate 50/s --duration 10m --seed 5");
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |name: &str| {
+        let mut command = program();
+        Running::start(command.current_dir(&folder).args(["agent", &coordinator.url, "--name", name]))
+    };
+    let agents = [start("a"), start("b")];
+    coordinator.program.line(" 2 s ");
+    coordinator.program.child.kill().expect("it runs");
+    let mut args = vec!["merge".to_owned(), "--json".to_owned(), "-".to_owned()];
+    for agent in agents {
+        agent.line("no reply from the coordinator");
+        agent.line("starts no more messages");
+        // It tries to deliver its report until a signal.
+        agent.signal(Signal::INT);
+        let outcome = agent.ended();
+        outcome.code_is(1);
+        assert!(
+            outcome.stderr.contains("went away and does not have the report of this part"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    let files = std::fs::read_dir(&folder).expect("a folder").flatten();
+    args.extend(files.map(|file| file.path().to_str().expect("UTF-8").to_owned()));
+    assert_eq!(args.len(), 5, "{args:?}");
+    let merged = plain(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
+    assert_eq!(merged.count("accepted"), tokens(&mock).len() as u64, "the parts have all that was sent");
+}
+
+#[test]
+fn who_is_no_agent_of_the_run_is_refused_on_both_sides_with_what_is_right() {
+    let sink = Sink::usual();
+    for (args, right) in [
+        ("--listen 0.0.0.0:0 --agents 1", "--token or SMTPLOAD_TOKEN is needed"),
+        ("--listen 0 --agents 1 --part 0/2 --seed 1", "the coordinator gives each agent its part"),
+        ("--listen 0 --agents 1 --start-at 2001-01-01T00:00:00Z", "when all agents are there"),
+        ("--listen 0 --agents 3 --count 2", "--count 2 with --part 0/3"),
+        ("--listen x --agents 1", "like 7000, or an address and a port"),
+        ("--listen 0 --agents 0", "1..=1000"),
+    ] {
+        let address = sink.address();
+        let args: Vec<&str> = ["serve", &address].into_iter().chain(args.split(' ')).collect();
+        let outcome = plain(&args);
+        outcome.code_is(2);
+        assert!(outcome.stderr.contains(right), "{args:?}: {}", outcome.stderr);
+    }
+    for (url, right) in [
+        ("https://x:1", "expected http://HOST:PORT"),
+        ("http://x", "a port"),
+        ("http://x:1/v1", "without a path"),
+    ] {
+        let outcome = plain(&["agent", url]);
+        outcome.code_is(2);
+        assert!(outcome.stderr.contains(right), "{url}: {}", outcome.stderr);
+    }
+
+    let coordinator = Coordinator::start(&sink.address(), "--agents 2 --token secret --count 10");
+    // A second coordinator at the same port.
+    let other = plain(&["serve", &sink.address(), "--listen", coordinator.address(), "--agents", "1"]);
+    other.code_is(1);
+    assert!(other.stderr.contains("maybe another coordinator"), "{}", other.stderr);
+    // Without the token, or with another one.
+    for token in [&[][..], &["--token", "guess"], &["--token", "secret2"]] {
+        let refused = coordinator.agent(token).ended();
+        refused.code_is(2);
+        assert!(refused.stderr.contains("the token is not the coordinator's"), "{}", refused.stderr);
+    }
+    assert!(coordinator.ask("POST /v1/agents HTTP/1.1", "{}").starts_with("HTTP/1.1 401"));
+    let token = ["--token", "secret"];
+    let waiting = coordinator.agent(&token);
+    coordinator.program.line("1 of 2");
+    // Another version, another protocol, and what is no agent.
+    let ask = |request: &str, body: &str| {
+        coordinator.ask(&format!("{request} HTTP/1.1\r\nAuthorization: Bearer secret"), body)
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let hello = |protocol: u32, version: &str| {
+        format!(r#"{{"protocol":{protocol},"version":"{version}","name":"x","nonce":7}}"#)
+    };
+    for (body, right) in [
+        (hello(1, "0.1.0"), "this agent 0.1.0 (protocol 1): run the same version"),
+        (hello(99, version), "(protocol 99): run the same version"),
+    ] {
+        let reply = ask("POST /v1/agents", &body);
+        assert!(reply.starts_with("HTTP/1.1 409") && reply.contains(right), "{reply}");
+    }
+    for (request, body, status) in [
+        ("POST /v1/agents", "nonsense", 400),
+        ("POST /v1/agents/of-another-run", r#"{"state":"waiting"}"#, 404),
+        ("POST /other", "{}", 400),
+        ("GET /", "", 400),
+    ] {
+        let reply = ask(request, body);
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {reply}");
+    }
+    let second = coordinator.agent(&token);
+    coordinator.program.line("2 of 2");
+    let third = coordinator.agent(&token).ended();
+    third.code_is(1);
+    let full = third.stderr.contains("all 2 agents of this run are there");
+    assert!(full || third.stderr.contains("has begun without this agent"), "{}", third.stderr);
+    waiting.ended().code_is(0);
+    second.ended().code_is(0);
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 10);
+}
+
+#[test]
+fn a_run_that_does_not_start_says_who_is_missing() {
+    let sink = Sink::usual();
+    let coordinator = Coordinator::start(&sink.address(), "--agents 2 --count 10 --agents-timeout 2s");
+    let waiting = coordinator.agent(&["--name", "alone"]);
+    let stopped = waiting.ended();
+    stopped.code_is(1);
+    assert!(stopped.stderr.contains("not all agents came in time"), "{}", stopped.stderr);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("only 1 of 2 agents were ready within 2 s: alone"), "{}", outcome.stderr);
+
+    // An agent that can't run its part, as its machine lacks the address, ends the run before it starts.
+    let coordinator = Coordinator::start(&sink.address(), "--agents 1 --count 10 --bind 192.0.2.1");
+    let unable = coordinator.agent(&["--name", "elsewhere"]).ended();
+    unable.code_is(1);
+    assert!(unable.stderr.contains("this agent can't run: --bind 192.0.2.1"), "{}", unable.stderr);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("agent elsewhere can't run: --bind 192.0.2.1"), "{}", outcome.stderr);
+
+    let unreached = agent("http://127.0.0.1:1", &["--coordinator-timeout", "1s"]).ended();
+    unreached.code_is(1);
+    assert!(unreached.stderr.contains("there is no coordinator at 127.0.0.1:1"), "{}", unreached.stderr);
+    assert_eq!(sink.sessions(), 0);
 }
