@@ -95,7 +95,7 @@ fn a_value_that_can_not_be_is_refused_with_what_would_be_right() {
         ("has:fun", "has:fun: expected has:attachment or has:inline"),
         ("tls:2", "tls:2: expected tls:yes"),
         ("session:x", "session:x: expected the number"),
-        ("is:read", "is:read: expected no state"),
+        ("is:read", "is:read: expected another term"),
     ] {
         let error = query.parse::<Query>().expect_err(query).to_string();
         assert!(error.starts_with(expected), "{error}");
