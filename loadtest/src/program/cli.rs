@@ -20,7 +20,7 @@ use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::load::plan::{
     CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, TARGETS_LIMIT, THREADS_LIMIT, Target, Timeouts,
 };
-use crate::load::schedule::{Arrivals, Profile, RATE_LIMIT};
+use crate::load::schedule::{Arrivals, Profile, RATE_LIMIT, Schedule};
 use crate::load::start::StartAt;
 use crate::load::target::{self, Allowed, Endpoint};
 use crate::load::template::Template;
@@ -278,6 +278,15 @@ enum ArrivalKind {
     Poisson,
 }
 
+impl ArrivalKind {
+    fn kind(self) -> Arrivals {
+        match self {
+            ArrivalKind::Constant => Arrivals::Constant,
+            ArrivalKind::Poisson => Arrivals::Poisson,
+        }
+    }
+}
+
 impl RunArgs {
     /// The ids of all arguments of a run.
     fn ids() -> Vec<Id> {
@@ -349,7 +358,7 @@ impl RunArgs {
         if limit.duration.is_some_and(|duration| self.warmup >= duration) {
             return Err(PlanError::AllWarmup);
         }
-        let part = self.part_of(profile.as_ref())?;
+        let part = self.part_of(profile.as_ref(), limit)?;
         let (connections, threads) = self.counts(profile.is_some(), part, named.len())?;
         let (targets, addresses) = self.targets(&named, connections, resolve)?;
         let sources = self.sources()?;
@@ -367,13 +376,7 @@ impl RunArgs {
             clients: self.proxy_protocol.clone(),
             load: match profile {
                 None => Load::Closed,
-                Some(profile) => Load::Open {
-                    profile,
-                    arrivals: match self.arrivals {
-                        ArrivalKind::Constant => Arrivals::Constant,
-                        ArrivalKind::Poisson => Arrivals::Poisson,
-                    },
-                },
+                Some(profile) => Load::Open { profile, arrivals: self.arrivals.kind() },
             },
             limit,
             part,
@@ -464,7 +467,7 @@ impl RunArgs {
     }
 
     /// The part of the run, if every part has something to do.
-    fn part_of(&self, profile: Option<&Profile>) -> Result<Part, PlanError> {
+    fn part_of(&self, profile: Option<&Profile>, limit: Limit) -> Result<Part, PlanError> {
         let part = self.part.unwrap_or(Part::WHOLE);
         if part.of() > 1 && self.seed.is_none() {
             return Err(PlanError::Seedless(part));
@@ -473,7 +476,16 @@ impl RunArgs {
             return Err(PlanError::IdleParts { flag: "--count", count, part });
         }
         let highest = profile.map_or(0.0, Profile::highest) / part.of() as f64;
-        if highest > RATE_LIMIT { Err(PlanError::Rate(highest)) } else { Ok(part) }
+        if highest > RATE_LIMIT {
+            return Err(PlanError::Rate(highest));
+        }
+        let all = profile.zip(self.seed).map(|(profile, seed)| {
+            Schedule::new(profile.clone(), self.arrivals.kind(), seed, limit.duration, limit.count)
+        });
+        if part.of() > 1 && all.is_some_and(|mut all| all.after(part.of() - 1).is_none()) {
+            return Err(PlanError::FewArrivals(part));
+        }
+        Ok(part)
     }
 
     /// The connections of the part, and its threads.

@@ -32,6 +32,8 @@ pub(crate) enum PlanError {
         count: u64,
         part: Part,
     },
+    /// Fewer arrivals than parts.
+    FewArrivals(Part),
     /// More than a part can send.
     Rate(f64),
     /// More threads than connections.
@@ -82,6 +84,12 @@ impl fmt::Display for PlanError {
                 f,
                 "{flag} {count} with --part {part}: it is divided over all parts, and one would have none; give at \
                  least {}",
+                part.of()
+            ),
+            PlanError::FewArrivals(part) => write!(
+                f,
+                "--part {part}: fewer than {} messages are due in the whole run, and a part would have none; use fewer \
+                 parts, or a higher rate or a longer --duration",
                 part.of()
             ),
             PlanError::Rate(highest) => write!(

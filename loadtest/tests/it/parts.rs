@@ -110,6 +110,7 @@ fn what_is_no_part_of_a_run_is_refused_with_what_is_right() {
         ("--part 0/3 --seed 1 --count 2", "--count 2 with --part 0/3"),
         ("--part 0/2 --seed 1 -c 3 --threads 3", "at most 2 threads"),
         ("--rate 3000000/s --part 0/2 --seed 1", "at most 1000000/s"),
+        ("--rate 1/s --duration 2s --part 0/3 --seed 1", "--part 0/3: fewer than 3 messages are due"),
         ("--start-at +10s", "$(($(date +%s) + 10))"),
         ("--start-at 2001-01-01T00:00:00Z", " ago by the clock of this machine"),
     ] {
