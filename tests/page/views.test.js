@@ -52,6 +52,43 @@ test('distributions are decoded as the report has them', async () => {
   check()
 })
 
+test('at thousands a second the list shows samples, and counts are exact', async () => {
+  const server = await serve(['--esmtp'])
+  const { page, check } = await open(server)
+  await page.getByRole('heading', { name: 'No mail yet' }).waitFor()
+  const ended = load(server, ['--count', '15000', '-c', '8', '--rate', '1500'])
+  await page.getByText('the list shows samples, counts are exact').waitFor()
+  assert.ok(await page.locator('.rows li').count() < 60, 'only what can be seen is there')
+  await ended
+  await page.getByText('10,000 messages, 5,000 older ones evicted').waitFor()
+  await until(async () => !(await page.locator('.status').textContent())?.includes('samples'), 'single messages again')
+  await send(server, [{ text: 'Subject: a single one\n\ntext' }])
+  await page.getByRole('link', { name: /a single one/ }).waitFor()
+  await page.goto(`${server.url}/#/load`)
+  await page.locator('.tile', { hasText: 'messages accepted' }).getByText('15,001', { exact: true }).waitFor()
+  check()
+})
+
+test('a tab that nobody sees asks for nothing, and is up to date when it is seen', async () => {
+  const server = await serve()
+  const { page, check } = await open(server, '#/load')
+  await page.locator('.tile').first().waitFor()
+  const see = (/** @type {boolean} */ isSeen) => page.evaluate(isSeen => {
+    Object.defineProperty(document, 'hidden', { value: !isSeen, configurable: true })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, isSeen)
+  await see(false)
+  let reports = 0
+  page.on('request', request => { reports += Number(request.url().includes('/report')) })
+  const { elapsed } = await page.evaluate(async () => (await import(/** @type {any} */ ('/page/live.js'))).connection.get().figures)
+  await until(() => page.evaluate(async before => (await import(/** @type {any} */ ('/page/live.js'))).connection.get().figures.elapsed > before + 5, elapsed), 'five seconds')
+  assert.ok(reports <= 1, `${reports}, of which one was on its way`)
+  await send(server, [{ text: 'Subject: one\n\ntext' }])
+  await see(true)
+  await until(async () => (await page.locator('.card', { hasText: 'Stages' }).locator('tbody').textContent())?.includes('mail'), 'the report')
+  check()
+})
+
 test('a mark begins a phase, and a paused server says so', async () => {
   const server = await serve()
   await send(server, [{ text: 'Subject: one\n\ntext' }])

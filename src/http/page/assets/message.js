@@ -2,7 +2,7 @@
 
 import { json, send } from './api.js'
 import { copyButton, element, replace, save, visible } from './dom.js'
-import { counted, fullTime, number, octets } from './format.js'
+import { counted, duration, fullTime, number, octets } from './format.js'
 
 /** @typedef {import('../types').Address} Address */
 /** @typedef {import('../types').Detail} Detail */
@@ -19,9 +19,9 @@ const SOURCE = 256 << 10
 const TABS = [
   { name: 'html', title: 'HTML', make: html, has: mail => mail.html_view !== null },
   { name: 'text', title: 'Text', make: text, has: mail => mail.text !== null },
-  { name: 'source', title: 'Source', make: source, has: () => true },
-  { name: 'headers', title: 'Headers', make: headers, has: () => true },
-  { name: 'parts', title: 'Parts', make: parts, has: () => true },
+  { name: 'source', title: 'Source', make: source, has: mail => mail.size > 0 },
+  { name: 'headers', title: 'Headers', make: headers, has: mail => mail.headers.length > 0 },
+  { name: 'parts', title: 'Parts', make: parts, has: mail => mail.parts.length > 0 },
   { name: 'dialogue', title: 'Dialogue', make: dialogue, has: () => true },
 ]
 
@@ -76,7 +76,7 @@ function facts(mail) {
     ['Cc', addresses(mail.cc)],
     ['Reply to', addresses(mail.reply_to)],
     ['Envelope', element('span', null, element('bdi', null, visible(from || '<>')), ' → ', recipients(to), given && ` ${visible(given)}`)],
-    ['Received', `${fullTime(at)}, ${octets(mail.size)}`],
+    [mail.accepted ? 'Received' : 'Connected', `${fullTime(at)}${mail.size > 0 ? `, ${octets(mail.size)}` : ''}`],
     ['Session', visible(session.filter(Boolean).join(', '))],
     ['Inboxes', mail.inboxes.length > 0 ? visible(mail.inboxes.join(', ')) : null],
   ]
@@ -178,7 +178,7 @@ function text(mail) {
 async function source(mail) {
   const response = await send(`/messages/${encodeURIComponent(mail.id)}/raw`)
   const all = await response.arrayBuffer()
-  const shown = new TextDecoder().decode(all.slice(0, SOURCE)).replaceAll('\r\n', '\n')
+  const shown = new TextDecoder().decode(all.slice(0, SOURCE))
   const rest = all.byteLength - SOURCE
   return element('div', null, element('div', { class: 'buttons' }, copyButton(shown, 'Copy the source')),
     element('pre', { tabindex: '0', 'aria-label': 'The source' }, visible(shown)), rest > 0 && element('p', { class: 'soft' }, `and ${octets(rest)} more, in the download`))
@@ -218,7 +218,8 @@ function dialogue(mail) {
       reply === null ? element('span', { class: 'soft' }, 'no reply was sent') : element('code', null, visible(reply))),
     stage === 'data' && element('div', { class: 'turn client' }, element('span', { class: 'who' }, 'client'), element('span', { class: 'soft' }, `${octets(mail.size)} of message`)),
   ]
+  const accepted = mail.accepted_at === null ? null : (Date.parse(mail.accepted_at) - Date.parse(mail.connected_at)) / 1000
   return element('div', null,
-    element('p', { class: 'soft' }, `Connected ${fullTime(mail.connected_at)} to ${mail.local_addr}${mail.accepted_at ? `, accepted ${fullTime(mail.accepted_at)}` : ''}`),
+    element('p', { class: 'soft' }, `Connected ${fullTime(mail.connected_at)} to ${mail.local_addr}${accepted === null ? '' : `, accepted ${duration(accepted)} later`}`),
     mail.dialogue.flatMap(turn))
 }
