@@ -178,6 +178,8 @@ impl Capture {
     /// end.
     fn give_up(&self) {
         self.queue.abandon();
+        // It is within a write, and nobody waits for it.
+        drop(lock(&self.thread).take());
         (self.on_failure)(CaptureFailure::Stalled(PATIENCE));
     }
 

@@ -262,6 +262,26 @@ fn a_slow_reader_of_the_capture_was_treated_as_blocked() {
 }
 
 /// Without root's privileges and with a limit at the current number of threads: the end needs no thread.
+/// More than 64 MiB wait: sessions wait for the capture, which is given up, and is not waited for again at the end.
+#[test]
+fn a_stop_waited_for_a_capture_that_sessions_had_given_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = fifo(&folder);
+    let _reader = File::options().read(true).write(true).open(&path).expect("a FIFO");
+    let program = start(["--records=message", "--capture", &path]);
+    let (address, large) = (program.address(), format!("{}\r\n", "x".repeat(998)).repeat(9000));
+    let sender = thread::spawn(move || {
+        let mut client = Client::greeted(address);
+        let envelope = "HELO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n";
+        let mail = format!("{envelope}{large}.\r\n");
+        // Until the server ends.
+        while client.try_send(&mail).is_ok() {}
+    });
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    let _ = sender.join();
+}
+
 #[test]
 fn an_end_without_a_free_thread_lost_the_capture() {
     let folder = tempfile::tempdir().expect("a folder");
