@@ -1,7 +1,7 @@
 //! One run of several machines: a coordinator (`smtpload serve`) and its agents (`smtpload agent URL`).
 //!
 //! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `offset` and `protocol` are
-//! pure: events and the time go in, replies and states come out. `serve`, `work` and `wire` are their sockets, on the
+//! pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their sockets, on the
 //! main thread; the run of an agent has a thread of its own.
 //!
 //! # Protocol
@@ -38,6 +38,7 @@ pub(crate) mod protocol;
 pub(crate) mod serve;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod sinks;
 mod wire;
 pub(crate) mod work;
 

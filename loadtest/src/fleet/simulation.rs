@@ -17,7 +17,6 @@ use crate::load::plan::Plan;
 use crate::measure::interval::Interval;
 use crate::measure::metrics::{End, record};
 use crate::measure::tally::Tally;
-use crate::program::cli::Cli;
 use crate::report::Report;
 use crate::report::merge::MergeError;
 use crate::report::series::Series;
@@ -38,8 +37,10 @@ const LENGTH: Duration = Duration::from_secs(30);
 /// Messages are sent at these intervals, those that are due by then.
 const BATCH: Duration = Duration::from_millis(100);
 
+// The attribute marks what is for tests only: the room itself does not know the command line.
+#[cfg(test)]
 fn plan(part: u64, parts: u64) -> Plan {
-    let mut cli = Cli::try_parse_from(["smtpload"].iter().chain(FLAGS)).unwrap();
+    let mut cli = crate::program::cli::Cli::try_parse_from(["smtpload"].iter().chain(FLAGS)).unwrap();
     cli.run.part = Some(Part::new(part, parts).unwrap());
     cli.run.run_id = Some(7);
     cli.run.plan(|| 1).unwrap()

@@ -201,7 +201,8 @@ fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Inc
 }
 
 fn judge(report: &Report, refused: bool) -> Exit {
-    let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
+    let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean())
+        || report.sinks.as_ref().is_some_and(|sinks| !sinks.agree());
     let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
     let has_failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
     let is_whole = report.missing.is_empty() && agents::lost(report).is_empty();
@@ -280,6 +281,9 @@ fn reason(report: &Report, exit: Exit, refusal: Option<Incomparable>) -> Option<
                 .collect();
             if let Some(found) = report.verification.as_ref().filter(|found| !found.is_clean()) {
                 all.push(format!("the capture differs from what was sent: {}", found.summary()));
+            }
+            if let Some(sinks) = report.sinks.as_ref().filter(|sinks| !sinks.agree()) {
+                all.push(format!("the servers' reports differ from the agents': {}", sinks.text()));
             }
             Some(format!("gate failed: {}", all.join("; ")))
         }

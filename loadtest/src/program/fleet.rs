@@ -17,6 +17,7 @@ use crate::fleet::agent::Outcome;
 use crate::fleet::coordinator::{Coordinator, Ending, Event, Presence, Settings};
 use crate::fleet::protocol::{AGENTS_LIMIT, Cause, NAME_LIMIT, Order};
 use crate::fleet::serve::{Gathered, Place, PlaceError, serve as coordinate};
+use crate::fleet::sinks::{self, SinkError};
 use crate::fleet::work::{self, Note, work};
 use crate::fleet::{parse_url, report_of};
 use crate::load::part::Part;
@@ -35,6 +36,9 @@ use crate::run::live::Live;
 
 /// The variable with the token.
 const TOKEN_VARIABLE: &str = "SMTPLOAD_TOKEN";
+
+/// The variable with the token of the servers' reports.
+const SINK_TOKEN_VARIABLE: &str = "SMTPLOAD_SINK_TOKEN";
 
 /// The flags of the coordinator.
 #[derive(Debug, Args)]
@@ -55,6 +59,13 @@ pub(crate) struct ServeArgs {
     /// Other users of this machine can read it among the arguments
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+    /// Compare what the agents have delivered with the reports of `smtpmock --http` at these URLs, http://HOST:PORT or
+    /// with a path; repeatable. A name with several addresses is several servers
+    #[arg(long, value_name = "URL")]
+    sink_report: Vec<String>,
+    /// The token of these servers, `smtpmock --http-token`, or the variable SMTPLOAD_SINK_TOKEN
+    #[arg(long, value_name = "TOKEN", requires = "sink_report")]
+    sink_token: Option<String>,
     /// The flags of the run as they were given.
     #[arg(skip)]
     pub(crate) flags: Vec<String>,
@@ -104,6 +115,8 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
 #[derive(Debug)]
 pub(crate) enum FleetError {
     Place(PlaceError),
+    /// A server has no report.
+    Sinks(SinkError),
     Token,
     Name,
     Url(String),
@@ -128,7 +141,8 @@ impl FleetError {
             {
                 Exit::Usage
             }
-            FleetError::Place(PlaceError::Listen(..))
+            FleetError::Sinks(_)
+            | FleetError::Place(PlaceError::Listen(..))
             | FleetError::NotStarted(..)
             | FleetError::Agent(..) => Exit::Failed,
         }
@@ -139,6 +153,7 @@ impl fmt::Display for FleetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FleetError::Place(error) => error.fmt(f),
+            FleetError::Sinks(error) => error.fmt(f),
             FleetError::Token => write!(f, "--token, {TOKEN_VARIABLE}: expected visible characters of ASCII"),
             FleetError::Name => {
                 write!(f, "--name: expected 1 to {NAME_LIMIT} octets without control characters")
@@ -195,14 +210,18 @@ impl fmt::Display for FleetError {
 
 impl std::error::Error for FleetError {}
 
-/// The token of the flag, or of the environment.
-fn token(flag: Option<&String>) -> Result<Option<String>, FleetError> {
-    let token =
-        flag.cloned().or_else(|| std::env::var(TOKEN_VARIABLE).ok()).filter(|token| !token.is_empty());
+/// The token of the flag, or of the variable.
+fn token(flag: Option<&String>, variable: &str) -> Result<Option<String>, FleetError> {
+    let token = flag.cloned().or_else(|| std::env::var(variable).ok()).filter(|token| !token.is_empty());
     match token {
         Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(FleetError::Token),
         token => Ok(token),
     }
+}
+
+/// The value of `Authorization`.
+fn bearer(token: &str) -> Result<HeaderValue, FleetError> {
+    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| FleetError::Token)
 }
 
 /// The plan of one part of the run with these flags.
@@ -268,9 +287,12 @@ pub(crate) fn serve(
     let mine: Vec<String> = flags.iter().filter(|flag| !flag.starts_with("--bind=")).cloned().collect();
     let mut whole = plan_of(&mine, 0, args.agents, id)?;
     whole.part = Part::WHOLE;
-    let token = token(args.token.as_ref())?;
-    let place = Place::listen(args.listen, token).map_err(FleetError::Place)?;
+    let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
+    let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
+    let sink_token = token(args.sink_token.as_ref(), SINK_TOKEN_VARIABLE)?;
+    let sink_token = sink_token.map(|token| bearer(&token)).transpose()?;
+    let sinks = sinks::before(&args.sink_report, sink_token).map_err(FleetError::Sinks)?;
     let inputs = run.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
     let mut view =
@@ -290,7 +312,19 @@ pub(crate) fn serve(
     let Some(start) = start else {
         return Err(Stop::Fleet(FleetError::NotStarted(ending, args.agents, args.agents_timeout)));
     };
-    let report = report_of(members, start, |part| plan_of(&mine, part, args.agents, id).map_err(Stop::from))?;
+    let mut report =
+        report_of(members, start, |part| plan_of(&mine, part, args.agents, id).map_err(Stop::from))?;
+    if let Some(delivered) = report.delivered.filter(|_| !args.sink_report.is_empty()) {
+        match sinks.compare(delivered) {
+            Ok(found) => report.sinks = Some(found),
+            // The report is worth more than its comparison.
+            Err(error) => {
+                let exit = conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE);
+                streams.err.put(format!("smtpload: {}\n", escape(&error.to_string())));
+                return Ok(exit.with_loss());
+            }
+        }
+    }
     Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
 }
 
@@ -344,15 +378,14 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         let error = format!("`{}`: expected http://HOST:PORT without a path", args.url);
         return Err(Stop::Fleet(FleetError::Url(error)));
     }
-    let token = token(args.token.as_ref())?;
-    let token = token.map(|token| HeaderValue::from_str(&format!("Bearer {token}")));
+    let token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
     let name = args.name.clone().unwrap_or_else(host_name);
     if name.is_empty() || name.len() > NAME_LIMIT || name.chars().any(char::is_control) {
         return Err(Stop::Fleet(FleetError::Name));
     }
     let settings = work::Settings {
         coordinator: coordinator.clone(),
-        token: token.transpose().map_err(|_| FleetError::Token)?,
+        token: token.map(|token| bearer(&token)).transpose()?,
         name,
         nonce: draw(),
         patience: args.coordinator_timeout,

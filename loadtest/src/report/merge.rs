@@ -107,6 +107,7 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
         mine.merge(theirs);
         mine
     });
+    whole.sinks = None;
     whole.machines.extend(other.machines);
     merge_generator(&mut whole.generator, &other.generator);
     let (mine, theirs) = (&mut whole.sessions, &other.sessions);

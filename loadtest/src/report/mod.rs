@@ -29,7 +29,7 @@ use smtpmock::units::duration;
 use crate::account::accounting::{Accounting, add as add_count};
 use crate::client::phase::Phase;
 use crate::measure::interval::{INTERVAL, Interval};
-use crate::report::agents::{AgentRow, Delivered};
+use crate::report::agents::{AgentRow, Delivered, Sinks};
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::parts::{Missing, PartRow};
 use crate::report::span::Span;
@@ -67,6 +67,9 @@ pub(crate) struct Report {
     /// How many messages the servers have received from these agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delivered: Option<Delivered>,
+    /// What the servers report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sinks: Option<Sinks>,
     /// One entry per machine.
     pub(crate) machines: Vec<Machine>,
     pub(crate) generator: Generator,

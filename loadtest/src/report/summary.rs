@@ -52,6 +52,7 @@ pub(crate) fn run(report: &Report) -> Vec<Line> {
     if let Some(delivered) = &report.delivered {
         lines.push(("delivered", format!("{} messages to the servers", delivered.text())));
     }
+    lines.extend(report.sinks.iter().map(|sinks| ("servers", sinks.text())));
     lines
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         missing: Vec::new(),
         agents: Vec::new(),
         delivered: None,
+        sinks: None,
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),
         sessions: SessionCounts {

@@ -351,3 +351,51 @@ fn a_run_that_does_not_start_says_who_is_missing() {
     assert!(unreached.stderr.contains("there is no coordinator at 127.0.0.1:1"), "{}", unreached.stderr);
     assert_eq!(sink.sessions(), 0);
 }
+
+#[test]
+fn the_reports_of_all_servers_agree_with_the_agents_or_the_difference_is_stated() {
+    let mocks = [(); 2].map(|()| Mock::start(&["--http", "0", "--http-token", "secret"]));
+    let plane = |mock: &Mock| mock.ready()["http"][0].as_str().expect("a URL").to_owned();
+    let targets = format!("--target {} --agents 2 -c 8 --sink-token secret", address(&mocks[1]));
+    let run = |reports: &[&str]| {
+        let reports: Vec<String> = reports.iter().map(|url| format!("--sink-report {url}")).collect();
+        let args = format!("{targets} --count 300 {}", reports.join(" "));
+        let coordinator = Coordinator::start(&address(&mocks[0]), &args);
+        let agents = [coordinator.agent(&[]), coordinator.agent(&[])];
+        agents.into_iter().for_each(|agent| agent.ended().code_is(0));
+        coordinator.ended()
+    };
+    let (one, other) = (plane(&mocks[0]), plane(&mocks[1]));
+    // Twice: what was received before a run is not counted.
+    for _ in 0..2 {
+        let outcome = run(&[&one, &format!("{other}/v1/report")]).expect(0);
+        assert!(outcome.stdout.contains("both sides agree"), "{}", outcome.stdout);
+        let sinks = &outcome.report["sinks"];
+        assert_eq!(
+            (&sinks["received"], &sinks["too_few"], &sinks["too_many"]),
+            (&300.into(), &0.into(), &0.into())
+        );
+        assert_eq!(outcome.number("/sinks/reports/0/received"), 150);
+    }
+    let outcome = run(&[&one]).expect(10);
+    assert!(outcome.stderr.contains("150 FEWER than the agents have delivered"), "{}", outcome.stderr);
+    assert_eq!((outcome.number("/sinks/too_few"), outcome.number("/sinks/too_many")), (150, 0));
+
+    let alone = |extra: &[&str]| {
+        let target = address(&mocks[0]);
+        plain(&[&["serve", &target, "--listen", "0", "--agents", "1"], extra].concat())
+    };
+    for (extra, right) in [
+        (&["--sink-report", one.as_str()][..], "it wants its token: --sink-token"),
+        (
+            &["--sink-report", one.as_str(), "--sink-report", one.as_str(), "--sink-token", "secret"],
+            "give each run once",
+        ),
+        (&["--sink-report", "127.0.0.1:1"], "expected http://HOST:PORT"),
+        (&["--sink-report", "http://127.0.0.1:1"], "refused"),
+    ] {
+        let outcome = alone(extra);
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains(right), "{extra:?}: {}", outcome.stderr);
+    }
+}
