@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -96,6 +98,42 @@ fn parts_start_together_at_an_instant() {
             assert!(part.stderr.contains(&format!("starts at {shown}, in ")), "{}", part.stderr);
             assert!(part.report["parts"][0]["started_late_ms"].as_f64() >= Some(0.0));
         }
+        return;
+    }
+    panic!("no instant was ahead");
+}
+
+#[test]
+fn the_parts_by_ssh_in_the_readme_are_one_run() {
+    let sink = Sink::usual();
+    let folder = tempfile::tempdir().expect("a folder");
+    // A machine is a shell here.
+    let ssh = folder.path().join("ssh");
+    std::fs::write(&ssh, "#!/bin/sh\nshift\nexec sh -c \"$*\"\n").expect("a script");
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let programs = Path::new(env!("CARGO_BIN_EXE_smtpload")).parent().expect("a folder");
+    let search_path = std::env::var("PATH").unwrap_or_default();
+    let search_path = format!("{}:{}:{search_path}", folder.path().display(), programs.display());
+    let (_, after) = include_str!("../../README.md").split_once("With plain `ssh`").expect("a section");
+    let script = after.split("```").nth(1).and_then(|block| block.strip_prefix("sh\n")).expect("a script");
+    for lead in [3, 10, 60] {
+        let script = script
+            .replace("mx.example.com:25", &sink.address())
+            .replace("+ 20", &format!("+ {lead}"))
+            .replace("--rate 90000/s --duration 60s", "--rate 100/s --count 30 --late-after 60s");
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", &script]).current_dir(folder.path()).env("PATH", &search_path);
+        let output = shell.output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.contains(" ago by the clock") {
+            continue;
+        }
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{shown}{said}");
+        assert!(
+            shown.contains("accepted    30\n") && shown.contains("part        2/3, started at "),
+            "{shown}"
+        );
         return;
     }
     panic!("no instant was ahead");
