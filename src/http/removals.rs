@@ -2,34 +2,28 @@
 //! thread follows the log of the store. What it forgets is only a cache, or of messages that are gone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::http::{Plane, events};
 use crate::records::store::{Removal, Removed};
 use crate::smtp::RecordId;
-use crate::time::Deadline;
-
-/// A wait for a removal begins again after this time.
-const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// Follows removals as long as the plane runs.
 pub(super) async fn follow(plane: Arc<Plane>) {
     let mut seen = 0;
     loop {
-        if Arc::clone(&plane.store).removal(seen, Deadline::after(LONG)).await {
-            let removed = plane.store.removals_from(seen);
-            let older = removed.end - seen - removed.removals.len() as u64;
-            seen = removed.end;
-            forget(&plane, &removed);
-            announce(&plane, &removed, older);
-        }
+        plane.store.removal(seen).await;
+        let removed = plane.store.removals_from(seen);
+        let older = removed.end - seen - removed.removals.len() as u64;
+        seen = removed.end;
+        forget(&plane, &removed);
+        announce(&plane, &removed, older);
     }
 }
 
 fn records(removals: &[Removal]) -> impl Iterator<Item = (RecordId, u64)> {
     removals.iter().filter_map(|removal| match removal {
         Removal::Record { id, number } => Some((*id, *number)),
-        Removal::All => None,
+        Removal::All { .. } => None,
     })
 }
 
@@ -43,8 +37,11 @@ fn forget(plane: &Plane, Removed { removals, is_partial, .. }: &Removed) {
 
 /// Sends the events. `older` are the removals that are forgotten.
 fn announce(plane: &Plane, Removed { removals, .. }: &Removed, older: u64) {
-    // What was removed before all was is among all.
-    let all = removals.iter().rposition(|removal| *removal == Removal::All);
+    // What was removed before all was is among all. A message that has been filed since, and that clients may know already, is
+    // not: then they are sent the ids.
+    let is_all =
+        |removal: &Removal| matches!(removal, Removal::All { end } if !plane.store.has_filed_from(*end));
+    let all = removals.iter().rposition(is_all);
     let ids: Vec<_> = records(&removals[all.map_or(0, |place| place + 1)..]).map(|(id, _)| id).collect();
     let missed = if all.is_some() { 0 } else { older };
     plane.mailpit.removed(&ids, all.is_some(), missed > 0);

@@ -3,6 +3,8 @@
 //! Imports only `time`; any thread.
 
 pub mod build;
+#[cfg(feature = "http")]
+mod changes;
 mod descriptors;
 mod host;
 mod input;
@@ -10,6 +12,8 @@ mod lock;
 pub mod signals;
 mod status;
 
+#[cfg(feature = "http")]
+pub(crate) use changes::Changes;
 pub use descriptors::raise_descriptor_limit;
 pub(crate) use descriptors::{is_out_of_descriptors, with_descriptor};
 pub(crate) use host::host_name;

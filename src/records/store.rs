@@ -8,7 +8,8 @@
 //!
 //! Records of the archive are shared: a [snapshot](Store::snapshot_from) costs a reader a pointer for each, and shards nothing.
 //! What a reader removes after it has decided about a snapshot, without the lock, are [those very
-//! records](Store::take_shown): none that has changed or arrived meanwhile.
+//! records](Store::take_shown): none that has changed or arrived meanwhile. Readers alone log and announce removals: shards
+//! do nothing for those who follow them.
 
 mod arrival;
 #[cfg(feature = "http")]
@@ -23,6 +24,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
+#[cfg(feature = "http")]
+use crate::process::Changes;
 use crate::process::lock;
 use crate::records::Message;
 use crate::smtp::Unsent;
@@ -32,9 +35,9 @@ pub(crate) use arrival::Arrival;
 #[cfg(feature = "http")]
 pub(crate) use removals::{Removal, Removed};
 use shown::Archive;
+pub(crate) use shown::Shown;
 #[cfg(feature = "http")]
 pub(crate) use shown::Snapshot;
-pub(crate) use shown::{Extent, Shown};
 use waits::{Awaited, Waits};
 
 /// All records of a server.
@@ -52,9 +55,9 @@ pub(crate) struct Store {
     /// Records that readers have removed.
     #[cfg(feature = "http")]
     removed: AtomicU64,
+    /// Entries of the log of removals.
     #[cfg(feature = "http")]
-    /// The position of the next removal in their log.
-    next_removal: AtomicU64,
+    removals: Changes,
     max_records: usize,
     max_memory: usize,
     waits: Waits,
@@ -78,7 +81,8 @@ struct Numbered {
 #[derive(Debug)]
 struct Running {
     number: u64,
-    message: Option<Message>,
+    /// One that changes is another `Arc`.
+    message: Option<Arc<Message>>,
 }
 
 /// Names the record of a running session within its shard.
@@ -97,7 +101,7 @@ impl Store {
             #[cfg(feature = "http")]
             removed: AtomicU64::new(0),
             #[cfg(feature = "http")]
-            next_removal: AtomicU64::new(0),
+            removals: Changes::default(),
             max_records,
             max_memory,
             waits: Waits::default(),
@@ -110,8 +114,8 @@ impl Store {
         let number = self.next_number();
         let key = key.unwrap_or_else(|| RunningKey(shard.running.insert(Running { number, message: None })));
         let shown = &mut shard.running[key.0];
-        self.recount(shown.message.as_ref(), &message);
-        *shown = Running { number, message: Some(message) };
+        self.recount(shown.message.as_deref(), &message);
+        *shown = Running { number, message: Some(Arc::new(message)) };
         self.evict(&mut shard);
         drop(shard);
         self.wake_waits();
@@ -124,7 +128,7 @@ impl Store {
         let shown = &mut shard.running[key.0].message;
         if let Some(old) = shown {
             self.recount(Some(old), &message);
-            *shown = Some(message);
+            *shown = Some(Arc::new(message));
         }
     }
 
@@ -143,7 +147,7 @@ impl Store {
         if was_purged && !is_news {
             return None;
         }
-        self.recount(running.and_then(|running| running.message).as_ref(), &message);
+        self.recount(running.and_then(|running| running.message).as_deref(), &message);
         let number = self.next_number();
         debug_assert!(
             shard.finished.back().is_none_or(|last| last.number < number),
@@ -179,7 +183,7 @@ impl Store {
     /// Removes the record of a running session that leaves none.
     pub(crate) fn forget(&self, shard: usize, key: RunningKey) {
         let running = lock(&self.shards[shard]).running.remove(key.0);
-        self.uncount(running.message.as_ref());
+        self.uncount(running.message.as_deref());
     }
 
     /// Copies of all records: the finished ones in the order in which they were finished, then those of
@@ -191,7 +195,7 @@ impl Store {
     /// Takes all records out, in the same order. A record that arrives meanwhile is either among them or stays.
     pub(crate) fn purge(&self) -> Vec<Message> {
         let taken = self.take_all(&mut lock(&self.archive));
-        self.wake_waits();
+        self.announce_removals();
         taken
     }
 
@@ -203,7 +207,7 @@ impl Store {
     /// Waits until `count` records can be seen, and takes all. `None` when the time is up.
     pub(crate) fn wait_and_take(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
         let taken = self.wait_and(count, timeout, |archive| self.take_all(archive));
-        self.wake_waits();
+        self.announce_removals();
         taken
     }
 
@@ -214,13 +218,7 @@ impl Store {
 
     /// Waits until a record has this number or a higher one, which [snapshots](Self::snapshot_from) give.
     pub(crate) fn news(self: Arc<Self>, number: u64, deadline: Deadline) -> arrival::News {
-        arrival::News { store: self, awaited: Awaited::Number(number), deadline, key: None }
-    }
-
-    /// Waits for a removal at this position of their log, or behind it.
-    #[cfg(feature = "http")]
-    pub(crate) fn removal(self: Arc<Self>, position: u64, deadline: Deadline) -> arrival::News {
-        arrival::News { store: self, awaited: Awaited::Removal(position), deadline, key: None }
+        arrival::News { store: self, number, deadline, key: None }
     }
 
     /// The same for a thread. False when the time is up.
@@ -260,47 +258,41 @@ impl Store {
         match awaited {
             Awaited::Records(count) => self.visible.load(Ordering::SeqCst) >= count,
             Awaited::Number(number) => self.next_number.load(Ordering::SeqCst) > number,
-            #[cfg(feature = "http")]
-            Awaited::Removal(position) => self.next_removal.load(Ordering::SeqCst) > position,
         }
     }
 
     fn copy_all(&self, archive: &mut Archive) -> Vec<Message> {
         let (running, _) = self.collect(archive, |running| running.message.clone());
         let finished = archive.records.iter().map(|shown| Message::clone(&shown.message));
-        finished.chain(running.into_iter().map(|(_, message)| message)).collect()
+        finished.chain(running.into_iter().map(Shown::into_message)).collect()
     }
 
     fn take_all(&self, archive: &mut Archive) -> Vec<Message> {
-        let (running, _) = self.collect(archive, |running| running.message.take());
-        let finished = std::mem::take(&mut archive.records);
-        let taken = finished.iter().map(|shown| (shown.number, &*shown.message));
-        let taken = taken.chain(running.iter().map(|(number, message)| (*number, message)));
-        self.note_removed(archive, taken, Extent::All);
-        let finished = finished.into_iter().map(|shown| Arc::unwrap_or_clone(shown.message));
-        let messages: Vec<_> = finished.chain(running.into_iter().map(|(_, message)| message)).collect();
-        messages.iter().for_each(|message| self.uncount(Some(message)));
-        messages
+        let (running, end) = self.collect(archive, |running| running.message.take());
+        let mut taken = Vec::from(std::mem::take(&mut archive.records));
+        taken.extend(running);
+        self.note_removed(archive, &taken, Some(end));
+        taken.into_iter().map(Shown::into_message).collect()
     }
 
-    /// Notes that readers have removed records. Waits are to be woken once the archive is unlocked.
-    #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "nobody follows removals"))]
-    fn note_removed<'r>(
-        &self,
-        archive: &mut Archive,
-        removed: impl Iterator<Item = (u64, &'r Message)>,
-        extent: Extent,
-    ) {
+    /// Counts records that a reader has removed, and logs them. If no record was left, `all_before` is the number of the next
+    /// one at that moment. [`announce_removals`](Self::announce_removals) is to be called once the archive is unlocked.
+    fn note_removed(&self, archive: &mut Archive, removed: &[Shown], all_before: Option<u64>) {
+        removed.iter().for_each(|shown| self.uncount(Some(&shown.message)));
         #[cfg(feature = "http")]
         {
-            let mut count = 0;
-            let removed = removed.inspect(|_| count += 1);
-            let end = archive.removals.note(removed, extent);
-            self.removed.fetch_add(count, Ordering::Relaxed);
-            self.next_removal.store(end, Ordering::SeqCst);
+            self.removed.fetch_add(removed.len() as u64, Ordering::Relaxed);
+            self.removals.add(archive.removals.note(removed, all_before));
         }
         #[cfg(not(feature = "http"))]
-        drop((archive, removed, extent));
+        let _ = (archive, all_before);
+    }
+
+    /// Wakes those who follow removals. No lock is held.
+    #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "nobody follows removals"))]
+    fn announce_removals(&self) {
+        #[cfg(feature = "http")]
+        self.removals.wake();
     }
 
     /// Records that readers have removed since the start.
@@ -321,19 +313,19 @@ impl Store {
     }
 
     /// Moves the finished records of all shards to the archive, and returns what `show` makes of the running
-    /// sessions' records, with their numbers and in their order, and the number of the next record. All shards are locked at
+    /// sessions' records, in their order, and the number of the next record. All shards are locked at
     /// once, for a swap each, so that no record is missing in the order.
     fn collect(
         &self,
         archive: &mut Archive,
-        mut show: impl FnMut(&mut Running) -> Option<Message>,
-    ) -> (Vec<(u64, Message)>, u64) {
+        mut show: impl FnMut(&mut Running) -> Option<Arc<Message>>,
+    ) -> (Vec<Shown>, u64) {
         let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
         let batches: Vec<_> = shards.iter_mut().map(|shard| std::mem::take(&mut shard.finished)).collect();
         let mut running: Vec<_> = shards
             .iter_mut()
             .flat_map(|shard| shard.running.iter_mut())
-            .filter_map(|(_, running)| show(running).map(|message| (running.number, message)))
+            .filter_map(|(_, running)| show(running).map(|message| Shown { number: running.number, message }))
             .collect();
         // Numbers are given under the lock of a shard.
         let end = self.next_number.load(Ordering::SeqCst);
@@ -344,7 +336,7 @@ impl Store {
         if archive.records.len() > before {
             archive.records.make_contiguous().sort_by_key(|shown| shown.number);
         }
-        running.sort_by_key(|&(number, _)| number);
+        running.sort_by_key(|shown| shown.number);
         (running, end)
     }
 
@@ -360,7 +352,7 @@ impl Store {
             } else {
                 let finished = self.pop_oldest(shard).map(|numbered| numbered.message);
                 let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
-                let Some(oldest) = finished.or_else(running) else { return };
+                let Some(oldest) = finished.map(Arc::new).or_else(running) else { return };
                 self.uncount(Some(&oldest));
             }
             self.evicted.fetch_add(1, Ordering::Relaxed);
@@ -428,7 +420,7 @@ impl Store {
             let is_sorted = shard.finished.iter().is_sorted_by_key(|numbered| numbered.number);
             assert!(is_sorted, "the records of a shard are out of order");
             shard.finished.iter().for_each(|record| count(&record.message));
-            shard.running.iter().filter_map(|(_, running)| running.message.as_ref()).for_each(&mut count);
+            shard.running.iter().filter_map(|(_, running)| running.message.as_deref()).for_each(&mut count);
         }
         let counted = (self.visible.load(Ordering::Relaxed), self.memory.load(Ordering::Relaxed));
         assert_eq!(counted, (visible, memory), "records and their memory");

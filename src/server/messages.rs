@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
-use crate::records::store::{Extent, Shown, Store};
+use crate::records::store::{Shown, Store};
 use crate::records::{Message, WaitError};
 #[cfg(feature = "mime")]
 use crate::search::{Query, QueryError};
@@ -158,7 +158,7 @@ impl Server {
         let Some(store) = &self.store else { return Vec::new() };
         let mut chosen = store.snapshot_from(0).records;
         chosen.retain(|shown| matches(&shown.message));
-        let taken = store.take_shown(&chosen, Extent::Chosen);
+        let taken = store.take_shown(&chosen);
         drop(chosen);
         taken.into_iter().map(Shown::into_message).collect()
     }

@@ -16,7 +16,7 @@ use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, PartKind};
 use crate::records::Message;
-use crate::records::store::{Extent, Shown};
+use crate::records::store::Shown;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/messages", |call| Box::pin(list(call))),
@@ -91,6 +91,10 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
     }
     let plane = Arc::clone(&call.plane);
     let work = move || {
+        if !returns && selection.is_unconditional() {
+            let deleted = plane.store.take_all_where(|message| selection.has_acceptance_of(message)).len();
+            return json(&Deleted { deleted, messages: None, remaining: None });
+        }
         let mut selected = selection.filter(plane.store.snapshot_from(selection.from).records, &plane);
         let total = selected.len();
         let mut messages = None;
@@ -100,7 +104,7 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
             messages = Some(details);
         }
         let chosen = selected.len();
-        let taken = plane.store.take_shown(&selected, Extent::Chosen);
+        let taken = plane.store.take_shown(&selected);
         let taken: HashSet<u64> = taken.into_iter().map(|shown| shown.number).collect();
         let deleted = taken.len();
         // A message that another request has taken meanwhile is not returned here too.
@@ -125,7 +129,7 @@ fn delete_one(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let shown = find(&call.segments[0], &call.plane)?;
     // It may have changed or been deleted by another request meanwhile.
-    let deleted = call.plane.store.take_shown(&[shown], Extent::Chosen).len();
+    let deleted = call.plane.store.take_shown(&[shown]).len();
     Ok(json(&Deleted { deleted, messages: None, remaining: None }))
 }
 

@@ -48,10 +48,19 @@ impl Selection {
         !self.query.is_empty() || self.inbox.is_some()
     }
 
+    /// Whether it selects all messages that are accepted, all that are not, or all.
+    pub(super) fn is_unconditional(&self) -> bool {
+        !self.reads_mails() && self.from == 0
+    }
+
+    pub(super) fn has_acceptance_of(&self, message: &Message) -> bool {
+        self.accepted.is_none_or(|accepted| message.msg() == accepted)
+    }
+
     /// Whether a message is selected.
     pub(super) fn covers(&self, shown: &Shown, plane: &Plane) -> bool {
         shown.number >= self.from
-            && self.accepted.is_none_or(|accepted| shown.message.msg() == accepted)
+            && self.has_acceptance_of(&shown.message)
             && self.inbox.as_deref().is_none_or(|inbox| shown.message.is_in(inbox))
             && (self.query.is_empty() || {
                 let index = plane.indexes.index(shown);
@@ -68,7 +77,7 @@ impl Selection {
     pub(super) fn misses(&self, shown: &Shown, plane: &Plane) -> usize {
         let index = plane.indexes.index(shown);
         let of_query = self.query.misses(Candidate { message: &shown.message, index: &index });
-        let is_refused = self.accepted.is_some_and(|accepted| shown.message.msg() != accepted);
+        let is_refused = !self.has_acceptance_of(&shown.message);
         let is_elsewhere = self.inbox.as_deref().is_some_and(|inbox| !shown.message.is_in(inbox));
         of_query + usize::from(is_refused) + usize::from(is_elsewhere)
     }
@@ -77,7 +86,7 @@ impl Selection {
     pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
         let index = plane.indexes.index(shown);
         let mut missed = self.query.missed_by(Candidate { message: &shown.message, index: &index });
-        if self.accepted.is_some_and(|accepted| shown.message.msg() != accepted) {
+        if !self.has_acceptance_of(&shown.message) {
             missed.insert(0, acceptance(&shown.message));
         }
         if let Some(inbox) = self.inbox.as_deref().filter(|inbox| !shown.message.is_in(inbox)) {

@@ -221,7 +221,7 @@ impl Lost {
         }
         let removed = removed.removals.iter().filter_map(|removal| match removal {
             Removal::Record { number, .. } => Some(*number),
-            Removal::All => None,
+            Removal::All { .. } => None,
         });
         let present = news.records.iter().map(|shown| shown.number);
         let known: HashSet<u64> = removed.chain(present).collect();

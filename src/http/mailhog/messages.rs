@@ -14,7 +14,7 @@ use crate::http::mailpit::{FacadeId, find, newest};
 use crate::http::reply::{Refusal, Reply, empty, error, fitting, invalid, json, of};
 use crate::http::router::Route;
 use crate::records::Message;
-use crate::records::store::{Extent, Shown};
+use crate::records::store::Shown;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v2/messages", |call| Box::pin(list(call))),
@@ -126,7 +126,7 @@ async fn one(call: Call) -> Result<Reply, Refusal> {
 
 async fn delete_one(call: Call) -> Result<Reply, Refusal> {
     look(call, |shown, plane| {
-        plane.store.take_shown(std::slice::from_ref(shown), Extent::Chosen);
+        plane.store.take_shown(std::slice::from_ref(shown));
         Some(empty(StatusCode::OK))
     })
     .await

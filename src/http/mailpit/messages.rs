@@ -14,7 +14,7 @@ use crate::http::mailpit::summary::Summary;
 use crate::http::mailpit::{BODY, FacadeId, bad_request, is_mailhog_client, newest, ok, parsed};
 use crate::http::reply::{Refusal, Reply, empty, fitting, json};
 use crate::http::router::Route;
-use crate::records::store::Extent;
+use crate::records::Message;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/messages", |call| Box::pin(list(call))),
@@ -118,12 +118,12 @@ async fn delete_listed(mut call: Call) -> Result<Reply, Refusal> {
     let plane = Arc::clone(&call.plane);
     let work = move || {
         if ids.is_empty() {
-            plane.store.take_shown(&newest(&plane), Extent::All);
+            plane.store.take_all_where(Message::msg);
         } else {
             let ids = known(&ids);
             let mut chosen = newest(&plane);
             chosen.retain(|shown| ids.contains(&shown.message.id()));
-            plane.store.take_shown(&chosen, Extent::Chosen);
+            plane.store.take_shown(&chosen);
         }
         if is_mailhog_client { empty(StatusCode::OK) } else { ok() }
     };
@@ -139,7 +139,7 @@ async fn delete_found(call: Call) -> Result<Reply, Refusal> {
     let (filter, plane) = (searched(&call)?, Arc::clone(&call.plane));
     let work = move || {
         let chosen: Vec<_> = filter.apply(&plane).chosen().map(|(shown, _)| shown.clone()).collect();
-        plane.store.take_shown(&chosen, Extent::Chosen);
+        plane.store.take_shown(&chosen);
         ok()
     };
     call.plane.desk.search(work).await

@@ -36,7 +36,7 @@ impl Future for Arrival {
             });
             if messages.is_some() {
                 if *takes {
-                    store.wake_waits();
+                    store.announce_removals();
                 }
                 return Poll::Ready(messages);
             }
@@ -83,12 +83,12 @@ impl Drop for Arrival {
     }
 }
 
-/// Ready once a record has a number, or there is a removal, or with false when the time is up.
+/// Ready once a record has this number or a higher one, or with false when the time is up.
 #[derive(Debug)]
 #[must_use = "it waits only while it is polled"]
 pub(crate) struct News {
     pub(super) store: Arc<Store>,
-    pub(super) awaited: Awaited,
+    pub(super) number: u64,
     pub(super) deadline: Deadline,
     /// Once it has to wait.
     pub(super) key: Option<WaitKey>,
@@ -98,8 +98,8 @@ impl Future for News {
     type Output = bool;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
-        let Self { store, awaited, deadline, key } = self.get_mut();
-        store.poll_wait(key, *awaited, *deadline, context)
+        let Self { store, number, deadline, key } = self.get_mut();
+        store.poll_wait(key, Awaited::Number(*number), *deadline, context)
     }
 }
 

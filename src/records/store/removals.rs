@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Extent, Store};
+use super::Awaited;
+use super::{Shown, Store};
 use crate::process::lock;
-use crate::records::Message;
 use crate::smtp::RecordId;
 
 /// Removals that are remembered, the last ones.
@@ -18,8 +18,11 @@ pub(crate) enum Removal {
         /// In the order of all records.
         number: u64,
     },
-    /// A caller has removed all: the records are before this.
-    All,
+    /// A caller has removed all, and no record was left: the removed ones are before this.
+    All {
+        /// The number of the next record at that moment: those that arrived later have this one or a higher one.
+        end: u64,
+    },
 }
 
 /// The log of removals.
@@ -42,14 +45,13 @@ pub(crate) struct Removed {
 }
 
 impl Removals {
-    /// Adds removals, and returns the position of the next one.
-    pub(super) fn note<'r>(
-        &mut self,
-        removed: impl Iterator<Item = (u64, &'r Message)>,
-        extent: Extent,
-    ) -> u64 {
-        let all = (extent == Extent::All).then_some(Removal::All);
-        let removed = removed.map(|(number, message)| Removal::Record { id: message.id(), number });
+    /// Adds removals, and returns how many entries these are. `all_before`: no record with a lower number was left.
+    pub(super) fn note(&mut self, removed: &[Shown], all_before: Option<u64>) -> u64 {
+        let before = self.count;
+        let all = all_before.map(|end| Removal::All { end });
+        let removed = removed
+            .iter()
+            .map(|Shown { number, message }| Removal::Record { id: message.id(), number: *number });
         for removal in removed.chain(all) {
             if self.last.len() == REMEMBERED {
                 self.last.pop_front();
@@ -57,7 +59,7 @@ impl Removals {
             self.last.push_back(removal);
             self.count += 1;
         }
-        self.count
+        self.count - before
     }
 
     /// From a position on; behind the last there are none.
@@ -77,6 +79,16 @@ impl Removals {
 }
 
 impl Store {
+    /// Waits for a removal at this position of their log, or after it.
+    pub(crate) async fn removal(&self, position: u64) {
+        self.removals.after(position).await;
+    }
+
+    /// Whether a record has been filed that has this number or a higher one.
+    pub(crate) fn has_filed_from(&self, number: u64) -> bool {
+        self.has(Awaited::Number(number))
+    }
+
     /// The removals from this position on.
     pub(crate) fn removals_from(&self, position: u64) -> Removed {
         lock(&self.archive).removals.from(position)
@@ -90,28 +102,28 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::records::Message;
     use crate::records::message::sample;
 
     #[test]
     fn the_last_removals_are_remembered_and_others_counted() {
         let mail = |session| Message { session_id: session, ..sample::mail("a@example.com", &[], "\r\n") };
-        let mails: Vec<_> = (0..REMEMBERED as u64 + 10).map(mail).collect();
-        let numbered = || mails.iter().map(|mail| (mail.session_id, mail));
+        let shown = |number| Shown { number, message: Arc::new(mail(number)) };
+        let mails: Vec<_> = (0..REMEMBERED as u64 + 10).map(shown).collect();
         let mut removals = Removals::default();
-        assert_eq!(removals.note(numbered().take(5), Extent::Chosen), 5);
+        assert_eq!(removals.note(&mails[..5], None), 5);
         let Removed { removals: last, is_partial, end } = removals.from(3);
-        let expected: Vec<_> = numbered()
-            .skip(3)
-            .take(2)
-            .map(|(number, mail)| Removal::Record { id: mail.id(), number })
-            .collect();
+        let entry = |Shown { number, message }: &Shown| Removal::Record { id: message.id(), number: *number };
+        let expected: Vec<_> = mails[3..5].iter().map(entry).collect();
         assert_eq!((last, is_partial, end), (expected, false, 5));
-        assert_eq!(removals.note(numbered().skip(5), Extent::All), REMEMBERED as u64 + 11);
-        assert_eq!(removals.from(5).removals.last(), Some(&Removal::All));
+        assert_eq!(removals.note(&mails[5..], Some(9000)), REMEMBERED as u64 + 6);
+        assert_eq!(removals.from(5).removals.last(), Some(&Removal::All { end: 9000 }));
         assert!(removals.from(5).is_partial && !removals.from(20).is_partial);
-        assert_eq!(removals.number_of(mails[5].id()), None, "forgotten");
-        assert_eq!(removals.number_of(mails[40].id()), Some(40));
-        assert_eq!(removals.note(std::iter::empty(), Extent::All), REMEMBERED as u64 + 12, "of nothing");
+        assert_eq!(removals.number_of(mails[5].message.id()), None, "forgotten");
+        assert_eq!(removals.number_of(mails[40].message.id()), Some(40));
+        assert_eq!(removals.note(&[], Some(9000)), 1, "of nothing");
     }
 }

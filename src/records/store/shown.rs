@@ -11,15 +11,6 @@ use crate::records::Message;
 #[cfg(feature = "http")]
 use crate::smtp::RecordId;
 
-/// What a reader removes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// Records that it has chosen.
-    Chosen,
-    /// All that it sees.
-    All,
-}
-
 /// A record as readers see it. One that changes later is another `Arc`.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
@@ -61,8 +52,6 @@ impl Store {
             .collect(&mut archive, |running| running.message.clone().filter(|_| running.number >= number));
         let start = archive.records.partition_point(|shown| shown.number < number);
         let finished = archive.records.range(start..).cloned();
-        let running =
-            running.into_iter().map(|(number, message)| Shown { number, message: Arc::new(message) });
         Snapshot { records: finished.chain(running).collect(), end }
     }
 
@@ -74,35 +63,56 @@ impl Store {
         let (mut running, _) = self
             .collect(&mut archive, |running| running.message.as_ref().filter(|shown| is_it(shown)).cloned());
         let finished = archive.records.iter().rfind(|shown| is_it(&shown.message)).cloned();
-        let running = || running.pop().map(|(number, message)| Shown { number, message: Arc::new(message) });
-        finished.or_else(running)
+        finished.or_else(|| running.pop())
     }
 
-    /// Removes those of these records that are there and unchanged, in one step, and returns them in their order: what another
-    /// caller has removed is not among them. The only way, beside [`purge`](Store::purge), by which readers remove.
-    pub(crate) fn take_shown(&self, chosen: &[Shown], extent: Extent) -> Vec<Shown> {
+    /// Removes those of these records that are present and unchanged, in one step, and returns them in their order: what another
+    /// caller has removed is not among them.
+    pub(crate) fn take_shown(&self, chosen: &[Shown]) -> Vec<Shown> {
         let chosen: HashMap<u64, &Arc<Message>> =
             chosen.iter().map(|Shown { number, message }| (*number, message)).collect();
+        // What has changed is another `Arc`; those chosen are held, so that none is at the place of another.
+        self.take_if(
+            |number, message| chosen.get(&number).is_some_and(|chosen| Arc::ptr_eq(chosen, message)),
+            |_| None,
+        )
+    }
+
+    /// Removes all records that match, in one step, and returns them in their order. Whether that was all there is, as the log
+    /// of removals has it, is decided in the same step.
+    #[cfg(feature = "http")]
+    pub(crate) fn take_all_where(&self, matches: impl Fn(&Message) -> bool) -> Vec<Shown> {
+        self.take_if(|_, message| matches(message), Some)
+    }
+
+    /// The way in which readers remove records, except all of them at once. `all_before` makes what is logged of the number of
+    /// the next record if none is left.
+    fn take_if(
+        &self,
+        is_chosen: impl Fn(u64, &Arc<Message>) -> bool,
+        all_before: impl FnOnce(u64) -> Option<u64>,
+    ) -> Vec<Shown> {
         let mut archive = lock(&self.archive);
-        let (running, _) = self.collect(&mut archive, |running| {
-            running.message.take_if(|_| chosen.contains_key(&running.number))
+        let mut is_left = false;
+        let (running, end) = self.collect(&mut archive, |running| {
+            let number = running.number;
+            let taken = running.message.take_if(|message| is_chosen(number, message));
+            is_left |= running.message.is_some();
+            taken
         });
         let mut taken = Vec::new();
         archive.records.retain(|shown| {
-            let is_chosen =
-                chosen.get(&shown.number).is_some_and(|message| Arc::ptr_eq(message, &shown.message));
+            let is_chosen = is_chosen(shown.number, &shown.message);
             if is_chosen {
                 taken.push(shown.clone());
             }
             !is_chosen
         });
-        taken.extend(
-            running.into_iter().map(|(number, message)| Shown { number, message: Arc::new(message) }),
-        );
-        taken.iter().for_each(|shown| self.uncount(Some(&shown.message)));
-        self.note_removed(&mut archive, taken.iter().map(|shown| (shown.number, &*shown.message)), extent);
+        taken.extend(running);
+        is_left |= !archive.records.is_empty();
+        self.note_removed(&mut archive, &taken, if is_left { None } else { all_before(end) });
         drop(archive);
-        self.wake_waits();
+        self.announce_removals();
         taken
     }
 }

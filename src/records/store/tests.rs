@@ -9,8 +9,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-#[cfg(feature = "http")]
-use super::Extent;
 use super::{Arrival, RunningKey, Store};
 use crate::process::lock;
 use crate::records::message::{Message, sample};
@@ -343,7 +341,7 @@ fn one_alarm_thread_serves_all_futures_and_ends_with_the_store() {
 #[cfg(feature = "http")]
 mod shown {
     use super::*;
-    use crate::records::store::{Shown, Store};
+    use crate::records::store::{Removal, Shown, Store};
     use crate::time::Deadline;
 
     fn numbers(shown: &[Shown]) -> Vec<(u64, u64)> {
@@ -380,9 +378,9 @@ mod shown {
         finish(&store, 0, 8);
         // One of them changes meanwhile, and another is taken by somebody else.
         store.withdraw(0, 0, &Unsent { first: 0, instead: None });
-        assert_eq!(numbers(&store.take_shown(&chosen[1..2], Extent::Chosen)), [(2, 2)]);
-        assert_eq!(numbers(&store.take_shown(&chosen, Extent::Chosen)), [(4, 4), (6, 7)]);
-        assert_eq!(store.take_shown(&chosen, Extent::Chosen).len(), 0);
+        assert_eq!(numbers(&store.take_shown(&chosen[1..2])), [(2, 2)]);
+        assert_eq!(numbers(&store.take_shown(&chosen)), [(4, 4), (6, 7)]);
+        assert_eq!(store.take_shown(&chosen).len(), 0);
         assert_eq!(ids(&store.messages()), [0, 1, 3, 5, 8]);
         assert_eq!(store.number_of_removed(message(4, "").id()), Some(4));
         assert_eq!(store.number_of_removed(message(5, "").id()), None);
@@ -391,6 +389,55 @@ mod shown {
         store.finish(0, Some(running), message(7, "running"), false);
         store.purge();
         assert_eq!(store.number_of_removed(message(5, "").id()), Some(5));
+    }
+
+    #[test]
+    fn a_running_record_that_has_changed_is_not_the_one_that_was_chosen() {
+        let store = store(1);
+        let running = store.accept(0, None, message(1, "old"));
+        let chosen = store.snapshot_from(0).records;
+        store.update(0, running, message(1, "new"));
+        assert_eq!(store.take_shown(&chosen).len(), 0);
+        let [changed] = &store.snapshot_from(0).records[..] else { panic!("one") };
+        assert_eq!(changed.message.body(), b"new");
+        assert_eq!(store.take_shown(std::slice::from_ref(changed)).len(), 1);
+        store.check();
+    }
+
+    #[test]
+    fn all_is_removed_if_no_record_is_left() {
+        let store = store(2);
+        let all = || {
+            let last = store.removals_from(0).removals.pop();
+            last.filter(|removal| matches!(removal, Removal::All { .. }))
+        };
+        (0..4).for_each(|id| finish(&store, id as usize % 2, id));
+        store.accept(0, None, message(4, ""));
+        assert_eq!(numbers(&store.take_all_where(|message| message.session_id() < 4)).len(), 4);
+        assert_eq!(all(), None, "a running session has one");
+        assert_eq!(numbers(&store.take_all_where(|_| true)), [(4, 4)]);
+        assert_eq!(all(), Some(Removal::All { end: 5 }));
+        assert!(!store.has_filed_from(5));
+        finish(&store, 0, 6);
+        assert_eq!(store.take_shown(&store.snapshot_from(0).records).len(), 1);
+        assert_eq!(all(), None, "whoever chooses records has chosen those");
+    }
+
+    /// Shards look for waits at each message: one that is always there would make them lock and wake at each.
+    #[test]
+    fn those_who_follow_removals_cost_shards_nothing() {
+        let store = store(1);
+        let wakings = Arc::new(ThisThread(thread::current(), AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&wakings));
+        let mut context = Context::from_waker(&waker);
+        let mut removal = std::pin::pin!(store.removal(0));
+        assert!(removal.as_mut().poll(&mut context).is_pending());
+        assert!(!store.waits.has_any());
+        finish(&store, 0, 1);
+        assert_eq!(wakings.1.load(Ordering::SeqCst), 0);
+        store.purge();
+        assert_eq!(wakings.1.load(Ordering::SeqCst), 1);
+        assert!(removal.poll(&mut context).is_ready());
     }
 
     /// Every record is taken exactly once, by one of several readers.
@@ -406,7 +453,7 @@ mod shown {
                         let (mut own, mut seen) = (Vec::new(), 0);
                         while seen < RECORDS {
                             let snapshot = store.snapshot_from(0);
-                            own.extend(store.take_shown(&snapshot.records, Extent::Chosen));
+                            own.extend(store.take_shown(&snapshot.records));
                             seen = snapshot.end;
                         }
                         own
@@ -485,7 +532,7 @@ proptest! {
                     let mut shown = store.snapshot_from(0).records;
                     shown.truncate(index.index(shown.len() + 1));
                     let count = shown.len();
-                    assert_eq!(store.take_shown(&shown, Extent::Chosen).len(), count);
+                    assert_eq!(store.take_shown(&shown).len(), count);
                 }
                 _ => drop(if id % 3 == 0 { store.purge() } else { store.messages() }),
             }

@@ -41,9 +41,6 @@ pub(super) enum Awaited {
     Records(usize),
     /// A record has this number, or a higher one.
     Number(u64),
-    /// There is a removal at this position, or behind it.
-    #[cfg(feature = "http")]
-    Removal(u64),
 }
 
 /// A future that was polled and has to wait.
@@ -144,6 +141,14 @@ impl Waits {
         drop(gate);
         shared.arrival.notify_all();
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+impl Waits {
+    /// Whether an arrival has to look for those that wait.
+    pub(super) fn has_any(&self) -> bool {
+        self.0.waiting.load(Ordering::SeqCst) > 0
     }
 }
 
