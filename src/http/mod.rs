@@ -159,7 +159,7 @@ impl ControlPlane {
             budget,
             bodies: Arc::new(Budget::of_bodies()),
             waiting: Arc::new(Semaphore::new(connections::MOST_WAITING)),
-            mailpit: mailpit::State::new()?,
+            mailpit: mailpit::State::new(store)?,
             view_keys: api::ViewKeys::new()?,
             marks: Marks::default(),
             events: Arc::default(),

@@ -17,6 +17,14 @@ pub(super) async fn follow(plane: Arc<Plane>) {
         seen = removed.end;
         forget(&plane, &removed);
         announce(&plane, &removed, older);
+        if plane.mailpit.marks().are_too_many() {
+            let plane = Arc::clone(&plane);
+            // Where the desk has no room, the next removal or change of a mark does it.
+            tokio::spawn(async move {
+                let own = Arc::clone(&plane);
+                plane.desk.look(move || own.mailpit.marks().tidy()).await
+            });
+        }
     }
 }
 
@@ -32,7 +40,6 @@ fn forget(plane: &Plane, Removed { removals, is_partial, .. }: &Removed) {
         true => plane.indexes.forget_removed(),
         false => plane.indexes.forget(records(removals).map(|(_, number)| number)),
     }
-    plane.mailpit.marks().forget(records(removals).map(|(id, _)| id));
 }
 
 /// Sends the events. `older` are the removals that are forgotten.

@@ -1,22 +1,26 @@
 //! Read marks and tags: the only things that Mailpit's interface has beside the records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use crate::process::lock;
 use crate::records::Message;
-use crate::records::store::Shown;
+use crate::records::store::{Shown, Store};
 use crate::smtp::RecordId;
 
-/// Marks of messages that are gone are forgotten when there are so many more than messages.
+/// Marks that are retained beside two for each message: when there are more, those of messages that are gone are forgotten,
+/// however they went. A look at all messages is worth it then.
 const SURPLUS: usize = 1024;
 /// Tags of one message, and octets of each.
 pub(super) const MOST_TAGS: usize = 100;
 pub(super) const LONGEST_TAG: usize = 100;
 
-/// What is known of messages beside their records, by their ids.
-#[derive(Debug, Default)]
-pub(in crate::http) struct Marks(Mutex<HashMap<RecordId, Mark>>);
+/// What is known of messages beside their records. Which messages exist is known by the store alone.
+#[derive(Debug)]
+pub(in crate::http) struct Marks {
+    by_id: Mutex<HashMap<RecordId, Mark>>,
+    store: Arc<Store>,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
@@ -32,33 +36,55 @@ impl Mark {
 }
 
 impl Marks {
-    /// The mark of a message.
-    pub(super) fn of(&self, message: &Message) -> Mark {
-        lock(&self.0).entry(message.id()).or_insert_with(|| fresh(message)).clone()
+    pub(super) fn new(store: &Arc<Store>) -> Self {
+        Self { by_id: Mutex::default(), store: Arc::clone(store) }
     }
 
-    /// The marks of all messages that there are, in their order. Those of others are forgotten if there are many.
+    /// The mark of a message.
+    pub(super) fn of(&self, message: &Message) -> Mark {
+        self.change(message, |mark| mark.clone())
+    }
+
+    /// The marks of these messages, in their order.
     pub(super) fn of_all(&self, all: &[Shown]) -> Vec<Mark> {
-        let mut marks = lock(&self.0);
+        let mut marks = lock(&self.by_id);
         let one =
             |shown: &Shown| marks.entry(shown.message.id()).or_insert_with(|| fresh(&shown.message)).clone();
         let found = all.iter().map(one).collect();
-        if marks.len() > all.len() + SURPLUS {
-            let present: std::collections::HashSet<_> = all.iter().map(|shown| shown.message.id()).collect();
-            marks.retain(|id, _| present.contains(id));
-        }
+        self.bound(&mut marks);
         found
     }
 
-    /// Forgets the marks of messages that were removed.
-    pub(in crate::http) fn forget(&self, removed: impl Iterator<Item = RecordId>) {
-        let mut marks = lock(&self.0);
-        removed.for_each(|id| _ = marks.remove(&id));
+    /// Changes the mark of a message, and returns what `change` does.
+    pub(super) fn change<T>(&self, message: &Message, change: impl FnOnce(&mut Mark) -> T) -> T {
+        let mut marks = lock(&self.by_id);
+        let changed = change(marks.entry(message.id()).or_insert_with(|| fresh(message)));
+        self.bound(&mut marks);
+        changed
     }
 
-    /// Changes the mark of a message.
-    pub(super) fn change(&self, message: &Message, change: impl FnOnce(&mut Mark)) {
-        change(lock(&self.0).entry(message.id()).or_insert_with(|| fresh(message)));
+    /// Forgets the marks of messages that are gone if these are many.
+    pub(in crate::http) fn tidy(&self) {
+        self.bound(&mut lock(&self.by_id));
+    }
+
+    /// Whether [`tidy`](Self::tidy) has something to do.
+    pub(in crate::http) fn are_too_many(&self) -> bool {
+        self.exceed_bound(&lock(&self.by_id))
+    }
+
+    fn exceed_bound(&self, marks: &HashMap<RecordId, Mark>) -> bool {
+        marks.len() > 2 * self.store.visible() + SURPLUS
+    }
+
+    fn bound(&self, marks: &mut HashMap<RecordId, Mark>) {
+        if self.exceed_bound(marks) {
+            // Under the lock: the mark of a message that arrives meanwhile is set later.
+            let present = self.store.snapshot_from(0).records;
+            let present: HashSet<_> = present.iter().map(|shown| shown.message.id()).collect();
+            marks.retain(|id, _| present.contains(id));
+            marks.shrink_to_fit();
+        }
     }
 }
 
@@ -93,6 +119,10 @@ mod tests {
     use super::*;
     use crate::records::message::sample;
 
+    fn marks(max_records: usize) -> Marks {
+        Marks::new(&Arc::new(Store::new(1, max_records, usize::MAX)))
+    }
+
     #[test]
     fn tags_come_from_the_field_and_from_plus_addresses() {
         let message = sample::mail(
@@ -100,20 +130,28 @@ mod tests {
             &["bob+News@example.com", "carol@example.com"],
             "X-Tags: zeta, news , b@d, , Alpha one\r\n\r\n",
         );
-        assert_eq!(Marks::default().of(&message).tags[..], ["Alpha one", "News", "zeta"]);
+        assert_eq!(marks(1).of(&message).tags[..], ["Alpha one", "News", "zeta"]);
     }
 
     #[test]
-    fn marks_of_messages_that_are_gone_are_forgotten() {
-        let marks = Marks::default();
-        let mail = |session| {
-            let message = Message { session_id: session, ..sample::mail("a@example.com", &[], "\r\n") };
-            Shown { number: session, message: Arc::new(message) }
-        };
-        let mails: Vec<_> = (0..2 * SURPLUS as u64).map(mail).collect();
-        marks.change(&mails[0].message, |mark| mark.is_read = true);
-        assert_eq!(marks.of_all(&mails).iter().filter(|mark| mark.is_read).count(), 1);
-        assert!(marks.of_all(&mails[..1])[0].is_read, "that of one that is there is retained");
-        assert_eq!(lock(&marks.0).len(), 1);
+    fn marks_of_messages_that_are_gone_are_forgotten_however_they_went() {
+        let marks = marks(10);
+        for session in 0..3 * SURPLUS as u64 {
+            let mail = Message { session_id: session, ..sample::mail("a@example.com", &[], "\r\n") };
+            marks.store.finish(0, None, mail.clone(), false);
+            assert!(!marks.change(&mail, |mark| std::mem::replace(&mut mark.is_read, true)));
+            assert!(lock(&marks.by_id).len() <= SURPLUS + 20, "others are evicted");
+        }
+        let all = marks.store.snapshot_from(0).records;
+        assert!(
+            marks.of_all(&all).iter().all(|mark| mark.is_read),
+            "those of messages that exist are retained"
+        );
+        assert_eq!(all.len(), 10);
+        marks.store.purge();
+        // One that was looked at before it was removed, and is changed afterwards.
+        let gone = |session| Message { session_id: session, ..sample::mail("b@example.com", &[], "\r\n") };
+        (0..3 * SURPLUS as u64).for_each(|session| marks.change(&gone(session), |_| ()));
+        assert!(lock(&marks.by_id).len() <= SURPLUS);
     }
 }

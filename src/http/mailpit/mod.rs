@@ -34,7 +34,7 @@ use crate::http::mailpit::marks::Marks;
 use crate::http::parameters::form_decoded;
 use crate::http::reply::{Refusal, Reply, of};
 use crate::http::router::Route;
-use crate::records::store::Shown;
+use crate::records::store::{Shown, Store};
 use crate::server::random;
 use crate::smtp::{RecordId, ServerTag};
 
@@ -70,10 +70,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new() -> Result<Self, StartError> {
+    pub(super) fn new(store: &Arc<Store>) -> Result<Self, StartError> {
         let tag = ServerTag::new(random("asking for a random tag")?);
         Ok(Self {
-            marks: Marks::default(),
+            marks: Marks::new(store),
             tag,
             sent: AtomicU32::new(0),
             news: broadcast::Sender::new(events::BEHIND),
