@@ -1,4 +1,4 @@
-//! The parameters behind `?`: decoded, each at most once, none unknown. Pure.
+//! The parameters after `?`: decoded, each at most once, none unknown. Pure.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,24 +7,35 @@ use crate::http::reply::{Refusal, invalid};
 use crate::smtp::rules::{A_DURATION, nearest, parse_duration};
 use crate::text::percent_decoded;
 
+/// What an empty parameter, as an unset variable makes it, is refused with: as a missing one it would select everything.
+const A_VALUE: &str = "a value: without one, omit the parameter";
+
 /// The parameters of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(super) struct Parameters(Vec<Parameter>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parameter {
+    name: String,
+    /// `None` where there is no `=`.
+    value: Option<String>,
+}
 
 impl Parameters {
     /// # Errors
     /// The reply for a query that is not UTF-8, or names a parameter twice.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
-        let mut all = Vec::<(String, String)>::new();
+        let mut all = Vec::<Parameter>::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) =
+                pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
             let decoded =
                 |text| form_decoded(text).ok_or_else(|| invalid("query", "text in UTF-8, percent-encoded"));
-            let (name, value) = (decoded(name)?, decoded(value)?);
-            if all.iter().any(|(other, _)| *other == name) {
+            let (name, value) = (decoded(name)?, value.map(decoded).transpose()?);
+            if all.iter().any(|other| other.name == name) {
                 return Err(invalid(name, "this parameter once"));
             }
-            all.push((name, value));
+            all.push(Parameter { name, value });
         }
         Ok(Self(all))
     }
@@ -32,9 +43,9 @@ impl Parameters {
     /// # Errors
     /// The reply for a parameter that is not among these: it would be ignored.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
-        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        match self.0.iter().find(|of| !known.contains(&of.name.as_str())) {
             None => Ok(()),
-            Some((name, _)) => {
+            Some(Parameter { name, .. }) => {
                 let hint = match (nearest(name, known.iter().copied()), known) {
                     (Some(nearest), _) => format!("did you mean {nearest}?"),
                     (None, []) => "no parameters".to_owned(),
@@ -45,21 +56,25 @@ impl Parameters {
         }
     }
 
-    /// The value of a parameter; `None` where it is missing or empty.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(other, _)| other == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    fn find(&self, name: &str) -> Option<&Parameter> {
+        self.0.iter().find(|of| of.name == name)
     }
 
-    /// The value of a parameter that would select everything if it were empty, as an unset variable makes it.
+    /// The value of a parameter; `None` where it is missing.
     ///
     /// # Errors
-    /// The reply for an empty one.
-    pub(super) fn name(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
-        match (self.text(name), self.0.iter().any(|(other, _)| other == name)) {
-            (None, true) => Err(invalid(name, "a name that is not empty")),
-            (text, _) => Ok(text),
+    /// The reply for one without a value.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
+        let Some(found) = self.find(name) else { return Ok(None) };
+        match found.value.as_deref().filter(|value| !value.is_empty()) {
+            None => Err(invalid(name, A_VALUE)),
+            value => Ok(value),
         }
+    }
+
+    /// The same for interfaces in which one without a value counts as missing.
+    pub(super) fn lax(&self, name: &str) -> Option<&str> {
+        self.find(name)?.value.as_deref().filter(|value| !value.is_empty())
     }
 
     /// A parsed value.
@@ -71,7 +86,7 @@ impl Parameters {
         name: &'static str,
         expected: &'static str,
     ) -> Result<Option<T>, Refusal> {
-        self.text(name).map(|text| text.parse().map_err(|_| invalid(name, expected))).transpose()
+        self.text(name)?.map(|text| text.parse().map_err(|_| invalid(name, expected))).transpose()
     }
 
     /// A number within bounds.
@@ -82,17 +97,20 @@ impl Parameters {
     ) -> Result<Option<usize>, Refusal> {
         let hint = || invalid(name, format!("a whole number from {} to {}", range.start(), range.end()));
         let number = |text: &str| text.parse().ok().filter(|number| range.contains(number)).ok_or_else(hint);
-        self.text(name).map(number).transpose()
+        self.text(name)?.map(number).transpose()
     }
 
-    /// `true` or `false`, by default the latter.
+    /// `true` or `false`, by default the latter. The bare name is `true`.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
+        if self.find(name).is_some_and(|of| of.value.is_none()) {
+            return Ok(true);
+        }
         Ok(self.parsed(name, "true or false")?.unwrap_or(false))
     }
 
     /// A duration, as on the command line.
     pub(super) fn duration(&self, name: &'static str, most: Duration) -> Result<Option<Duration>, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(None) };
+        let Some(text) = self.text(name)? else { return Ok(None) };
         let duration = parse_duration(text).ok_or_else(|| invalid(name, A_DURATION))?;
         match duration <= most {
             true => Ok(Some(duration)),
@@ -123,16 +141,18 @@ mod tests {
     fn parameters_are_decoded_and_each_is_there_once() {
         let parameters =
             parse("query=to%3Abob%2Bx%40example.com+hi&timeout=1.5s&empty=&count=3&return=true&%C3%A4=1");
-        assert_eq!(parameters.text("query"), Some("to:bob+x@example.com hi"));
+        assert_eq!(parameters.text("query").ok(), Some(Some("to:bob+x@example.com hi")));
         assert_eq!(
             parameters.duration("timeout", Duration::MAX).ok(),
             Some(Some(Duration::from_millis(1500)))
         );
-        assert_eq!(parameters.text("empty"), None);
+        assert!(parameters.text("empty").is_err());
+        assert_eq!(parameters.lax("empty"), None);
+        assert_eq!(parameters.lax("count"), Some("3"));
         assert_eq!(parameters.number("count", 1..=5).ok(), Some(Some(3)));
         assert_eq!(parameters.flag("return").ok(), Some(true));
         assert_eq!(parameters.flag("missing").ok(), Some(false));
-        assert_eq!(parameters.text("ä"), Some("1"));
+        assert_eq!(parameters.text("ä").ok(), Some(Some("1")));
         for query in ["a=1&a=2", "a=%", "a=%4", "a=%zz", "a=%ff", "%ff=1"] {
             assert!(Parameters::parse(Some(query)).is_err(), "{query}");
         }
@@ -143,8 +163,14 @@ mod tests {
         assert!(parse("query=a").only(&["query", "limit"]).is_ok());
         assert!(parse("qery=a").only(&["query", "limit"]).is_err());
         assert!(parse("a=b").only(&[]).is_err());
-        assert!(parse("inbox=").name("inbox").is_err());
-        assert!(parse("").name("inbox").is_ok_and(|name| name.is_none()));
+        for query in ["inbox=", "inbox"] {
+            assert!(parse(query).text("inbox").is_err(), "{query}");
+        }
+        assert!(parse("").text("inbox").is_ok_and(|name| name.is_none()));
+        assert_eq!(parse("return").flag("return").ok(), Some(true));
+        assert!(parse("return=").flag("return").is_err());
+        assert!(parse("count=").number("count", 1..=5).is_err());
+        assert!(parse("timeout=").duration("timeout", Duration::MAX).is_err());
         assert!(parse("count=0").number("count", 1..=5).is_err());
         assert!(parse("count=-1").number("count", 1..=5).is_err());
         assert!(parse("return=yes").flag("return").is_err());

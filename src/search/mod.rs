@@ -2,7 +2,7 @@
 //! peer. Pure. Imports `mime`, `records`, `smtp` and `text`.
 //!
 //! A query is a list of terms, separated by spaces, all of which must match. `"…"` keeps spaces within a term, `-` or `!` in front
-//! negates it, and case never matters. A term without a prefix, or with one that is not known, is a text that the mail contains.
+//! negates it, and case never matters. A term without a prefix is a text that the mail contains.
 
 mod index;
 mod term;
@@ -25,10 +25,11 @@ const LONGEST: usize = 4096;
 /// Terms of a query.
 const MOST_TERMS: usize = 64;
 
-/// A query for messages: a list of terms, separated by spaces, all of which must match; without terms it matches every message.
+/// A query for messages: a list of terms, separated by spaces, all of which must match. [`Query::default`] matches every message;
+/// a text without terms, as an unset variable makes it, is an error.
 ///
 /// A term is a text that the mail contains (its addresses, subject, texts and names of files), or has one of these prefixes.
-/// `"…"` keeps spaces within a term, `-` or `!` in front negates it, and case never matters.
+/// `"…"` keeps spaces within a term, `-` or `!` in front negates it, and case never matters. A text with a colon stands in quotes.
 ///
 /// | term | matches |
 /// |---|---|
@@ -98,33 +99,67 @@ impl FromStr for Query {
     type Err = QueryError;
 
     /// # Errors
-    /// A term has a prefix that is known, and a value that it can't have; or the query is too long.
+    /// A term has an unknown prefix, no value, or one that it can't have; a quote is not closed; or the query has no terms, or is
+    /// too long.
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        Self::parse_beside(text, |_, _| false)
+        let Words { words, is_closed } = split(text)?;
+        if !is_closed {
+            return Err(QueryError::of_query("a second quotation mark behind the first"));
+        }
+        if words.is_empty() {
+            return Err(QueryError::of_query(NO_TERMS));
+        }
+        let terms = words.iter().map(Term::parse).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { terms })
     }
 }
 
+/// What a query without terms is refused with: it would select every message.
+const NO_TERMS: &str = "a query with at least one term that has a value";
+
+impl QueryError {
+    fn of_query(expected: impl Into<String>) -> Self {
+        Self { term: String::new(), expected: expected.into() }
+    }
+}
+
+/// The words of a text within its bounds.
+fn split(text: &str) -> Result<Words, QueryError> {
+    if text.len() > LONGEST {
+        return Err(QueryError::of_query(format!("a query of at most {LONGEST} octets")));
+    }
+    let words = words(text);
+    if words.words.len() > MOST_TERMS {
+        return Err(QueryError::of_query(format!("a query of at most {MOST_TERMS} terms")));
+    }
+    Ok(words)
+}
+
 impl Query {
-    /// The query of those terms that `takes` does not take for its own. It is called with each term that may have a prefix, and
-    /// whether it is negated.
+    /// The query as Mailpit reads it, of those terms that `takes` does not take for its own: it is called with each term that may
+    /// have a prefix, and whether it is negated. An unknown prefix is text, a quote that is not closed reaches to the end, and
+    /// terms without a value are ignored.
     ///
     /// # Errors
-    /// Those of [`from_str`](FromStr::from_str).
-    pub(crate) fn parse_beside(
+    /// Those of [`from_str`](FromStr::from_str) but these. A query of ignored terms only is one.
+    #[cfg(feature = "http")]
+    pub(crate) fn parse_lax(
         text: &str,
         mut takes: impl FnMut(&str, bool) -> bool,
     ) -> Result<Self, QueryError> {
-        let too_long = |expected: String| QueryError { term: String::new(), expected };
-        if text.len() > LONGEST {
-            return Err(too_long(format!("a query of at most {LONGEST} octets")));
+        let Words { words, .. } = split(text)?;
+        let mut terms = Vec::new();
+        let mut is_empty = true;
+        for word in words.iter().filter(|word| !Term::is_void(word)) {
+            is_empty = false;
+            if word.is_phrase || !takes(&word.text, word.is_negated) {
+                terms.push(Term::parse_lax(word)?);
+            }
         }
-        let words = words(text);
-        if words.len() > MOST_TERMS {
-            return Err(too_long(format!("a query of at most {MOST_TERMS} terms")));
+        match is_empty {
+            true => Err(QueryError::of_query(NO_TERMS)),
+            false => Ok(Self { terms }),
         }
-        let own = words.iter().filter(|word| word.is_phrase || !takes(&word.text, word.is_negated));
-        let terms = own.map(Term::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { terms })
     }
 
     /// Whether a message matches all terms. It is parsed for each call.
@@ -161,6 +196,14 @@ impl Query {
     }
 }
 
+/// The words of a text.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Words {
+    words: Vec<Word>,
+    /// No quote is left open.
+    is_closed: bool,
+}
+
 /// A word of a query, without its quotes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Word {
@@ -172,7 +215,7 @@ struct Word {
 }
 
 /// Splits at white space that is not within quotes. A quote that is not closed reaches to the end.
-fn words(text: &str) -> Vec<Word> {
+fn words(text: &str) -> Words {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
     let mut is_quoted = false;
@@ -193,6 +236,5 @@ fn words(text: &str) -> Vec<Word> {
         }
     }
     words.extend(word);
-    words.retain(|word| !word.text.trim().is_empty());
-    words
+    Words { words, is_closed: !is_quoted }
 }

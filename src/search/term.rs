@@ -10,6 +10,7 @@ use super::value::{A_MOMENT, A_SIZE, moment, size};
 use super::{Candidate, QueryError, Word};
 use crate::records::Message;
 use crate::smtp::Parameters;
+use crate::smtp::rules::nearest;
 use crate::text::timestamp;
 
 /// Characters of what a message has, in the reason why it does not match.
@@ -78,19 +79,54 @@ enum Tls {
 const ADDRESSED: &[Field] = &[Field::From, Field::To, Field::Cc, Field::Bcc, Field::ReplyTo];
 
 impl Term {
+    /// # Errors
+    /// An unknown prefix, no value, or one that can't be.
     pub(super) fn parse(word: &Word) -> Result<Self, QueryError> {
-        let Word { text, is_negated, is_phrase } = word;
-        let typed = if *is_negated { format!("-{text}") } else { text.clone() };
-        let lower = text.to_lowercase();
-        let prefixed = if *is_phrase { None } else { lower.split_once(':') };
-        let refused = |expected: &str| QueryError { term: typed.clone(), expected: expected.to_owned() };
-        let test = match prefixed {
-            Some((prefix, value)) => test(prefix, value.trim()).map_err(refused)?,
+        let refused = |expected| QueryError { term: typed(word), expected };
+        if Self::is_void(word) {
+            let hint = "a value: without one it would match every message, or none";
+            return Err(refused(hint.to_owned()));
+        }
+        let lower = word.text.to_lowercase();
+        match prefixed(word, &lower) {
+            Some((prefix, value)) if is_unknown(prefix, value) => {
+                let named = nearest(prefix, PREFIXES.iter().copied());
+                let named = named.map_or("a known prefix".to_owned(), |name| format!("{name}:"));
+                Err(refused(format!("{named}, or the text in quotation marks: \"{}\"", word.text)))
+            }
+            _ => Self::parse_lax(word),
+        }
+    }
+
+    /// The same where an unknown prefix is part of a text.
+    ///
+    /// # Errors
+    /// A value that can't be.
+    pub(super) fn parse_lax(word: &Word) -> Result<Self, QueryError> {
+        let lower = word.text.to_lowercase();
+        let refused = |expected: &str| QueryError { term: typed(word), expected: expected.to_owned() };
+        let test = match prefixed(word, &lower) {
+            Some((prefix, value)) => test(prefix, value).map_err(refused)?,
             None => None,
         };
         let test =
             test.unwrap_or_else(|| Test::Contains(Box::new(Finder::new(lower.as_bytes()).into_owned())));
-        Ok(Self { typed, is_negated: *is_negated, test })
+        Ok(Self { typed: typed(word), is_negated: word.is_negated, test })
+    }
+
+    /// Whether it has no value, so that it would match every message, or none: `""`, `-`, `from:`, `header:=x`, `header:X=`.
+    pub(super) fn is_void(word: &Word) -> bool {
+        let lower = word.text.to_lowercase();
+        match prefixed(word, &lower) {
+            Some(("header" | "param", value)) => {
+                let (name, value) = value.split_once('=').unwrap_or((value, "any"));
+                name.trim().is_empty() || value.trim().is_empty()
+            }
+            Some(("message-id", value)) => value.trim_matches(['<', '>']).is_empty(),
+            Some((prefix, value)) if PREFIXES.contains(&prefix) => value.is_empty(),
+            None if word.is_phrase => lower.trim().is_empty(),
+            _ => lower.trim_matches(|c: char| c.is_whitespace() || "-!".contains(c)).is_empty(),
+        }
     }
 
     pub(super) fn matches(&self, candidate: Candidate<'_>) -> bool {
@@ -106,6 +142,59 @@ impl Term {
         }
     }
 }
+
+/// The term as it was typed, without quotes around a value.
+fn typed(Word { text, is_negated, .. }: &Word) -> String {
+    match (is_negated, text.trim().is_empty()) {
+        (true, _) => format!("-{text}"),
+        (false, true) => format!("\"{text}\""),
+        (false, false) => text.clone(),
+    }
+}
+
+/// The prefix and the value of a word, whose text in lower case this is; `None` where it is a phrase or has no colon.
+fn prefixed<'t>(word: &Word, lower: &'t str) -> Option<(&'t str, &'t str)> {
+    let (prefix, value) = if word.is_phrase { None } else { lower.split_once(':') }?;
+    Some((prefix, value.trim()))
+}
+
+/// Whether this looks like a prefix and is none. A time and a URL do not.
+fn is_unknown(prefix: &str, value: &str) -> bool {
+    let is_name = !prefix.is_empty()
+        && prefix.bytes().all(|octet| octet.is_ascii_alphabetic() || b"-_".contains(&octet));
+    is_name && !value.starts_with("//") && !PREFIXES.contains(&prefix)
+}
+
+/// All prefixes of [`test`], and those that exist only in Mailpit's interface.
+const PREFIXES: &[&str] = &[
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "reply-to",
+    "addressed",
+    "subject",
+    "message-id",
+    "has",
+    "after",
+    "before",
+    "larger",
+    "smaller",
+    "header",
+    "mail-from",
+    "rcpt-to",
+    "param",
+    "inbox",
+    "user",
+    "tls",
+    "session",
+    "peer",
+    "helo",
+    "protocol",
+    "id",
+    "is",
+    "tag",
+];
 
 /// The test of a prefix that is known.
 fn test(prefix: &str, value: &str) -> Result<Option<Test>, &'static str> {
@@ -142,7 +231,7 @@ fn test(prefix: &str, value: &str) -> Result<Option<Test>, &'static str> {
         "inbox" => Test::Inbox(value.to_owned()),
         "user" => Test::User(value.to_owned()),
         "tls" => Test::Tls(match value {
-            "yes" | "true" | "" => Tls::Any,
+            "yes" | "true" => Tls::Any,
             "no" | "false" => Tls::None,
             "1.2" | "1.3" => Tls::Version(value.to_owned()),
             _ => return Err("tls:yes, tls:no, tls:1.2 or tls:1.3"),
@@ -274,5 +363,17 @@ pub(super) fn protocol(message: &Message) -> &'static str {
     match message.protocol() {
         crate::smtp::Protocol::Lmtp => "lmtp",
         _ => "smtp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_prefix_is_known_by_its_test() {
+        for prefix in PREFIXES {
+            assert!(!matches!(test(prefix, "?"), Ok(None)), "{prefix}");
+        }
     }
 }

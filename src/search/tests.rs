@@ -27,7 +27,6 @@ fn message() -> Message {
 fn each_term_is_about_what_its_prefix_says() {
     let message = message();
     for (query, expected) in [
-        ("", true),
         ("order", true),
         ("ORDER NUMBER", true),
         ("\"order number\"", true),
@@ -77,8 +76,10 @@ fn each_term_is_about_what_its_prefix_says() {
         ("-user:ann", true),
         ("after:1969-01-01 -before:1970-01-01", true),
         ("before:2000-01-01T00:00:00z", true),
-        // A prefix that is not known is text.
-        ("order:7", false),
+        // What is no prefix is text.
+        ("12:30", false),
+        ("https://a.example/", false),
+        ("tls:no header:x-kind=receipt", true),
         ("\"subject:welcome\"", false),
     ] {
         assert_eq!(found(query, &message), expected, "{query}");
@@ -96,6 +97,21 @@ fn a_value_that_can_not_be_is_refused_with_what_would_be_right() {
         ("tls:2", "tls:2: expected tls:yes"),
         ("session:x", "session:x: expected the number"),
         ("is:read", "is:read: expected another term"),
+        ("order:7", "order:7: expected a known prefix, or the text in quotation marks: \"order:7\""),
+        ("order -form:bob", "-form:bob: expected from:, or the text"),
+        ("", "a query with at least one term"),
+        (" \t", "a query with at least one term"),
+        ("\"\"", "\"\": expected a value"),
+        ("order \" \"", "\" \": expected a value"),
+        ("order -", "-: expected a value"),
+        ("from:", "from:: expected a value"),
+        ("-From:\"\"", "-From:: expected a value"),
+        ("tls:", "tls:: expected a value"),
+        ("header:=x", "header:=x: expected a value"),
+        ("header:x-kind=", "header:x-kind=: expected a value"),
+        ("param:", "param:: expected a value"),
+        ("message-id:<>", "message-id:<>: expected a value"),
+        ("order \"number", "a second quotation mark"),
     ] {
         let error = query.parse::<Query>().expect_err(query).to_string();
         assert!(error.starts_with(expected), "{error}");
@@ -125,10 +141,19 @@ fn words_are_split_as_they_were_meant() {
         ("-\"a b\"", vec![word("a b", true, true)]),
         ("!to:\"a b\"", vec![word("to:a b", true, false)]),
         ("\"open to the end", vec![word("open to the end", false, true)]),
-        ("a-b - \"\" --c", vec![word("a-b", false, false), word("-c", true, false)]),
+        (
+            "a-b - \"\" --c",
+            vec![
+                word("a-b", false, false),
+                word("", true, false),
+                word("", false, true),
+                word("-c", true, false),
+            ],
+        ),
     ];
     for (text, expected) in cases {
-        assert_eq!(words(text), expected, "{text}");
+        let is_closed = text != "\"open to the end";
+        assert_eq!(words(text), Words { words: expected, is_closed }, "{text}");
     }
 }
 
@@ -141,7 +166,7 @@ fn term() -> impl Strategy<Value = (bool, &'static str, String)> {
 proptest! {
     #[test]
     fn a_naive_search_finds_the_same(
-        terms in prop::collection::vec(term(), 0..4),
+        terms in prop::collection::vec(term(), 1..4),
         subject in "[a-cA-Cäß ]{0,8}",
         from in "[a-c]{1,4}",
         path in "[a-c]{1,4}",
@@ -181,5 +206,26 @@ proptest! {
             let candidate = Candidate { message: &message, index: &index };
             prop_assert_eq!(query.selects(candidate), query.missed_by(candidate).is_empty());
         }
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_query_of_mailpit_is_read_as_there_and_never_empty() {
+    let message = message();
+    let index = Index::of(&message);
+    let parse = |text: &str| Query::parse_lax(text, |term, _| term == "is:read");
+    for (text, expected) in [
+        ("order - from: \"\"", true),
+        ("order:7", false),
+        ("\"order number", true),
+        ("refund from:", false),
+        ("is:read", true),
+    ] {
+        let query = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(query.selects(Candidate { message: &message, index: &index }), expected, "{text}");
+    }
+    for text in ["", "-", "--", "\"\"", "from:", "-from: to:", "header:=", "\" "] {
+        assert!(parse(text).is_err(), "{text}");
     }
 }

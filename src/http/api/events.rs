@@ -18,7 +18,7 @@ const BACKLOG: usize = 1000;
 
 fn listen(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["types", "after"])?;
-    let kinds = match call.parameters.name("types")? {
+    let kinds = match call.parameters.text("types")? {
         None => Kinds::EVERY,
         Some(text) => Kinds::parse(text).ok_or_else(|| {
             let names = Kind::ALL.map(Kind::name).join(", ");
@@ -32,7 +32,7 @@ fn listen(call: &Call) -> Result<Reply, Refusal> {
     let last = last.filter(|id| !id.is_empty()).map(|id| behind(id, plane).ok());
     let from = match last {
         Some(from) => from,
-        None => call.parameters.text("after").map(|id| behind(id, plane)).transpose()?,
+        None => call.parameters.text("after")?.map(|id| behind(id, plane)).transpose()?,
     };
     let backlog = || {
         // Without a position to resume from, only new messages.

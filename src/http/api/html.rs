@@ -73,7 +73,7 @@ pub(super) fn view_of(message: &Message, plane: &Plane) -> String {
 async fn html(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["key"])?;
     let Call { plane, head, segments, parameters, .. } = call;
-    let has_key = parameters.text("key").is_some_and(|key| plane.view_keys.is_right(&segments[0], key));
+    let has_key = parameters.lax("key").is_some_and(|key| plane.view_keys.is_right(&segments[0], key));
     if !has_key {
         plane.guard.check_credentials(&head)?;
     }

@@ -40,7 +40,7 @@ impl Period {
     /// That of the parameter `since`.
     fn of(call: &Call) -> Result<Self, Refusal> {
         call.parameters.only(&["since"])?;
-        let since = call.parameters.name("since")?.map(|id| call.plane.marks.get(id)).transpose()?;
+        let since = call.parameters.text("since")?.map(|id| call.plane.marks.get(id)).transpose()?;
         Ok(Self { plane: Arc::clone(&call.plane), since })
     }
 

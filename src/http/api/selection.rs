@@ -30,16 +30,16 @@ impl Selection {
     /// # Errors
     /// The reply for a parameter with a wrong value.
     pub(super) fn of(parameters: &Parameters, plane: &Plane) -> Result<Self, Refusal> {
-        let query = parameters.text("query").unwrap_or_default();
-        let query = query.parse::<Query>().map_err(|error| invalid("query", error.to_string()))?;
-        let accepted = match parameters.text("accepted") {
+        let query = parameters.text("query")?.map(str::parse::<Query>).transpose();
+        let query = query.map_err(|error| invalid("query", error.to_string()))?.unwrap_or_default();
+        let accepted = match parameters.text("accepted")? {
             None | Some("true") => Some(true),
             Some("false") => Some(false),
             Some("any") => None,
             Some(_) => return Err(invalid("accepted", "true, false or any")),
         };
-        let from = parameters.text("after").map(|id| behind(id, plane)).transpose()?;
-        let inbox = parameters.name("inbox")?.map(str::to_owned);
+        let from = parameters.text("after")?.map(|id| behind(id, plane)).transpose()?;
+        let inbox = parameters.text("inbox")?.map(str::to_owned);
         Ok(Self { query, inbox, accepted, from: from.unwrap_or_default() })
     }
 
@@ -103,7 +103,11 @@ fn acceptance(message: &Message) -> String {
     }
 }
 
-/// The number after that of the message with this id. A message that is neither stored nor remembered was older than all stored.
+/// The number after that of the message with this id. A message of this server that is neither stored nor remembered was older than
+/// all stored: the oldest are evicted, and of the removed ones the last are remembered.
+///
+/// # Errors
+/// The reply for what is no id, or one of another server: all messages would count as later.
 pub(super) fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
     let id: RecordId =
         id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;

@@ -129,7 +129,7 @@ async fn end_one(call: Call) -> Result<Reply, Refusal> {
 
 /// By `how`: with 421 by default.
 fn farewell(parameters: &Parameters) -> Result<Farewell, Refusal> {
-    match parameters.text("how") {
+    match parameters.text("how")? {
         None | Some("421") => Ok(Farewell::Refused),
         Some("reset") => Ok(Farewell::Reset),
         Some(_) => Err(invalid("how", "421, or reset")),

@@ -66,7 +66,7 @@ impl Kind {
 
 /// The start and the limit that are asked for; what is no number counts as missing.
 fn page(call: &Call) -> (usize, usize) {
-    let number = |name| call.parameters.text(name).and_then(|text| text.parse().ok());
+    let number = |name| call.parameters.lax(name).and_then(|text| text.parse().ok());
     (number("start").unwrap_or(0), number("limit").unwrap_or(USUAL_MESSAGES).min(MOST_MESSAGES))
 }
 
@@ -88,13 +88,13 @@ async fn list(call: Call) -> Result<Reply, Refusal> {
 }
 
 async fn search(call: Call) -> Result<Reply, Refusal> {
-    let kind = match call.parameters.text("kind") {
+    let kind = match call.parameters.lax("kind") {
         Some("from") => Kind::From,
         Some("to") => Kind::To,
         Some("containing") => Kind::Containing,
         _ => return Err(invalid("kind", "from, to or containing")),
     };
-    let text = call.parameters.text("query").ok_or_else(|| invalid("query", "a text to search"))?;
+    let text = call.parameters.lax("query").ok_or_else(|| invalid("query", "a text to search"))?;
     let text = text.to_lowercase();
     let (page, plane) = (page(&call), Arc::clone(&call.plane));
     let work = move || {

@@ -39,8 +39,7 @@ impl Filter {
             marks.push(MarkTerm { is_negated, test });
             true
         };
-        let query =
-            Query::parse_beside(text, takes).map_err(|error| bad_request(format!("Error: {error}")))?;
+        let query = Query::parse_lax(text, takes).map_err(|error| bad_request(format!("Error: {error}")))?;
         Ok(Self { query, marks })
     }
 

@@ -105,7 +105,7 @@ async fn look(
     answer: impl FnOnce(&Shown, &Call) -> Result<Reply, Refusal> + Send + 'static,
 ) -> Result<Reply, Refusal> {
     let id = call.segments[0].clone();
-    let filter = match call.parameters.text("query") {
+    let filter = match call.parameters.lax("query") {
         Some(query) if id == LATEST => Some(Filter::parse(query)?),
         _ => None,
     };
@@ -268,7 +268,7 @@ async fn raw(call: Call) -> Result<Reply, Refusal> {
     look(call, false, |shown, call| {
         let reply = of(StatusCode::OK, TEXT, stored(shown, &call.plane));
         let name = format!("{}.eml", FacadeId(shown.message.id()));
-        Ok(match call.parameters.text("dl") {
+        Ok(match call.parameters.lax("dl") {
             Some(_) => download(reply, Some(&name)),
             None => reply,
         })
@@ -298,7 +298,7 @@ fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
     let missing = || refusal(StatusCode::NOT_FOUND, "This message does not contain a HTML part");
     let urls = urls_of(&parts, &shown.message);
     let html = with_own_images(html.ok_or_else(missing)?, &urls, FITTING_OCTETS);
-    let html = if call.parameters.text("embed").is_some() { with_targets(&html) } else { html };
+    let html = if call.parameters.lax("embed").is_some() { with_targets(&html) } else { html };
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(VIEW_POLICY));
     Ok(reply)

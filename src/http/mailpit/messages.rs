@@ -50,7 +50,7 @@ struct Page {
 
 impl Page {
     fn of(call: &Call) -> Result<Self, Refusal> {
-        let number = |name: &str| match call.parameters.text(name) {
+        let number = |name: &str| match call.parameters.lax(name) {
             None => Ok(None),
             // Some clients send -1 for all.
             Some(text) => text
@@ -58,7 +58,7 @@ impl Page {
                 .map(|number| Some(usize::try_from(number).unwrap_or(0)))
                 .map_err(|_| bad_request(format!("Error: {name} must be a whole number"))),
         };
-        let before = call.parameters.text("before").and_then(crate::search::moment);
+        let before = call.parameters.lax("before").and_then(crate::search::moment);
         let limit = match number("limit")? {
             None => USUAL_MESSAGES,
             Some(0) => MOST_MESSAGES,
@@ -79,7 +79,7 @@ async fn search(call: Call) -> Result<Reply, Refusal> {
 }
 
 fn searched(call: &Call) -> Result<Filter, Refusal> {
-    let query = call.parameters.text("query").map(str::trim).filter(|query| !query.is_empty());
+    let query = call.parameters.lax("query").map(str::trim).filter(|query| !query.is_empty());
     Filter::parse(query.ok_or_else(|| bad_request("Error: no search query"))?)
 }
 

@@ -32,7 +32,7 @@ async fn set_read(mut call: Call) -> Result<Reply, Refusal> {
     if !ids.is_empty() && !search.is_empty() {
         return Err(bad_request("You may specify either IDs or a search query, not both"));
     }
-    let filter = Filter::parse(&search)?;
+    let filter = if search.is_empty() { Filter::default() } else { Filter::parse(&search)? };
     let plane = Arc::clone(&call.plane);
     let work = move || {
         let found = filter.apply(&plane);

@@ -194,6 +194,84 @@ fn deleting_is_of_one_of_what_is_found_or_of_all() {
     assert!(plane.server.messages().is_empty());
 }
 
+/// `query=$UNSET` was a way to delete all mail.
+#[test]
+fn what_selects_nothing_in_particular_deletes_nothing() {
+    let plane = plane(Config::default());
+    send(plane.smtp(), "bob@example.com", "Subject: a\r\n\r\n");
+    let ask = |method: &str, target: &str| HttpClient::connect(plane.http).request(method, target, &[]);
+    let queries = [
+        "",
+        "%20",
+        "%22%22",
+        "%22%20%22",
+        "-",
+        "--",
+        "!",
+        "from:",
+        "-from:",
+        "rcpt-to:%22%22",
+        "header:=",
+        "from:+to:",
+    ];
+    for query in queries {
+        let target = format!("/v1/messages?query={query}");
+        for (method, target) in [
+            ("DELETE", target.clone()),
+            ("GET", target),
+            ("GET", format!("/v1/messages/wait?count=0&query={query}")),
+        ] {
+            let error = ask(method, &target).json_as(400);
+            assert_eq!(error["error"]["at"], "query", "{method} {target}");
+        }
+        for target in
+            [format!("/api/v1/search?query={query}"), format!("/api/v2/search?kind=to&query={query}")]
+        {
+            let delete = ask("DELETE", &target).status;
+            assert!([400, 405].contains(&delete), "{target}: {delete}");
+        }
+    }
+    for target in [
+        "?query",
+        "?after=",
+        "?after",
+        "?inbox=",
+        "?accepted=",
+        "?return=",
+        "?limit=&return=true",
+        "?return=true&raw=",
+    ] {
+        let reply = ask("DELETE", &format!("/v1/messages{target}"));
+        assert_eq!(reply.reason(400), "invalid", "{target}");
+    }
+    assert_eq!(plane.server.messages().len(), 1);
+    // A bare name is a flag that is set.
+    let taken = plane.delete("/v1/messages?return&raw");
+    assert_eq!(subjects(&taken), ["a"]);
+    assert!(taken["messages"][0]["raw_base64"].is_string(), "{taken}");
+}
+
+#[test]
+fn a_misspelled_query_is_refused_with_what_would_be_right_but_not_to_clients_of_mailpit() {
+    let plane = plane(Config::default());
+    send(plane.smtp(), "bob@example.com", "Subject: foo:bar\r\n\r\n");
+    for (query, expected) in [
+        ("form:ann", "form:ann: expected from:, or the text in quotation marks: \"form:ann\""),
+        ("foo:bar", "foo:bar: expected a known prefix, or the text in quotation marks: \"foo:bar\""),
+        ("\"foo", "a second quotation mark behind the first"),
+    ] {
+        for target in ["/v1/messages?", "/v1/messages/wait?timeout=10m&"] {
+            let error = plane.get(&format!("{target}query={}", encoded(query))).json_as(400);
+            assert_eq!((&error["error"]["at"], &error["error"]["hint"]), (&json!("query"), &json!(expected)));
+        }
+    }
+    assert_eq!(plane.json(&format!("/v1/messages?query={}", encoded("\"foo:bar\"")))["total"], 1);
+    for query in ["foo:bar", "\"foo:bar", "foo:bar from:"] {
+        let found = plane.json(&format!("/api/v1/search?query={}", encoded(query)));
+        assert_eq!(found["messages_count"], 1, "{query}");
+    }
+}
+
 #[test]
 fn taking_returns_what_it_deletes_and_what_is_left() {
     let plane = plane(Config::default());
