@@ -5,48 +5,11 @@ use std::time::UNIX_EPOCH;
 
 use super::exposition::Exposition;
 use crate::process::own_status;
-use crate::stats::{RuleStats, Stats};
+use crate::smtp::rules::Tally;
+use crate::stats::Stats;
 
-/// Ids of rules that have series of their own; further ones are counted with the rules that have no id.
-const MOST_RULES: usize = 64;
-
-/// Counts of rules that never go back, though those of a rule begin anew when it is removed and added again.
-#[derive(Debug, Default)]
-pub(super) struct RuleTotals {
-    by_id: BTreeMap<String, Counts>,
-    /// The reading before, by the identity of rules.
-    last: BTreeMap<(String, bool, usize), Counts>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    reached: u64,
-    fired: u64,
-}
-
-impl RuleTotals {
-    /// Adds what a later reading has beyond the one before.
-    fn note(&mut self, rules: &[RuleStats]) {
-        let mut last = BTreeMap::new();
-        for (rule, (words, is_id, place)) in rules.iter().zip(RuleStats::identities(rules)) {
-            let identity = (words.to_owned(), is_id, place);
-            let now = Counts { reached: rule.reached, fired: rule.fired };
-            let before = self.last.get(&identity).copied().unwrap_or_default();
-            // One that has fewer was removed meanwhile.
-            let before = if before.reached > now.reached { Counts::default() } else { before };
-            let id =
-                rule.id.as_deref().filter(|id| self.by_id.contains_key(*id) || self.by_id.len() < MOST_RULES);
-            let total = self.by_id.entry(id.unwrap_or_default().to_owned()).or_default();
-            total.reached = total.reached.saturating_add(now.reached - before.reached);
-            total.fired = total.fired.saturating_add(now.fired.saturating_sub(before.fired));
-            last.insert(identity, now);
-        }
-        self.last = last;
-    }
-}
-
-/// All families. `records` is the number of records retained.
-pub(super) fn exposition(stats: &Stats, records: usize, rules: &mut RuleTotals) -> String {
+/// All families. `records` is the number of records retained, `rules` are the counts of rules since the start by id.
+pub(super) fn exposition(stats: &Stats, records: usize, rules: &BTreeMap<String, Tally>) -> String {
     let mut text = Exposition::default();
     process(stats, &mut text);
     sessions(stats, &mut text);
@@ -55,12 +18,11 @@ pub(super) fn exposition(stats: &Stats, records: usize, rules: &mut RuleTotals) 
     encryption(stats, &mut text);
     authentication(stats, &mut text);
     health(stats, &mut text);
-    rules.note(&stats.rules);
     let mut reached =
         text.counter("smtpmock_rule_reached_total", "Times that the conditions of a rule were true.");
-    reached.samples("rule", rules.by_id.iter().map(|(id, counts)| (id.as_str(), counts.reached)));
+    reached.samples("rule", rules.iter().map(|(id, counts)| (id.as_str(), counts.reached)));
     let mut fired = text.counter("smtpmock_rule_fired_total", "Times that a rule fired.");
-    fired.samples("rule", rules.by_id.iter().map(|(id, counts)| (id.as_str(), counts.fired)));
+    fired.samples("rule", rules.iter().map(|(id, counts)| (id.as_str(), counts.fired)));
     text.into_text()
 }
 
@@ -200,42 +162,4 @@ fn health(stats: &Stats, text: &mut Exposition) {
     text.gauge("smtpmock_findings", "Findings about the clients so far.").sample(&[], stats.findings().len());
     text.gauge("smtpmock_degraded", "Reasons why the measurements are degraded.")
         .sample(&[], stats.degraded().len());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(id: Option<&str>, reached: u64, fired: u64) -> RuleStats {
-        RuleStats { id: id.map(str::to_owned), rule: "rcpt accept".to_owned(), reached, fired }
-    }
-
-    fn of(totals: &RuleTotals, id: &str) -> (u64, u64) {
-        totals.by_id.get(id).map_or((0, 0), |counts| (counts.reached, counts.fired))
-    }
-
-    #[test]
-    fn counts_of_rules_never_go_back() {
-        let mut totals = RuleTotals::default();
-        totals.note(&[rule(Some("a"), 5, 2), rule(None, 1, 1), rule(None, 2, 2)]);
-        totals.note(&[rule(Some("a"), 7, 3), rule(None, 1, 1), rule(None, 2, 2)]);
-        assert_eq!((of(&totals, "a"), of(&totals, "")), ((7, 3), (3, 3)));
-        totals.note(&[]);
-        assert_eq!(of(&totals, "a"), (7, 3));
-        totals.note(&[rule(Some("a"), 1, 0)]);
-        assert_eq!(of(&totals, "a"), (8, 3));
-        totals.note(&[rule(Some("a"), 0, 0)]);
-        totals.note(&[rule(Some("a"), 4, 4)]);
-        assert_eq!(of(&totals, "a"), (12, 7));
-    }
-
-    #[test]
-    fn so_many_rules_have_series_and_the_others_one() {
-        let mut totals = RuleTotals::default();
-        for number in 0..1000 {
-            totals.note(&[rule(Some(&number.to_string()), 1, 1)]);
-        }
-        assert!(totals.by_id.len() <= MOST_RULES + 1);
-        assert_eq!(totals.by_id.values().map(|counts| counts.fired).sum::<u64>(), 1000);
-    }
 }

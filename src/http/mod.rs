@@ -38,7 +38,7 @@ mod websocket;
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use hyper::StatusCode;
@@ -53,7 +53,6 @@ use crate::http::guard::Guard;
 use crate::http::indexes::Indexes;
 use crate::http::listener::Acceptor;
 use crate::http::marks::Marks;
-use crate::http::metrics::RuleTotals;
 use crate::http::reply::{Refusal, error};
 use crate::records::Endpoint;
 use crate::records::store::Store;
@@ -107,8 +106,6 @@ struct Plane {
     view_keys: api::ViewKeys,
     marks: Marks,
     events: Arc<Hub>,
-    /// For `/metrics`.
-    rule_totals: Mutex<RuleTotals>,
     /// Notified when rules have changed, of which one may expire.
     rules_changed: Notify,
     /// Called when a request stops the server.
@@ -163,7 +160,6 @@ impl ControlPlane {
             view_keys: api::ViewKeys::new()?,
             marks: Marks::default(),
             events: Arc::default(),
-            rule_totals: Mutex::default(),
             rules_changed: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),

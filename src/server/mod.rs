@@ -5,6 +5,8 @@ mod failure;
 mod messages;
 mod pause;
 mod reconfigure;
+#[cfg(feature = "http")]
+mod rule_totals;
 mod sessions;
 mod totals;
 

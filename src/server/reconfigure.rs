@@ -17,9 +17,9 @@ use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::smtp::Policy;
+use crate::smtp::rules::{RuleTally, State, Tally};
 #[cfg(feature = "http")]
 use crate::smtp::rules::Rule;
-use crate::smtp::rules::{RuleTally, State, Tally};
 use crate::stats::{RetryStats, RuleStats};
 
 /// Why a server was not reconfigured. Its settings are unchanged.
@@ -89,7 +89,10 @@ pub(super) struct Serving {
     service: Mutex<Arc<Service>>,
     /// Held during a reconfiguration, from reading the settings until all shards use the new ones.
     reconfiguring: Mutex<()>,
-    state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<State>>,
+    /// Locked before `state`, from which counts come here.
+    #[cfg(feature = "http")]
+    pub(super) removed_rules: Mutex<super::rule_totals::RemovedRules>,
     retries: Arc<Mutex<Retries>>,
     checks: Arc<CheckQueue>,
     /// No shard accepts connections.
@@ -102,6 +105,8 @@ impl Serving {
             service: Mutex::new(Arc::new(service)),
             reconfiguring: Mutex::default(),
             state: Arc::default(),
+            #[cfg(feature = "http")]
+            removed_rules: Mutex::default(),
             retries: Arc::default(),
             checks: Arc::default(),
             is_paused: AtomicBool::new(false),
@@ -126,6 +131,24 @@ impl Serving {
         let stats =
             |RuleTally { id, rule, tally: Tally { reached, fired } }| RuleStats { id, rule, reached, fired };
         policy.tallies(&counts).into_iter().map(stats).collect()
+    }
+
+    /// Replaces the service that all shards have ceased to serve by, and drops the counts of the rules that are no longer there.
+    fn replace(&self, service: Arc<Service>, before: &Service) {
+        #[cfg(feature = "http")]
+        let mut removed = lock(&self.removed_rules);
+        // Sessions wait for what is locked: no texts are made meanwhile.
+        let (counts, left) = {
+            let mut state = lock(&self.state);
+            *lock(&self.service) = Arc::clone(&service);
+            let counts = state.totals();
+            service.policy().forget_other_counts(&mut state);
+            (counts, state.totals())
+        };
+        #[cfg(feature = "http")]
+        removed.note(before.policy().tallies(&counts), before.policy().tallies(&left));
+        #[cfg(not(feature = "http"))]
+        drop((before, counts, left));
     }
 
     /// The figures of retries so far.
@@ -306,9 +329,8 @@ impl Server {
             Ok::<_, ReconfigureError>(service)
         };
         let service = replace()?;
-        *lock(&self.serving.service) = Arc::clone(&service);
         let shown = show(&before, &service);
-        service.policy().forget_other_counts(&mut lock(&self.serving.state));
+        self.serving.replace(service, &before);
         Ok(shown)
     }
 

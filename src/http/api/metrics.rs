@@ -8,7 +8,6 @@ use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, of};
 use crate::http::router::Route;
 use crate::http::{exposition, metrics};
-use crate::process::lock;
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/metrics", |call| Box::pin(scrape(call)))];
 
@@ -18,7 +17,7 @@ async fn scrape(call: Call) -> Result<Reply, Refusal> {
     let plane = Arc::clone(&call.plane);
     let work = move || {
         let (stats, records) = (plane.server.stats(), plane.store.visible());
-        metrics::exposition(&stats, records, &mut lock(&plane.rule_totals))
+        metrics::exposition(&stats, records, &plane.server.rule_totals())
     };
     let text = call.plane.desk.ask(work).await?;
     Ok(of(StatusCode::OK, exposition::CONTENT_TYPE, text))

@@ -5,6 +5,7 @@ use smtpmock::{Config, HttpSettings};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, Plane, Reply, plane, plane_with};
+use crate::support::waiting::eventually;
 
 fn post(plane: &Plane, target: &str, body: &Value) -> Reply {
     HttpClient::connect(plane.http).request_with("POST", target, &body.to_string())
@@ -160,6 +161,42 @@ fn a_scrape_has_the_counts_of_the_report() {
     assert_eq!(sample(&later, "smtpmock_rule_fired_total{rule=\"late\"}"), 1.0);
     assert_eq!(sample(&later, "smtpmock_messages_total{outcome=\"accepted\"}"), 2.0);
     assert_eq!(plane.get("/metrics?x=1").reason(400), "invalid");
+}
+
+/// Rules that came and went between two scrapes were in none.
+#[test]
+fn a_scrape_counts_rules_that_came_and_went_since_the_last_one() {
+    let plane = plane(Config::default());
+    let fire = |count: usize| {
+        let mut client = Client::greeted(plane.smtp());
+        (0..count).for_each(|_| assert_eq!(client.command("NOOP"), "250 ruled"));
+    };
+    let add = |ttl: Option<&str>| {
+        let rule = json!({ "rule": "noop reply=\"250 ruled\"", "id": "brief", "ttl": ttl });
+        post(&plane, "/v1/rules", &rule).json_as(201);
+    };
+    let remove = || HttpClient::connect(plane.http).request("DELETE", "/v1/rules/brief", &[]).json_as(200);
+    let fired = || sample(&plane.get("/metrics").text(), "smtpmock_rule_fired_total{rule=\"brief\"}");
+    add(None);
+    fire(5);
+    remove();
+    assert_eq!(fired(), 5.0);
+    add(None);
+    fire(2);
+    assert_eq!(fired(), 7.0);
+    remove();
+    add(None);
+    fire(3);
+    // The same rule again, with more than it had when it was last seen.
+    remove();
+    add(Some("1h"));
+    fire(4);
+    assert_eq!(fired(), 14.0);
+    // One that expires by itself.
+    let rule = json!({ "rule": "noop reply=\"250 ruled\"", "ttl": "1ms" });
+    HttpClient::connect(plane.http).request_with("PATCH", "/v1/rules/brief", &rule.to_string()).json_as(200);
+    eventually("the rule expires", || plane.json("/v1/rules")["rules"] == json!([]));
+    assert_eq!(fired(), 14.0);
 }
 
 #[test]
