@@ -200,6 +200,7 @@ impl<F> Config<F> {
         }
         let limits = self.policy.limits();
         within("max_rcpts", self.policy.max_recipients(), 1, MAX_RECIPIENTS)?;
+        within("message_size_limit", self.policy.message_size_limit(), 1, usize::MAX)?;
         let counts = [
             ("max_sessions", limits.max_sessions),
             ("max_sessions_per_ip", limits.max_sessions_per_ip),

@@ -11,6 +11,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
+use crate::http::reply::{LONGEST_PLACE, cut};
+
 /// What is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Misfit {
@@ -20,17 +22,11 @@ pub(super) struct Misfit {
     pub(super) hint: String,
 }
 
-/// Characters of a place, which a client has chosen.
-const LONGEST_PLACE: usize = 200;
-
 impl Misfit {
     /// Where: the path, or `body` for all of it.
     pub(super) fn at(&self) -> String {
-        match self.path.char_indices().nth(LONGEST_PLACE) {
-            Some((end, _)) => format!("{}…", &self.path[..end]),
-            None if self.path.is_empty() => "body".to_owned(),
-            None => self.path.clone(),
-        }
+        let path = if self.path.is_empty() { "body" } else { &self.path };
+        cut(path.to_owned().into(), LONGEST_PLACE).into_owned()
     }
 
     fn within(self, outer: &str) -> Self {

@@ -132,6 +132,18 @@ struct ErrorView<'f> {
     error: &'f Fault,
 }
 
+/// Characters of a place and of a hint, which may have what a client has sent.
+pub(super) const LONGEST_PLACE: usize = 200;
+const LONGEST_HINT: usize = 2000;
+
+/// A text of at most so many characters, and a sign that there were more.
+pub(super) fn cut(text: Cow<'static, str>, most: usize) -> Cow<'static, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text,
+    }
+}
+
 /// The reply of an error.
 pub(super) fn error(
     status: StatusCode,
@@ -139,7 +151,7 @@ pub(super) fn error(
     at: impl Into<Cow<'static, str>>,
     hint: impl Into<Cow<'static, str>>,
 ) -> Refusal {
-    let fault = Fault { reason, at: at.into(), hint: hint.into() };
+    let fault = Fault { reason, at: cut(at.into(), LONGEST_PLACE), hint: cut(hint.into(), LONGEST_HINT) };
     Refusal(Box::new(json_as(status, &ErrorView { error: &fault })))
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::http::call::Call;
 use crate::http::document;
 use crate::http::reply::{Refusal, invalid};
@@ -74,18 +74,21 @@ impl From<ReconfigureError> for Unchanged {
 /// Changes the settings, and waits until every shard serves by them. Returns what has changed, as of that moment.
 ///
 /// # Errors
-/// That of `change`, and what `refusal` makes of that of the server. The settings are unchanged.
+/// That of `change`, and that of the server, in which `place` names what is invalid. The settings are unchanged.
 async fn reconfigured(
     call: &Call,
     change: impl FnOnce(Settings) -> Result<Settings, Refusal> + Send + 'static,
-    refusal: impl FnOnce(&ReconfigureError) -> Refusal,
+    place: impl FnOnce(&ConfigError) -> String,
 ) -> Result<Reconfigured, Refusal> {
     let server = Arc::clone(&call.plane.server);
     let change = |before| change(before).map_err(Unchanged::Refused);
     let done = call.plane.desk.ask(move || server.reconfigure_and_list(change)).await?;
     let done = done.map_err(|unchanged| match unchanged {
         Unchanged::Refused(why) => why,
-        Unchanged::Failed(error) => refusal(&error),
+        Unchanged::Failed(ReconfigureError::Config(error)) => {
+            invalid(place(&error), format!("{}, not {:?}", error.expected, error.value))
+        }
+        Unchanged::Failed(error) => running::not_serving(&error),
     })?;
     call.plane.rules_changed.notify_one();
     Ok(done)

@@ -7,15 +7,16 @@ use hyper::{Method, StatusCode};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::config::{ConfigError, Settings};
-use crate::http::api::running::not_serving;
+use crate::http::api::settings::duration;
 use crate::http::call::Call;
 use crate::http::expiry;
-use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as};
+use crate::http::reply::{Refusal, Reply, broken, error, invalid, json, json_as};
 use crate::http::router::Route;
-use crate::server::{ExpiringRule, ReconfigureError, Reconfigured};
-use crate::smtp::rules::{A_DURATION, Delay, Rule, parse_duration};
+use crate::server::{ExpiringRule, Reconfigured};
+use crate::smtp::rules::{Delay, Rule};
 use crate::stats::RuleStats;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -36,7 +37,8 @@ const BODY: usize = 1 << 20;
 struct Named {
     rule: String,
     id: Option<String>,
-    ttl: Option<String>,
+    /// A text, or a number of seconds.
+    ttl: Option<Value>,
 }
 
 struct Entry(Named);
@@ -112,26 +114,54 @@ impl Asked {
     }
 }
 
-impl Entry {
-    /// The rule, which stands there in the request.
-    fn rule(&self, at: &str) -> Result<Asked, Refusal> {
-        let ttl = self.0.ttl.as_ref().map(|ttl| {
-            let hint = || format!("a duration above zero: {A_DURATION}");
-            let parsed = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
-            parsed.ok_or_else(|| invalid(format!("{at}.ttl"), hint()))
-        });
-        Ok(Asked { rule: self.named_rule(at)?, ttl: ttl.transpose()? })
+/// Where an entry is in a request.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// It is the whole body.
+    Body,
+    /// At this index of `rules`.
+    Listed(usize),
+}
+
+impl Place {
+    fn rule(self) -> String {
+        match self {
+            Self::Body => "rule".to_owned(),
+            Self::Listed(index) => format!("rules[{index}]"),
+        }
     }
 
-    fn named_rule(&self, at: &str) -> Result<Rule, Refusal> {
+    fn field(self, name: &str) -> String {
+        match self {
+            Self::Body => name.to_owned(),
+            Self::Listed(index) => format!("rules[{index}].{name}"),
+        }
+    }
+}
+
+impl Entry {
+    /// The requested rule.
+    fn rule(&self, place: Place) -> Result<Asked, Refusal> {
+        let ttl = self.0.ttl.as_ref().map(|ttl| match duration(ttl) {
+            Ok(ttl) if ttl.is_zero() => Err("a duration above zero".to_owned()),
+            read => read,
+        });
+        let ttl = ttl.transpose().map_err(|expected| invalid(place.field("ttl"), expected))?;
+        Ok(Asked { rule: self.named_rule(place)?, ttl })
+    }
+
+    fn named_rule(&self, place: Place) -> Result<Rule, Refusal> {
         let Self(Named { rule: text, id, .. }) = self;
-        let rule: Rule = text.parse().map_err(|error| invalid(at.to_owned(), format!("{error}")))?;
-        match id {
-            Some(id) if rule.name().is_some_and(|own| own != id) => {
-                Err(invalid(at.to_owned(), "one id: that of the field, or the id= of the rule"))
-            }
-            Some(id) => Ok(rule.id(id)),
-            None => Ok(rule),
+        let rule: Rule = text.parse().map_err(|error| invalid(place.rule(), format!("{error}")))?;
+        let Some(id) = id else { return Ok(rule) };
+        if rule.name().is_some_and(|own| own != id) {
+            return Err(invalid(place.field("id"), "one id: that of the field, or the id= of the rule"));
+        }
+        let is_valid = rule.contradiction().is_none();
+        let named = rule.id(id);
+        match named.contradiction().filter(|_| is_valid) {
+            Some(contradiction) => Err(invalid(place.field("id"), contradiction.expected)),
+            None => Ok(named),
         }
     }
 }
@@ -150,9 +180,16 @@ fn one(call: &Call) -> Result<Reply, Refusal> {
 async fn replace(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let Replacement { rules } = super::parsed(&mut call).await?;
-    let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(&format!("rules[{index}]")));
+    let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(Place::Listed(index)));
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
-    let done = changed(&call, move |_| Ok(rules.into_iter().map(Asked::begin).collect())).await?;
+    let texts: Vec<_> = rules.iter().map(|asked| asked.rule.to_string()).collect();
+    let place = move |error: &ConfigError| {
+        // Of equal ones it is the last that is too many.
+        let index = texts.iter().rposition(|text| *text == error.value);
+        index.map_or("rules".to_owned(), |index| Place::Listed(index).rule())
+    };
+    let replace = move |_| Ok(rules.into_iter().map(Asked::begin).collect());
+    let done = changed_at(&call, replace, place).await?;
     Ok(json(&List { rules: views(done.rules) }))
 }
 
@@ -160,7 +197,7 @@ async fn replace(mut call: Call) -> Result<Reply, Refusal> {
 async fn add(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
-    let rule = super::parsed::<Entry>(&mut call).await?.rule("rule")?;
+    let rule = super::parsed::<Entry>(&mut call).await?.rule(Place::Body)?;
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
         rules.insert(place, rule.begin());
@@ -168,14 +205,14 @@ async fn add(mut call: Call) -> Result<Reply, Refusal> {
     };
     let mut rules = changed(&call, add).await?.rules.into_iter();
     let added = if is_first { rules.next() } else { rules.next_back() };
-    Ok(json_as(StatusCode::CREATED, &added.map(View::from)))
+    Ok(json_as(StatusCode::CREATED, &View::from(added.ok_or_else(broken)?)))
 }
 
 /// Replaces the rule with the id of the path; the new rule takes that id.
 async fn exchange(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let id = call.segments[0].clone();
-    let Asked { rule, ttl } = super::parsed::<Entry>(&mut call).await?.rule("rule")?;
+    let Asked { rule, ttl } = super::parsed::<Entry>(&mut call).await?.rule(Place::Body)?;
     if rule.name().is_some_and(|own| own != id) {
         return Err(invalid("rule", format!("the id of the path, {id}, or none")));
     }
@@ -221,23 +258,24 @@ fn no_such_rule(id: &str) -> Refusal {
     error(StatusCode::NOT_FOUND, "no_such_rule", id.to_owned(), hint)
 }
 
-/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing.
+/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing. The change is of one
+/// rule, or of a facade's own.
 pub(in crate::http) async fn changed(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
+) -> Result<Reconfigured, Refusal> {
+    changed_at(call, change, |_| Place::Body.rule()).await
+}
+
+/// The same; `place` names in the request what is invalid.
+async fn changed_at(
+    call: &Call,
+    change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
+    place: impl FnOnce(&ConfigError) -> String,
 ) -> Result<Reconfigured, Refusal> {
     let change = |settings: Settings| {
         let rules = change(settings.policy().rules().cloned().collect())?;
         Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule))
     };
-    super::reconfigured(call, change, unchanged).await
-}
-
-fn unchanged(error: &ReconfigureError) -> Refusal {
-    match error {
-        ReconfigureError::Config(ConfigError { value, expected, .. }) => {
-            invalid(value.clone(), expected.clone())
-        }
-        error => not_serving(error),
-    }
+    super::reconfigured(call, change, place).await
 }

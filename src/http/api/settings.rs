@@ -6,14 +6,13 @@ mod values;
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::config::Settings;
-use crate::http::api::running::not_serving;
+use crate::config::{ConfigError, Settings};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, error, invalid, json};
 use crate::http::router::Route;
-use crate::server::ReconfigureError;
 use crate::smtp::rules::nearest;
 use table::{FIXED, Setting, settings};
+pub(super) use values::duration;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/settings", |call| Box::pin(async move { list(&call) })),
@@ -38,7 +37,7 @@ async fn change(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let changes: Map<String, Value> = super::parsed(&mut call).await?;
     check_names(&changes)?;
-    let done = super::reconfigured(&call, move |settings| changed(settings, &changes), unchanged).await?;
+    let done = super::reconfigured(&call, move |settings| changed(settings, &changes), place).await?;
     Ok(json(&view(&done.settings)))
 }
 
@@ -69,18 +68,17 @@ fn check_name(name: &str, known: &[Setting]) -> Result<(), Refusal> {
 /// In the order of the table, whatever that of the request.
 fn changed(before: Settings, changes: &Map<String, Value>) -> Result<Settings, Refusal> {
     let default = before.clone().reset();
+    table::check_esmtp(changes).map_err(|expected| invalid("esmtp", expected))?;
     settings().iter().try_fold(before, |changed, setting| {
         let Some(value) = changes.get(&*setting.name) else { return Ok(changed) };
-        let default = value.is_null().then(|| (setting.get)(&default));
+        let default = setting.is_default(value).then(|| (setting.get)(&default));
         let set = (setting.set)(changed, default.as_ref().unwrap_or(value));
         set.map_err(|expected| invalid(setting.name.to_string(), expected))
     })
 }
 
-fn unchanged(failure: &ReconfigureError) -> Refusal {
-    let ReconfigureError::Config(config) = failure else { return not_serving(failure) };
-    let known = settings();
-    let found = known.iter().find(|setting| setting.checked_as == config.setting);
-    let name = found.map_or(config.setting, |setting| &*setting.name);
-    invalid(name.to_owned(), format!("{}, not {:?}", config.expected, config.value))
+/// The name of the setting that is wrong.
+fn place(error: &ConfigError) -> String {
+    let found = settings().into_iter().find(|setting| setting.checked_as == error.setting);
+    found.map_or(error.setting.to_owned(), |setting| setting.name.into_owned())
 }

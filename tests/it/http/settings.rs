@@ -62,14 +62,16 @@ fn all_is_changed_or_nothing_and_the_error_has_the_place() {
     for (name, value, status, reason, hint) in [
         ("session_timeuot", json!("1s"), 400, "no_such_setting", "did you mean session_timeout?"),
         ("session_timeout", json!("soon"), 400, "invalid", "250ms"),
-        ("session_timeout", json!(5), 400, "invalid", "250ms"),
+        ("session_timeout", json!(1.5), 400, "invalid", "250ms"),
+        ("session_timeout", json!(true), 400, "invalid", "250ms"),
+        ("esmtp", json!(false), 400, "invalid", "true: extensions turns it on"),
         ("shards", json!(2), 409, "fixed", "restart the server with --shards"),
         ("shutdown_timeout", json!("2s"), 409, "fixed", "--shutdown-timeout"),
-        ("data_timeout", json!("0s"), 400, "invalid", "from 1ms"),
+        ("data_timeout", json!("-1s"), 400, "invalid", "250ms"),
         ("fail_fast", json!("true"), 400, "invalid", "true or false"),
         ("over_limit", json!("drop"), 400, "invalid", "refuse or backlog"),
         ("trust", json!(["10.0.0.0/8", "localhost"]), 400, "invalid", "[1]"),
-        ("max_sessions", json!(0), 400, "invalid", "at least 1"),
+        ("max_sessions", json!(-1), 400, "invalid", "at least 0"),
         ("max_rcpts", json!(20_000), 400, "invalid", "10000"),
         ("rate_limit", json!("fast"), 400, "invalid", "expected"),
         ("response_delay_helo", json!("exp("), 400, "invalid", "expected"),
@@ -80,7 +82,11 @@ fn all_is_changed_or_nothing_and_the_error_has_the_place() {
         ("auth_required", json!(true), 400, "invalid", "somebody who can authenticate"),
         ("blacklisted_helo_domains", json!("a.example"), 400, "invalid", "an array"),
     ] {
-        let refused = patch(&plane, &json!({ name: value, "msg_quit_cmd": "221 changed" })).json_as(status);
+        let mut changes = json!({ name: value, "msg_quit_cmd": "221 changed" });
+        if name == "esmtp" {
+            changes["extensions"] = json!(["-DSN"]);
+        }
+        let refused = patch(&plane, &changes).json_as(status);
         let error = &refused["error"];
         assert_eq!((&error["reason"], &error["at"]), (&json!(reason), &json!(name)), "{refused}");
         assert!(error["hint"].as_str().is_some_and(|text| text.contains(hint)), "{name}: {refused}");
@@ -91,6 +97,37 @@ fn all_is_changed_or_nothing_and_the_error_has_the_place() {
     assert_eq!(plane.json("/v1/settings"), before);
     plane.server.stop();
     assert_eq!(patch(&plane, &json!({ "fail_fast": true })).reason(503), "not_serving");
+}
+
+/// Zero meant no time, and no octet, here and the default on the command line.
+#[test]
+fn zero_and_numbers_mean_what_they_mean_on_the_command_line() {
+    let plane = plane(Config::default());
+    let before = plane.json("/v1/settings");
+    let other = json!({
+        "session_timeout": 5, "data_timeout": "7", "msg_size_limit": "64KiB", "max_sessions": "100",
+        "max_sessions_per_ip": 3, "max_messages_per_session": 3, "max_rcpts": 3, "response_delay_helo": 2,
+    });
+    let shown = patch(&plane, &other).json_as(200);
+    for (name, value) in [
+        ("session_timeout", json!("5s")),
+        ("data_timeout", json!("7s")),
+        ("msg_size_limit", json!(65_536)),
+        ("max_sessions", json!(100)),
+        ("response_delay_helo", json!("2s")),
+    ] {
+        assert_eq!(shown[name], value, "{name}");
+    }
+    for zero in [json!(0), json!("0"), json!(null)] {
+        patch(&plane, &other).json_as(200);
+        let zeros: Value =
+            other.as_object().expect("an object").keys().map(|name| (name.clone(), zero.clone())).collect();
+        assert_eq!(patch(&plane, &zeros).json_as(200), before, "{zero}");
+    }
+    let units = json!({ "session_timeout": "0ms", "data_timeout": "0s", "msg_size_limit": "0KiB" });
+    assert_eq!(patch(&plane, &units).json_as(200), before);
+    // Not the default, but no time at all.
+    assert_eq!(patch(&plane, &json!({ "session_timeout": -1 })).json_as(200)["session_timeout"], "-1s");
 }
 
 #[test]

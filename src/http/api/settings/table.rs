@@ -1,18 +1,19 @@
 //! The table of settings: for each the name, how it is shown, and how it is set. Values have the forms of the command line:
-//! durations, sizes and rates are texts, lists are arrays, and `null` is the default.
+//! durations and sizes are texts or numbers, rates are texts, lists are arrays, and `null` is the default; zero is where it is of
+//! the flag.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::values::{
-    Expected, choice, duration, flag, list, names, number, parsed, size, snake_case, some, span, string,
-    text, texts, timeout, word,
+    Expected, choice, duration, flag, is_zero, list, names, number, parsed, size, snake_case, some, span,
+    string, text, texts, timeout, word,
 };
 use crate::config::{OverLimit, Settings};
 use crate::smtp::auth::{Auth, Credential};
-use crate::smtp::rules::{ByteRate, Delay, GrammarError, Rule, Trusted, parse_duration};
+use crate::smtp::rules::{ByteRate, Delay, GrammarError, Rule, Trusted};
 use crate::smtp::{AddressRules, DelayPoint, Esmtp, Limits, Lists, ReplyKind};
 
 /// What stands for a secret. Where one is set to this, it stays.
@@ -83,6 +84,19 @@ pub(super) struct Setting {
     pub(super) get: Box<dyn Fn(&Settings) -> Value>,
     /// Of `null` it is set to its default, where that is `null`.
     pub(super) set: Set,
+    /// Zero requests the default, as it does of the flag.
+    pub(super) has_no_zero: bool,
+}
+
+impl Setting {
+    fn without_zero(self) -> Self {
+        Self { has_no_zero: true, ..self }
+    }
+
+    /// Whether this value requests the default.
+    pub(super) fn is_default(&self, value: &Value) -> bool {
+        value.is_null() || (self.has_no_zero && is_zero(value))
+    }
 }
 
 /// All settings, in the order in which they are set: the extensions before what turns them on.
@@ -99,12 +113,14 @@ pub(super) fn settings() -> Vec<Setting> {
             "session_timeout",
             |of| span(of.get_session_timeout(), "-1s"),
             |settings, value| Ok(settings.session_timeout(timeout(value)?)),
-        ),
+        )
+        .without_zero(),
         setting(
             "data_timeout",
             |of| span(of.get_data_timeout(), "0s"),
             |settings, value| Ok(settings.data_timeout(duration(value)?)),
-        ),
+        )
+        .without_zero(),
         setting(
             "fail_fast",
             |of| json!(of.policy().fail_fast),
@@ -139,7 +155,13 @@ fn setting(
     get: impl Fn(&Settings) -> Value + 'static,
     set: impl Fn(Settings, &Value) -> Result<Settings, Expected> + 'static,
 ) -> Setting {
-    Setting { name: name.into(), checked_as: name, get: Box::new(get), set: Box::new(set) }
+    Setting {
+        name: name.into(),
+        checked_as: name,
+        get: Box::new(get),
+        set: Box::new(set),
+        has_no_zero: false,
+    }
 }
 
 /// Extended SMTP, and who may authenticate. What is set to its default does not turn it on.
@@ -230,10 +252,29 @@ fn extensions() -> Vec<Setting> {
     ]
 }
 
+/// A value that asks nothing of extended SMTP.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || *value == json!(false) || *value == json!([])
+}
+
+/// Refuses that extended SMTP is off beside a setting that turns it on, as the command line does: one of the two would have no
+/// effect.
+///
+/// # Errors
+/// What is expected of `esmtp`.
+pub(super) fn check_esmtp(changes: &Map<String, Value>) -> Result<(), Expected> {
+    let is_off = changes.get("esmtp") == Some(&json!(false));
+    let mut others = extensions().into_iter().filter(|setting| setting.name != "esmtp");
+    let on = others.find(|setting| changes.get(&*setting.name).is_some_and(|value| !is_nothing(value)));
+    match on.filter(|_| is_off) {
+        Some(on) => Err(format!("true: {} turns it on", on.name)),
+        None => Ok(()),
+    }
+}
+
 fn with_esmtp(mut settings: Settings, value: &Value, change: impl FnOnce(&mut Esmtp)) -> Settings {
-    let is_nothing = value.is_null() || *value == json!(false) || *value == json!([]);
     let esmtp = settings.policy.esmtp().cloned();
-    if esmtp.is_some() || !is_nothing {
+    if esmtp.is_some() || !is_nothing(value) {
         let mut esmtp = esmtp.unwrap_or_default();
         change(&mut esmtp);
         settings.policy.set_esmtp(Some(esmtp));
@@ -285,7 +326,7 @@ fn limits() -> Vec<Setting> {
             settings.policy.change_limits(|limits| *of(limits) = most);
             Ok(settings)
         };
-        setting(name, get, set)
+        setting(name, get, set).without_zero()
     };
     // All of them, so that the compiler finds one that is missing below.
     let Limits { max_sessions: _, max_sessions_per_ip: _, max_messages_per_session: _, rate: _ } =
@@ -314,6 +355,7 @@ fn limits() -> Vec<Setting> {
                 |of| json!(of.policy().message_size_limit()),
                 |settings, value| Ok(settings.message_size_limit(size(value)?)),
             )
+            .without_zero()
         },
         count("max_sessions", |limits| &mut limits.max_sessions),
         setting(
@@ -327,7 +369,8 @@ fn limits() -> Vec<Setting> {
             "max_rcpts",
             |of| json!(of.policy().max_recipients()),
             |settings, value| Ok(settings.max_rcpts(usize::try_from(number(value)?).unwrap_or(usize::MAX))),
-        ),
+        )
+        .without_zero(),
         setting(
             "rate_limit",
             |of| text(of.policy().limits().rate),
@@ -343,15 +386,15 @@ fn limits() -> Vec<Setting> {
 fn delay(&point: &DelayPoint) -> Setting {
     let name = snake_case(&format!("responseDelay{point:?}"));
     let set = move |settings: Settings, value: &Value| {
-        let text = string(value)?;
-        let constant = parse_duration(text).map(Delay::from);
-        Ok(settings.delay(point, constant.map_or_else(|| parsed(value), Ok)?))
+        let constant = duration(value).map(Delay::from);
+        Ok(settings.delay(point, constant.or_else(|_| parsed(value))?))
     };
     Setting {
         name: name.into(),
         checked_as: point.setting(),
         get: Box::new(move |of| json!(of.policy().delay(point).to_string())),
         set: Box::new(set),
+        has_no_zero: false,
     }
 }
 
@@ -375,6 +418,7 @@ fn reply(&kind: &ReplyKind) -> Setting {
         checked_as: kind.setting(),
         get: Box::new(get),
         set: Box::new(set),
+        has_no_zero: false,
     }
 }
 

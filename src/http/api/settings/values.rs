@@ -1,5 +1,6 @@
 //! Values of settings in JSON: how they are shown and read. Errors are what is expected instead.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -46,25 +47,41 @@ pub(super) fn flag(value: &Value) -> Result<bool, Expected> {
     value.as_bool().ok_or_else(|| "true or false".to_owned())
 }
 
+/// A text, or a number as it is typed on the command line.
+fn typed(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    }
+}
+
 pub(super) fn number(value: &Value) -> Result<u64, Expected> {
-    value.as_u64().ok_or_else(|| "a whole number of at least 0".to_owned())
+    let number = typed(value).and_then(|text| text.parse().ok());
+    number.ok_or_else(|| "a whole number of at least 0".to_owned())
 }
 
 pub(super) fn size(value: &Value) -> Result<usize, Expected> {
-    let number = value.as_u64().and_then(|octets| usize::try_from(octets).ok());
-    number.or_else(|| value.as_str().and_then(parse_size)).ok_or_else(|| A_SIZE.to_owned())
+    typed(value).and_then(|text| parse_size(&text)).ok_or_else(|| A_SIZE.to_owned())
 }
 
-pub(super) fn duration(value: &Value) -> Result<Duration, Expected> {
-    value.as_str().and_then(parse_duration).ok_or_else(|| A_DURATION.to_owned())
+pub(in crate::http::api) fn duration(value: &Value) -> Result<Duration, Expected> {
+    typed(value).and_then(|text| parse_duration(&text)).ok_or_else(|| A_DURATION.to_owned())
 }
 
-/// A negative one closes sessions behind the greeting, as the flag does.
+/// A negative one closes sessions after the greeting, as the flag does.
 pub(super) fn timeout(value: &Value) -> Result<Duration, Expected> {
-    match value.as_str().and_then(|text| text.strip_prefix('-')) {
+    match typed(value).as_deref().and_then(|text| text.strip_prefix('-')) {
         Some(text) => duration(&Value::from(text)).map(|_| Duration::ZERO),
         None => duration(value),
     }
+}
+
+/// Zero, with or without a unit, which requests the default.
+pub(super) fn is_zero(value: &Value) -> bool {
+    let Some(text) = typed(value) else { return false };
+    let text = text.strip_prefix('-').unwrap_or(&text);
+    parse_duration(text).is_some_and(|length| length.is_zero()) || parse_size(text) == Some(0)
 }
 
 pub(super) fn choice<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, Expected> {
