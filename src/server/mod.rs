@@ -90,6 +90,8 @@ pub struct Server {
     serving: Serving,
     totals: Totals,
     tls: Option<ServerTls>,
+    /// In the ids of all its records.
+    tag: ServerTag,
 }
 
 enum Life {
@@ -157,6 +159,7 @@ impl Server {
             serving,
             totals: Totals::new(),
             tls,
+            tag: ServerTag::new(random("asking for a random tag")?),
         };
         server.start_shards(&config, sockets)?;
         let first = &server.listeners[0].endpoint;
@@ -174,8 +177,7 @@ impl Server {
     ) -> Result<(), StartError> {
         let StartSettings { max_message_memory, capture_content, goals, header_hook, .. } = &config.fixed;
         let budget = Budget::new(*max_message_memory);
-        let tag = ServerTag::new(random("asking for a random tag")?);
-        let counters = Arc::new(Counters::new(tag, goals));
+        let counters = Arc::new(Counters::new(self.tag, goals));
         for (index, sockets) in sockets.into_iter().enumerate() {
             let records = Records {
                 shard: index,

@@ -19,7 +19,7 @@ use crate::records::budget::Budget;
 use crate::smtp::Policy;
 use crate::smtp::rules::{RuleTally, State, Tally};
 #[cfg(feature = "http")]
-use crate::smtp::rules::Rule;
+use crate::smtp::{RecordId, rules::Rule};
 use crate::stats::{RetryStats, RuleStats};
 
 /// Why a server was not reconfigured. Its settings are unchanged.
@@ -192,6 +192,12 @@ impl Drop for Reconfiguring {
 }
 
 impl Server {
+    /// Whether this is the id of one of its records, of those that it has no longer too.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_made(&self, id: RecordId) -> bool {
+        id.server == self.tag
+    }
+
     /// The settings that all shards use.
     #[cfg(feature = "http")]
     pub(crate) fn settings(&self) -> Settings {

@@ -111,6 +111,12 @@ fn acceptance(message: &Message) -> String {
 pub(super) fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
     let id: RecordId =
         id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;
+    if !plane.server.has_made(id) {
+        return Err(invalid(
+            "after",
+            "the id of a message of this server: this one is of another, or of an earlier run",
+        ));
+    }
     let number = plane.store.find(id).map(|shown| shown.number).or_else(|| plane.store.number_of_removed(id));
     Ok(number.map_or(0, |number| number + 1))
 }

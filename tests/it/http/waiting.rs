@@ -57,6 +57,22 @@ fn what_is_there_already_counts_and_what_stands_before_after_does_not() {
     assert_eq!(subjects(&plane.json(&format!("/v1/messages/wait?after={last}"))), ["four"]);
 }
 
+/// All messages count as later than one that never was: a wait was answered by old mail.
+#[test]
+fn an_id_of_another_server_is_no_place_to_wait_behind() {
+    let (plane, other) = (plane(Config::default()), plane(Config::default()));
+    send(&plane, "bob@example.com", "old");
+    send(&other, "bob@example.com", "foreign");
+    let foreign = other.server.messages()[0].id();
+    for target in ["/v1/messages?", "/v1/messages/wait?timeout=10m&", "/v1/events?"] {
+        let error = plane.get(&format!("{target}after={foreign}")).json_as(400);
+        assert_eq!(error["error"]["at"], "after", "{target}");
+    }
+    let deleted =
+        HttpClient::connect(plane.http).request("DELETE", &format!("/v1/messages?after={foreign}"), &[]);
+    assert_eq!((deleted.reason(400), plane.server.messages().len()), ("invalid".to_owned(), 1));
+}
+
 #[test]
 fn a_wait_that_is_in_vain_says_what_arrived_and_why_it_does_not_match() {
     let plane = plane(ruled(Config::default(), &["message to=full@* reply=\"452 4.2.2 Mailbox full\""]));
