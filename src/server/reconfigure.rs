@@ -134,13 +134,13 @@ impl Serving {
     }
 
     /// Replaces the service that all shards have ceased to serve by, and drops the counts of the rules that are no longer there.
-    fn replace(&self, service: Arc<Service>, before: &Service) {
+    fn replace(&self, service: &Arc<Service>, before: &Service) {
         #[cfg(feature = "http")]
         let mut removed = lock(&self.removed_rules);
         // Sessions wait for what is locked: no texts are made meanwhile.
         let (counts, left) = {
             let mut state = lock(&self.state);
-            *lock(&self.service) = Arc::clone(&service);
+            *lock(&self.service) = Arc::clone(service);
             let counts = state.totals();
             service.policy().forget_other_counts(&mut state);
             (counts, state.totals())
@@ -336,7 +336,7 @@ impl Server {
         };
         let service = replace()?;
         let shown = show(&before, &service);
-        self.serving.replace(service, &before);
+        self.serving.replace(&service, &before);
         Ok(shown)
     }
 
