@@ -1,4 +1,5 @@
-//! `smtpmock ready URL`: asks a running server whether it is ready, for health checks of containers without a shell.
+//! Requests to the control plane of a running server: whether it is ready, for health checks of containers without a shell, and
+//! for its report.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -39,7 +40,39 @@ pub(crate) fn ask(target: &ReadyTarget) -> Result<ExitCode, Failure> {
 
 /// The status line of the reply.
 fn attempt(target: &ReadyTarget) -> io::Result<String> {
-    let ReadyTarget { at, path, .. } = target;
+    let reply = get(&target.at, &target.path, "", REPLY)?;
+    let reply = String::from_utf8_lossy(&reply);
+    Ok(reply.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The report of a running server, of `most` octets at most.
+///
+/// # Errors
+/// It can't be reached, wants a token, or has no report there.
+pub(crate) fn report(at: &ReadyWhere, path: &str, token: Option<&str>, most: u64) -> io::Result<String> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let reply = get(at, path, &authorization, most.saturating_add(REPLY))?;
+    let reply = String::from_utf8(reply).map_err(|_| invalid("it is not UTF-8".to_owned()))?;
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
+    let status = head.lines().next().unwrap_or_default();
+    let length = head.lines().filter_map(|line| line.split_once(':'));
+    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: Option<usize> = length.filter_map(|(_, value)| value.trim().parse().ok()).next();
+    if status.starts_with("HTTP/1.1 401 ") {
+        return Err(invalid("it wants its token: set SMTPMOCK_HTTP_TOKEN".to_owned()));
+    }
+    if !status.starts_with("HTTP/1.1 200 ") {
+        return Err(invalid(format!("it answers {status:?}")));
+    }
+    if length != Some(body.len()) {
+        return Err(invalid("the report is not complete".to_owned()));
+    }
+    Ok(body.to_owned())
+}
+
+/// Sends a request with these header fields, and reads `most` octets of the reply.
+fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64) -> io::Result<Vec<u8>> {
     let (mut stream, host): (Box<dyn Stream>, &str) = match at {
         ReadyWhere::Tcp(authority) => (Box::new(connect(authority)?), authority),
         ReadyWhere::Unix(path) => {
@@ -49,12 +82,11 @@ fn attempt(target: &ReadyTarget) -> io::Result<String> {
             (Box::new(stream), "localhost")
         }
     };
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
-    stream.take(REPLY).read_to_end(&mut reply)?;
-    let reply = String::from_utf8_lossy(&reply);
-    Ok(reply.lines().next().unwrap_or_default().to_owned())
+    stream.take(most).read_to_end(&mut reply)?;
+    Ok(reply)
 }
 
 trait Stream: Read + Write {}

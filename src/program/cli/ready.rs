@@ -57,20 +57,21 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Act
         }
     }
     let url = url.ok_or_else(|| Failure::Usage(format!("{READY} needs a URL: {USAGE}")))?;
-    let target = target(&url).ok_or_else(|| Failure::Usage(format!("invalid URL {url:?}: {USAGE}")))?;
+    let target =
+        target(&url, "/readyz").ok_or_else(|| Failure::Usage(format!("invalid URL {url:?}: {USAGE}")))?;
     Ok(Action::Ready(ReadyTarget { url, at: target.0, path: target.1, wait }))
 }
 
-/// Where a URL leads, and the path of it.
-fn target(url: &str) -> Option<(ReadyWhere, String)> {
+/// Where a URL leads, and the path of it, or this one.
+pub(super) fn target(url: &str, default: &str) -> Option<(ReadyWhere, String)> {
     let is_plain = |text: &str| text.bytes().all(|octet| octet.is_ascii_graphic());
     if let Some(path) = url.strip_prefix("unix:") {
-        return path.starts_with('/').then(|| (ReadyWhere::Unix(path.into()), "/readyz".to_owned()));
+        return path.starts_with('/').then(|| (ReadyWhere::Unix(path.into()), default.to_owned()));
     }
     let rest =
         url.strip_prefix("http://").filter(|rest| is_plain(rest) && !rest.contains(['@', '?', '#']))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = if path.len() > 1 { path } else { "/readyz" };
+    let path = if path.len() > 1 { path } else { default };
     (!authority.is_empty()).then(|| (ReadyWhere::Tcp(authority.to_owned()), path.to_owned()))
 }
 

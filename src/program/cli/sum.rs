@@ -5,11 +5,18 @@ use std::{fmt, io};
 
 use smtpmock::report::Report;
 
-use super::flags::{MERGE_REPORTS, OF_REPORTS, Options};
+use super::flags::{HTTP_TOKEN, MERGE_REPORTS, OF_REPORTS, Options};
 use super::goflags::Given;
-use super::{Action, Failure, outputs, typed_as};
+use super::{Action, Failure, letters, outputs, ready, typed_as};
+use crate::program::probe;
 
-/// The merged report; as text if no other output is requested. Server settings in variables and files are ignored.
+/// The path of the report of a server with `--http`.
+const REPORT_PATH: &str = "/v1/report";
+/// Octets of such a report.
+const REPORT_LIMIT: u64 = 64 << 20;
+
+/// The merged report; as text if no other output is requested. Server settings in variables and files are ignored,
+/// but for the token that running servers want.
 ///
 /// # Errors
 /// A flag that configures a server was typed, or a report can't be read or merged.
@@ -29,7 +36,18 @@ pub(super) fn report(
         let failure = |expected, error: &dyn fmt::Display| {
             Failure::Usage(format!("invalid value {path:?} for {typed_as}: expected {expected}: {error}"))
         };
-        let text = read_file(path).map_err(|error| failure("a readable file", &error))?;
+        let text = match path.to_str().filter(|text| text.starts_with("http://")) {
+            None => read_file(path).map_err(|error| failure("a readable file", &error))?,
+            Some(url) => {
+                let (at, path) = ready::target(url, REPORT_PATH).ok_or_else(|| {
+                    failure("the URL of a server", &"http://HOST:PORT, with or without a path")
+                })?;
+                let token = given.iter().rfind(|given| letters(&given.kebab) == letters(HTTP_TOKEN));
+                let token = token.and_then(|token| token.value.to_str());
+                let text = probe::report(&at, &path, token, REPORT_LIMIT);
+                text.map_err(|error| failure("the report of a running server", &error))?
+            }
+        };
         let report = Report::read(&text).map_err(|error| failure("a report in JSON", &error))?;
         whole = Some(match whole {
             None => report,

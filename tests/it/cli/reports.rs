@@ -14,8 +14,8 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, MESSAGE};
-use crate::support::process::{Process, Signal};
-use crate::support::program::{run, start};
+use crate::support::process::{Ended, Process, Signal};
+use crate::support::program::{command, run, start};
 use crate::support::terminal::on_terminal;
 
 /// Sends this many messages, each over its own connection.
@@ -130,6 +130,35 @@ fn reports_of_several_runs_are_added_up() {
     assert!(ended.code() == Some(2) && ended.complaint().contains(reason), "{ended:?}");
     assert_eq!(run([&a, &a]).code(), Some(2), "the same run twice");
     assert_eq!(run([&a, "--merge-reports=/nonexistent"]).code(), Some(2));
+}
+
+#[test]
+fn reports_of_running_servers_are_added_up_by_their_urls() {
+    let programs = [2, 3].map(|count| {
+        let program = start(["--http=0", "--http-token=secret"]);
+        send(&program, count);
+        program
+    });
+    let urls = programs.each_ref().map(|program| {
+        let ready: Value = serde_json::from_str(&program.ready_line).expect("JSON");
+        ready["http"][0].as_str().expect("a URL").to_owned()
+    });
+    let merge = |token: &str, urls: &[&str]| {
+        let arguments = urls.iter().map(|url| format!("--merge-reports={url}"));
+        Ended::of(command(arguments).env("SMTPMOCK_HTTP_TOKEN", token))
+    };
+    let whole = format!("{}/v1/report", urls[1]);
+    let ended = merge("secret", &[&urls[0], &whole]);
+    assert_eq!((ended.code(), figure(&ended.stdout, "messages")), (Some(0), Some("5")), "{ended:?}");
+    for (token, url, reason) in [
+        ("", urls[0].as_str(), "it wants its token: set SMTPMOCK_HTTP_TOKEN"),
+        ("secret", &format!("{}/v1/other", urls[0]), "404"),
+        ("secret", "http://", "expected the URL of a server"),
+        ("secret", "http://127.0.0.1:1", "refused"),
+    ] {
+        let ended = merge(token, &[url]);
+        assert!(ended.code() == Some(2) && ended.complaint().contains(reason), "{url}: {ended:?}");
+    }
 }
 
 #[test]
