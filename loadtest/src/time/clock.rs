@@ -2,6 +2,7 @@
 //!
 //! All threads of a run share one [`Clock`] (it is `Copy`), so that their moments can be compared.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -82,10 +83,18 @@ impl Clock {
     }
 }
 
-/// The time of day, for time stamps in reports.
+/// Tests of several machines on one set the clock of a process wrong by so many milliseconds.
+const WRONG_VARIABLE: &str = "SMTPLOAD_TEST_CLOCK_OFFSET_MS";
+
+/// The time of day.
 #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
 pub(crate) fn wall() -> SystemTime {
-    SystemTime::now()
+    static WRONG_BY: OnceLock<Duration> = OnceLock::new();
+    let wrong_by = WRONG_BY.get_or_init(|| {
+        let millis = std::env::var(WRONG_VARIABLE).ok().and_then(|millis| millis.parse().ok());
+        Duration::from_millis(millis.unwrap_or(0))
+    });
+    SystemTime::now() + *wrong_by
 }
 
 /// The time of day, since 1970-01-01 UTC.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::mock::Mock;
+use crate::mock::{Mock, smtpmock};
 use crate::support::files::{json, path};
 use crate::support::program::{plain, program};
 use crate::support::waiting::PATIENCE;
@@ -398,4 +398,16 @@ fn the_reports_of_all_servers_agree_with_the_agents_or_the_difference_is_stated(
         outcome.code_is(1);
         assert!(outcome.stderr.contains(right), "{extra:?}: {}", outcome.stderr);
     }
+}
+
+#[test]
+#[ignore = "it takes a minute, and wants root: .ci/run runs it"]
+fn machines_that_are_network_namespaces_lose_packets_links_and_each_other() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/machines.py");
+    let programs = smtpmock().parent().expect("a folder");
+    let output = Command::new("python3").arg(script).arg(programs).output();
+    let output = output.expect("python3 runs");
+    let (shown, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{shown}");
+    assert!(output.status.success(), "{errors}");
 }

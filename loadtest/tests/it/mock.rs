@@ -14,7 +14,7 @@ use crate::support::{Load, Outcome};
 use crate::truth::check_delay;
 
 /// Builds `smtpmock` beside the program under test, once per test process.
-fn smtpmock() -> &'static Path {
+pub(crate) fn smtpmock() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let beside = Path::new(env!("CARGO_BIN_EXE_smtpload")).parent().expect("a folder");
