@@ -408,3 +408,30 @@ fn flags_that_make_no_tls_say_what_would() {
         assert!(outcome.stderr.contains(remedy), "{args:?}: {}", outcome.stderr);
     }
 }
+
+#[test]
+fn each_of_several_targets_is_verified_by_its_own_name() {
+    let ((one, one_ca), (other, other_ca)) = (mock(&[]), mock(&[]));
+    let [first, second] = [&one, &other].map(|mock| {
+        let ready = mock.ready();
+        let address = ready["smtps"][0].as_str().expect("an address").to_owned();
+        address.rsplit_once(':').expect("a port").1.to_owned()
+    });
+    let named = format!("smtps://localhost:{second}");
+    let load = |count: u64, more: &str| {
+        let load = Load::at(&format!("smtps://127.0.0.1:{first}")).arg("--target").arg(&named);
+        let load =
+            load.with(&format!("-4 -c 4 --count {count} --messages-per-session 5 --ca {one_ca} {more}"));
+        load.with(&format!("--verify {} --verify {}", one.capture(), other.capture())).run()
+    };
+    let outcome = load(40, &format!("--ca {other_ca}")).expect(0);
+    assert_eq!((outcome.count("accepted"), outcome.number("/verification/intact")), (40, 40));
+    let handshakes =
+        outcome.number("/sessions/handshakes/full") + outcome.number("/sessions/handshakes/resumed");
+    assert_eq!(handshakes, outcome.number("/sessions/dialed"));
+    // The authority of one target only.
+    let outcome = load(8, "");
+    outcome.code_is(1);
+    assert_eq!((outcome.count("accepted"), outcome.count("aborted")), (4, 4));
+    assert!(outcome.stderr.contains(&format!("accepted by {named} (tls: ")), "{}", outcome.stderr);
+}
