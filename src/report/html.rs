@@ -45,7 +45,7 @@ fn head(report: &Report<'_>, out: &mut String) {
     }
     let degraded = report.stats().degraded();
     if !degraded.is_empty() {
-        out.push_str(&banner(&format!("Degraded: {}.", degraded.join("; "))));
+        out.push_str(&banner(&with_groups(&format!("Degraded: {}.", degraded.join("; ")))));
     }
 }
 

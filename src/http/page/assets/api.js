@@ -4,7 +4,7 @@
 
 const TOKEN = 'smtpmock-token'
 
-/** What the server has refused. */
+/** What the server has refused; its status is 0 where it can't be reached. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -42,7 +42,9 @@ export async function send(path, options = {}) {
     const token = sessionStorage.getItem(TOKEN)
     const headers = new Headers(options.headers)
     if (token) headers.set('Authorization', `Bearer ${token}`)
-    const response = await fetch(`/v1${path}`, { ...options, headers })
+    const response = await fetch(`/v1${path}`, { ...options, headers }).catch(problem => {
+      throw problem instanceof TypeError ? new ApiError(0, { reason: 'unreachable', at: '', hint: 'the server can’t be reached' }) : problem
+    })
     if (response.ok) return response
     const fault = await faultOf(response)
     if (response.status !== 401) throw new ApiError(response.status, fault)

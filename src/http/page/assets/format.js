@@ -22,6 +22,14 @@ export function counted(count, word) {
   return `${number(count)}\u00a0${word}${count === 1 ? '' : 's'}`
 }
 
+/**
+ * A text of the server with a comma between the thousands of its counts; the numbers of standards have four digits.
+ * @param {string} text
+ */
+export function grouped(text) {
+  return text.replace(/(?<![\w.])\d{5,}(?![\w.])/g, digits => whole.format(BigInt(digits)))
+}
+
 /** @param {number} perSecond */
 export function rate(perSecond) {
   return perSecond < 10 ? one.format(perSecond) : whole.format(perSecond)

@@ -73,13 +73,13 @@ export class List {
   }
 
   draw() {
-    const { rows, total, waiting } = this.#messages
+    const { rows, total, waiting, extent } = this.#messages
     this.#pill.hidden = waiting === 0
-    setText(this.#pill, `${number(waiting)} new`)
-    this.#rows.style.height = `${Math.max(total, rows.length) * ROW}px`
+    setText(this.#pill, waiting < 0 ? 'Many new ones' : `${number(waiting)} new`)
+    this.#rows.style.height = `${extent * ROW}px`
     const first = Math.max(0, Math.floor(this.#scroller.scrollTop / ROW) - MORE)
     const last = Math.ceil((this.#scroller.scrollTop + this.#scroller.clientHeight) / ROW) + MORE
-    if (last + MORE > rows.length && rows.length < total) void this.#messages.more()
+    if (last + MORE > rows.length && rows.length < extent) void this.#messages.more()
     const seen = rows.slice(first, last)
     const ids = new Set(seen.map(row => row.id))
     for (const [id, node] of this.#shown) {

@@ -1,9 +1,9 @@
 // The view of a load: its figures as of this second, over time, and as distributions; they are those of the report.
 
-import { change, json, query } from './api.js'
+import { ApiError, change, json, query } from './api.js'
 import { confirm } from './dialog.js'
 import { element, replace, setText } from './dom.js'
-import { duration, number, octets, rate } from './format.js'
+import { duration, grouped, number, octets, rate } from './format.js'
 import { decoded } from './histogram.js'
 import { connection, notice, refreshServer } from './live.js'
 import { Phases } from './phases.js'
@@ -119,7 +119,7 @@ function draw() {
     tile('open sessions', number(figures.sessions_open)),
     tile('think time, p99', time('think')),
     tile('service time, p99', time('service')),
-    tile('lateness of delays, p99', time('lateness')),
+    tile('lateness, p99', time('lateness')),
     tile('messages accepted', number(figures.messages)),
     tile('refused', number(figures.refused)),
     tile('aborted', number(figures.aborted)),
@@ -128,7 +128,7 @@ function draw() {
     tile('running for', duration(figures.elapsed)),
   ] : element('p', { class: 'soft' }, 'Waiting for the first second…'))
   replace(banners, isPaused && element('div', { class: 'banner' }, 'Paused: no connections are accepted. Clients that connect wait.'),
-    report && report.degraded.length > 0 && element('div', { class: 'banner' }, `Degraded: ${report.degraded.join('; ')}.`))
+    report && report.degraded.length > 0 && element('div', { class: 'banner' }, `Degraded: ${grouped(report.degraded.join('; '))}.`))
   overTime(history)
 }
 
@@ -222,7 +222,7 @@ async function drawReport() {
     spectrum(service, serving)
     replace(findings, element('h2', null, 'Findings'), shown.findings.length === 0
       ? element('p', { class: 'soft' }, 'None so far: what the clients do agrees with the standards.')
-      : element('ul', { class: 'findings' }, shown.findings.map(({ text, reference, name }) => element('li', null, text, element('small', null, [name, reference].filter(Boolean).join(', '))))))
+      : element('ul', { class: 'findings' }, shown.findings.map(({ text, reference, name }) => element('li', null, grouped(text), element('small', null, [name, reference].filter(Boolean).join(', '))))))
     replace(tables, stages(shown), refusals(shown), health(shown))
   })
 }
@@ -331,6 +331,9 @@ async function togglePause() {
 
 async function stop() {
   if (!await confirm('Stop the server?', 'The program ends, as by SIGTERM: sessions may end their mails, reports are written, and this page has no server any more.', 'Stop')) return
-  await change('POST', '/stop')
+  // It may be gone before its reply is read.
+  await change('POST', '/stop').catch(problem => {
+    if (!(problem instanceof ApiError && problem.status === 0)) throw problem
+  })
   notice.set('The server is being stopped.')
 }

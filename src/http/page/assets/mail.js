@@ -20,13 +20,14 @@ const inbox = element('select', { 'aria-label': 'Inbox', onchange: () => choose(
 const accepted = element('select', { 'aria-label': 'Which mails', onchange: () => choose({ accepted: accepted.value }) },
   [['', 'accepted'], ['false', 'refused'], ['any', 'all']].map(([value, name]) => element('option', { value }, name)))
 const status = element('p', { class: 'soft status', role: 'status' })
+const note = element('p', { class: 'soft' })
 const error = element('p', { class: 'bad', id: 'search-error' })
 const take = element('button', { type: 'button', class: 'small', onclick: takeAll, title: 'Saves these messages as a file, and deletes them, in one step' }, 'Take')
 const remove = element('button', { type: 'button', class: 'small danger', onclick: deleteAll }, 'Delete all')
 const detail = element('div', { class: 'detail' })
 const side = element('section', { class: 'side', 'aria-label': 'List of messages' }, element('h1', { class: 'offscreen' }, 'Mail'),
   element('div', { class: 'tools' }, element('div', { class: 'searching' }, field, help), error,
-    element('div', { class: 'buttons' }, inbox, accepted), element('div', { class: 'buttons' }, status, take, remove)),
+    element('div', { class: 'buttons' }, inbox, accepted), element('div', { class: 'buttons' }, status, take, remove), note),
   list.element)
 
 /** @type {string} */
@@ -103,7 +104,7 @@ function draw() {
   const perSecond = figures?.messages_per_second ?? 0
   const parts = [messages.isLoaded ? counted(messages.total, 'message') : 'Loading…']
   if (messages.evicted > 0) parts.push(`${number(messages.evicted)} older ones evicted`)
-  if (state === 'live' && isSampling) parts.push(`${rate(perSecond)} a second arrive: the list shows samples, counts are exact`)
+  setText(note, state === 'live' && isSampling ? `${rate(perSecond)} a second arrive: the list shows samples, counts are exact.` : '')
   setText(status, parts.join(', '))
   const hasAny = messages.total > 0
   take.disabled = remove.disabled = !hasAny

@@ -1,6 +1,6 @@
 // The page: its views by the address behind `#`, and the state of the connection.
 
-import { onTokenNeeded } from './api.js'
+import { ApiError, onTokenNeeded } from './api.js'
 import { behaviourView } from './behaviour.js'
 import { askToken } from './dialog.js'
 import { element, replace, setText } from './dom.js'
@@ -64,6 +64,12 @@ document.querySelector('.skip')?.addEventListener('click', event => {
   main.focus()
 })
 onTokenNeeded(askToken)
+// What the user has asked for and the server has refused.
+addEventListener('unhandledrejection', event => {
+  if (!(event.reason instanceof ApiError)) return
+  event.preventDefault()
+  notice.set(`That did not work: ${event.reason.message}.`)
+})
 addEventListener('hashchange', route)
 route()
 void run()

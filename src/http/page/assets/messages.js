@@ -18,7 +18,7 @@ export class Messages {
   rows = []
   total = 0
   evicted = 0
-  /** New ones that are not among the rows, as the list is not at its top. */
+  /** New ones that are not among the rows, as the list is not at its top; -1: too many to be counted. */
   waiting = 0
   /** Whether rows stay where they are. */
   isHeld = false
@@ -98,17 +98,22 @@ export class Messages {
     const first = this.rows[0]?.id
     const overlap = list.messages.findIndex(row => row.id === first)
     if (!isOther && this.isHeld && this.rows.length > 0) {
-      this.waiting = overlap >= 0 ? overlap : Math.max(1, list.total - this.total)
+      this.waiting = overlap
     } else {
       const last = list.messages.at(-1)?.id
       const end = isOther || overlap < 0 ? -1 : this.rows.findIndex(row => row.id === last)
       const rest = end >= 0 && list.next !== null ? this.rows.slice(end + 1) : []
       this.rows = [...list.messages, ...rest].slice(0, list.total)
       if (rest.length === 0) this.#next = list.next
-      this.total = list.total
       this.waiting = 0
     }
+    this.total = list.total
     this.changes.changed()
+  }
+
+  /** How many rows there are, with those that are not loaded. Older ones may be gone meanwhile. */
+  get extent() {
+    return this.#next === null ? this.rows.length : Math.max(this.total, this.rows.length)
   }
 
   /** Loads the next page of older messages. */
@@ -123,8 +128,7 @@ export class Messages {
       const known = new Set(this.rows.map(row => row.id))
       this.rows = [...this.rows, ...list.messages.filter(row => !known.has(row.id))]
       this.#next = list.next
-      // Others may have removed some meanwhile.
-      if (list.next === null) this.total = this.rows.length
+      this.total = list.total
       this.changes.changed()
     } finally {
       this.#isLoadingMore = false

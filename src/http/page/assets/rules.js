@@ -4,7 +4,7 @@ import { ApiError, change, json, query } from './api.js'
 import { confirm } from './dialog.js'
 import { announce, copyButton, element, replace, setText } from './dom.js'
 import { duration, number, seconds } from './format.js'
-import { connection, notice } from './live.js'
+import { connection, notice, refreshServer } from './live.js'
 
 /** @typedef {import('../types').Rule} Rule */
 
@@ -86,6 +86,8 @@ async function look() {
 
 /** @param {Rule[]} next */
 function update(next) {
+  // They are part of the command line.
+  if (textOf(next) !== textOf(rules)) refreshServer().catch(() => {})
   rules = next
   readAt = Date.now()
   const now = textOf(rules)
