@@ -178,7 +178,7 @@ fn target_rows(report: &Report, out: &mut String) {
     }
     line!(
         out,
-        "\n{:<30} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7}",
+        "\n{:<26} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7}",
         "target",
         "sessions",
         "accepted",
@@ -200,10 +200,10 @@ fn target_rows(report: &Report, out: &mut String) {
             at(message.at(0.99)),
             at(message.max())
         );
-        if name.len() > 30 {
-            line!(out, "{name}\n{:<30} {figures}", "");
+        if name.len() > 26 {
+            line!(out, "{name}\n{:<26} {figures}", "");
         } else {
-            line!(out, "{name:<30} {figures}");
+            line!(out, "{name:<26} {figures}");
         }
         let failures = row.failures();
         if !failures.is_empty() {

@@ -111,6 +111,7 @@ fn accounts_by_target_are_shown_and_merged() {
         (figures(&one), figures(&other)),
         (vec!["10".into(), "0".into()], vec!["0".into(), "10".into()])
     );
+    assert_eq!(line(&one).split_ascii_whitespace().count(), 10, "all on one line: {}", merged.stdout);
     assert!(merged.stdout.contains("rcpt: reply 550 5.1.1 x10"), "{}", merged.stdout);
     assert!(merged.stdout.contains(&format!("target      {one}, {other}")), "{}", merged.stdout);
     let page = std::fs::read_to_string(page).expect("a page");
