@@ -95,95 +95,149 @@ pub(crate) fn work(
     settings: Settings,
     interrupt: &AtomicBool,
     arm: impl Fn(&Order) -> Result<Plan, String>,
-    mut note: impl FnMut(Note),
+    note: impl FnMut(Note),
 ) -> io::Result<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let clock = Timeline::start();
-    let mut agent = Agent::new(settings.name, settings.nonce, settings.patience, clock.now());
-    let authorization = settings.token;
-    let mut link = Link::new(settings.coordinator, authorization);
-    let (mut plan, mut running) = (None, None::<Running>);
-    // Whether the run must end, and whether a signal is why.
-    let (mut is_stopping, mut is_interrupted) = (false, false);
+    let mut worker = Worker {
+        agent: Agent::new(settings.name, settings.nonce, settings.patience, clock.now()),
+        clock,
+        link: Link::new(settings.coordinator, settings.token),
+        interrupt,
+        arm,
+        note,
+        plan: None,
+        running: None,
+        ending: None,
+    };
     let outcome = runtime.block_on(async {
         loop {
-            if let Some(run) = &running {
-                if (agent.must_stop() || interrupt.load(Ordering::Relaxed)) && !is_stopping {
-                    is_stopping = true;
-                    is_interrupted = !agent.must_stop();
-                    run.interrupt.store(true, Ordering::Relaxed);
-                    note(Note::Stops);
-                }
-                match run.seconds.try_recv() {
-                    Ok(interval) => {
-                        agent.second(&interval);
-                        continue;
-                    }
-                    Err(TryRecvError::Disconnected) => {
-                        let run = running.take().map(|run| run.thread.join());
-                        let report = run.unwrap_or_else(|| Ok(Err(String::new())));
-                        let report = report.unwrap_or_else(|_| Err("the run panicked".to_owned()));
-                        agent.ended(report, clock.now());
-                    }
-                    Err(TryRecvError::Empty) => {}
-                }
-            } else if interrupt.load(Ordering::Relaxed) && !is_interrupted {
-                // After the run, a signal ends the attempts to deliver its report.
-                return Ok(match agent.report() {
+            worker.look_at_run();
+            if worker.is_abandoned() {
+                return Ok(match worker.agent.report() {
                     Some(_) => Outcome::Undelivered,
                     None => Outcome::Unable("it was ended by a signal".to_owned()),
                 });
             }
-            match agent.next(clock.now()) {
-                Todo::Register(hello) => {
-                    let sent = clock.now();
-                    match ask::<Welcome>(&mut link, AGENTS, &hello, REQUEST_TIMEOUT).await {
-                        Ok(Ok(welcome)) => {
-                            note(Note::Joined(welcome.name.clone()));
-                            agent.welcomed(welcome, sent);
-                        }
-                        Ok(Err(refusal)) => agent.refused(refusal, clock.now()),
-                        Err(error) => {
-                            note(Note::Unreachable(error.to_string()));
-                            agent.unanswered(clock.now());
-                        }
-                    }
-                }
-                Todo::Update(update) => {
-                    let path = format!("{AGENTS}/{}", agent.id().unwrap_or_default());
-                    let timeout = if update.report.is_some() { REPORT_TIMEOUT } else { REQUEST_TIMEOUT };
-                    let sent = clock.now();
-                    match ask::<Answer>(&mut link, &path, &update, timeout).await {
-                        Ok(Ok(answer)) => agent.answered(answer, sent, clock.now()),
-                        Ok(Err(refusal)) => agent.refused(refusal, clock.now()),
-                        Err(error) => {
-                            note(Note::Unreachable(error.to_string()));
-                            agent.unanswered(clock.now());
-                        }
-                    }
-                }
-                Todo::Arm(order) => {
-                    let armed = arm(&order).map(|of_order| plan = Some(of_order));
-                    if armed.is_ok() {
-                        note(Note::Armed(order));
-                    }
-                    agent.armed(armed, clock.now());
-                }
-                Todo::Run(start) => {
-                    let Some(plan) = plan.take() else { unreachable!("it was armed") };
-                    // By the time of day, which the run goes by.
-                    let start = clock::since_1970() + start.saturating_sub(clock.now());
-                    running = Some(Running::start(plan, start)?);
-                }
-                Todo::Wait(until) => {
-                    let time = until.saturating_sub(clock.now()).min(LOOK_EVERY);
-                    tokio::time::sleep(time).await;
-                }
-                Todo::End(outcome) => return Ok::<_, io::Error>(outcome),
+            if let Some(outcome) = worker.step().await? {
+                return Ok::<_, io::Error>(outcome);
             }
         }
     })?;
+    let agent = worker.agent;
     Ok(Done { outcome, report: agent.report().cloned(), order: agent.order().cloned() })
+}
+
+/// Why a run must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Signal,
+    Coordinator,
+}
+
+/// An agent at work.
+struct Worker<'i, A, N> {
+    agent: Agent,
+    clock: Timeline,
+    link: Link,
+    interrupt: &'i AtomicBool,
+    arm: A,
+    note: N,
+    /// That of the order, until it runs.
+    plan: Option<Plan>,
+    running: Option<Running>,
+    /// Set when the run was ended early.
+    ending: Option<Why>,
+}
+
+impl<A: Fn(&Order) -> Result<Plan, String>, N: FnMut(Note)> Worker<'_, A, N> {
+    /// Ends the run when it must, and passes on what it has reported.
+    fn look_at_run(&mut self) {
+        let Some(run) = &self.running else { return };
+        let why = match (self.agent.must_stop(), self.interrupt.load(Ordering::Relaxed)) {
+            (true, _) => Some(Why::Coordinator),
+            (false, true) => Some(Why::Signal),
+            (false, false) => None,
+        };
+        if self.ending.is_none() && why.is_some() {
+            self.ending = why;
+            run.interrupt.store(true, Ordering::Relaxed);
+            (self.note)(Note::Stops);
+        }
+        loop {
+            match run.seconds.try_recv() {
+                Ok(interval) => self.agent.second(&interval),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => break,
+            }
+        }
+        if let Some(run) = self.running.take() {
+            let report = run.thread.join().unwrap_or_else(|_| Err("the run panicked".to_owned()));
+            self.agent.ended(report, self.clock.now());
+        }
+    }
+
+    /// Whether a signal ends it now: before its run, or while it tries to deliver the report. The signal that ended the
+    /// run does not.
+    fn is_abandoned(&self) -> bool {
+        let is_signalled = self.interrupt.load(Ordering::Relaxed);
+        self.running.is_none() && is_signalled && self.ending != Some(Why::Signal)
+    }
+
+    /// Does what is next. Returns the outcome at the end.
+    async fn step(&mut self) -> io::Result<Option<Outcome>> {
+        let now = self.clock.now();
+        match self.agent.next(now) {
+            Todo::Register(hello) => {
+                let welcome = ask::<Welcome>(&mut self.link, AGENTS, &hello, REQUEST_TIMEOUT).await;
+                if let Some(welcome) = self.reply(welcome) {
+                    (self.note)(Note::Joined(welcome.name.clone()));
+                    self.agent.welcomed(welcome, now);
+                }
+            }
+            Todo::Update(update) => {
+                let path = format!("{AGENTS}/{}", self.agent.id().unwrap_or_default());
+                let timeout = if update.report.is_some() { REPORT_TIMEOUT } else { REQUEST_TIMEOUT };
+                // Before the body is made: what that takes is part of the bound of the clock's error.
+                let sent = self.clock.now();
+                let answer = ask::<Answer>(&mut self.link, &path, &update, timeout).await;
+                if let Some(answer) = self.reply(answer) {
+                    self.agent.answered(answer, sent, self.clock.now());
+                }
+            }
+            Todo::Arm(order) => {
+                let armed = (self.arm)(&order).map(|plan| self.plan = Some(plan));
+                if armed.is_ok() {
+                    (self.note)(Note::Armed(order));
+                }
+                self.agent.armed(armed, self.clock.now());
+            }
+            Todo::Run(start) => {
+                let Some(plan) = self.plan.take() else { unreachable!("it was armed") };
+                // By the time of day, which the run goes by.
+                let start = clock::since_1970() + start.saturating_sub(self.clock.now());
+                self.running = Some(Running::start(plan, start)?);
+            }
+            Todo::Wait(until) => {
+                tokio::time::sleep(until.saturating_sub(now).min(LOOK_EVERY)).await;
+            }
+            Todo::End(outcome) => return Ok(Some(outcome)),
+        }
+        Ok(None)
+    }
+
+    /// The reply to a request; `None` if it was refused, or there was none.
+    fn reply<T>(&mut self, asked: io::Result<Result<T, Refusal>>) -> Option<T> {
+        match asked {
+            Ok(Ok(reply)) => return Some(reply),
+            Ok(Err(refusal)) => self.agent.refused(refusal, self.clock.now()),
+            Err(error) => {
+                (self.note)(Note::Unreachable(error.to_string()));
+                self.agent.unanswered(self.clock.now());
+            }
+        }
+        None
+    }
 }
 
 /// Sends a request; the inner error is a refusal of the coordinator.

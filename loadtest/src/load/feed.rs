@@ -77,6 +77,7 @@ impl Share {
 
 /// How many messages of the plan's part are due within this time after the start. `None` if nothing bounds them: in a
 /// closed loop without a count.
+#[cfg(feature = "fleet")]
 pub(crate) fn due(plan: &Plan, within: Duration) -> Option<u64> {
     match &plan.load {
         Load::Closed => plan.count(),

@@ -93,6 +93,11 @@ pub(crate) enum Instead {
     },
     /// Send a part of a run for a coordinator.
     #[cfg(feature = "fleet")]
+    #[command(after_help = "\
+Exit codes:
+  0   the coordinator has the report of this part
+  1   the run did not start, or the coordinator does not have the report
+  2   wrong flag or value, wrong token, another version")]
     Agent {
         #[command(flatten)]
         agent: AgentArgs,

@@ -104,12 +104,14 @@ pub(crate) fn since_1970() -> Duration {
 
 /// The time of day at the start of the clock and what has passed since: a clock that agrees with others and never goes
 /// back.
+#[cfg(feature = "fleet")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeline {
     began: Duration,
     clock: Clock,
 }
 
+#[cfg(feature = "fleet")]
 impl Timeline {
     /// Starts it.
     pub(crate) fn start() -> Timeline {
