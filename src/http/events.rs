@@ -121,9 +121,9 @@ impl Hub {
         }
         let (first, missed, seen) = backlog();
         let mut queue = Queue::default();
-        queue.miss(missed);
         // The head of the reply leaves with it, before there is an event.
-        queue.push(Bytes::from_static(b"retry: 1000\n\n"));
+        queue.comment(Bytes::from_static(b"retry: 1000\n\n"));
+        queue.miss(missed);
         first.into_iter().for_each(|frame| queue.push(frame));
         let queue = Arc::new(Mutex::new(queue));
         clients.last += 1;
@@ -192,7 +192,7 @@ impl Hub {
             client.waiting = if queue.is_untaken() { client.waiting + 1 } else { 0 };
             let stays = client.waiting < PATIENCE;
             match (stays, heartbeat) {
-                (true, Some(comment)) => queue.push(comment.clone()),
+                (true, Some(comment)) => queue.comment(comment.clone()),
                 (true, None) => {}
                 (false, _) => queue.close(),
             }

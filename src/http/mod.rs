@@ -40,6 +40,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -108,6 +109,8 @@ struct Plane {
     events: Arc<Hub>,
     /// Notified when rules have changed, of which one may expire.
     rules_changed: Notify,
+    /// Notified when the control plane ends.
+    ending: Notify,
     /// Called when a request stops the server.
     on_stop: Option<StopHook>,
     /// For reports.
@@ -127,6 +130,36 @@ impl Plane {
         })
     }
 }
+
+impl Plane {
+    /// The answer of a request that waits, or the reply that says that the control plane ends.
+    async fn unless_ending<T>(&self, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let (mut answer, mut ending) = (std::pin::pin!(answer), std::pin::pin!(self.ending.notified()));
+        ending.as_mut().enable();
+        std::future::poll_fn(|context| {
+            let answer = answer.as_mut().poll(context);
+            if answer.is_ready() {
+                return answer;
+            }
+            ending.as_mut().poll(context).map(|()| {
+                let hint = "another server: this one stops";
+                Err(error(StatusCode::SERVICE_UNAVAILABLE, "stopping", "server", hint))
+            })
+        })
+        .await
+    }
+
+    /// Has requests that wait answered, at the end.
+    async fn end(&self) {
+        if self.waiting.available_permits() < connections::MOST_WAITING {
+            self.ending.notify_waiters();
+            tokio::time::sleep(LAST_REPLIES).await;
+        }
+    }
+}
+
+/// How long the replies to requests that wait are written at the end.
+const LAST_REPLIES: Duration = Duration::from_millis(100);
 
 impl ControlPlane {
     /// Starts the control plane. It is listening when this returns.
@@ -161,6 +194,7 @@ impl ControlPlane {
             marks: Marks::default(),
             events: Arc::default(),
             rules_changed: Notify::new(),
+            ending: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),
         });
@@ -168,7 +202,7 @@ impl ControlPlane {
         let (messages, figures) = (events::messages(Arc::clone(&plane)), events::figures(Arc::clone(&plane)));
         let sessions = events::sessions(Arc::clone(&plane));
         let removals = removals::follow(Arc::clone(&plane));
-        let connections = Connections::new(plane, settings.request_timeout);
+        let connections = Connections::new(Arc::clone(&plane), settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             // What still runs when the sender is dropped ends with the executor.
@@ -180,6 +214,7 @@ impl ControlPlane {
                 let _sessions = tokio::spawn(sessions);
                 let _removals = tokio::spawn(removals);
                 let _ = stopped.await;
+                plane.end().await;
             });
         };
         let thread = std::thread::Builder::new().name("smtpmock-http".into()).spawn(serve);

@@ -1,5 +1,7 @@
 //! `/v1/events`: server-sent events (the HTML standard, section 9.2).
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
@@ -10,13 +12,12 @@ use crate::http::events::{Kind, Kinds, message};
 use crate::http::reply::{Refusal, Reply, error, invalid};
 use crate::http::router::Route;
 
-pub(super) const ROUTES: &[Route] =
-    &[Route::get("/v1/events", |call| Box::pin(async move { listen(&call) }))];
+pub(super) const ROUTES: &[Route] = &[Route::get("/v1/events", |call| Box::pin(listen(call)))];
 
 /// Missed messages that a reconnecting client is sent at once.
 const BACKLOG: usize = 1000;
 
-fn listen(call: &Call) -> Result<Reply, Refusal> {
+async fn listen(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["types", "after"])?;
     let kinds = match call.parameters.text("types")? {
         None => Kinds::EVERY,
@@ -34,15 +35,26 @@ fn listen(call: &Call) -> Result<Reply, Refusal> {
         Some(from) => from,
         None => call.parameters.text("after")?.map(|id| behind(id, plane)).transpose()?,
     };
+    // Without a position to resume from, only new messages.
+    let place = plane.wait_place()?;
+    let (mut first, mut missed, mut end) = (Vec::new(), 0, u64::MAX);
+    if let Some(from) = from.filter(|_| kinds.has(Kind::Message)) {
+        let store = Arc::clone(&plane.store);
+        let backlog = move || {
+            let mut news = store.snapshot_from(from);
+            let missed = news.records.len().saturating_sub(BACKLOG);
+            news.records.drain(..missed);
+            (news.records.iter().map(message).collect(), missed as u64, news.end)
+        };
+        (first, missed, end) = plane.desk.look(backlog).await?;
+    }
+    // Others get no event while this runs: what has arrived in between is little.
     let backlog = || {
-        // Without a position to resume from, only new messages.
-        let from = from.filter(|_| kinds.has(Kind::Message));
-        let mut news = plane.store.snapshot_from(from.unwrap_or(u64::MAX));
-        let missed = news.records.len().saturating_sub(BACKLOG);
-        news.records.drain(..missed);
-        (news.records.iter().map(message).collect(), missed as u64, news.end)
+        let news = plane.store.snapshot_from(end);
+        first.extend(news.records.iter().map(message));
+        (first, missed, news.end)
     };
-    let Some(subscription) = plane.events.subscribe(kinds, plane.wait_place()?, backlog) else {
+    let Some(subscription) = plane.events.subscribe(kinds, place, backlog) else {
         let hint = "fewer clients that listen at once";
         return Err(error(StatusCode::SERVICE_UNAVAILABLE, "too_many", "events", hint));
     };

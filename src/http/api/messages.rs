@@ -22,7 +22,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/messages", |call| Box::pin(list(call))),
     Route::delete("/v1/messages", |call| Box::pin(delete(call))),
     Route::get("/v1/messages/{id}", |call| Box::pin(one(call))),
-    Route::delete("/v1/messages/{id}", |call| Box::pin(async move { delete_one(&call) })),
+    Route::delete("/v1/messages/{id}", |call| Box::pin(delete_one(call))),
     Route::get("/v1/messages/{id}/raw", |call| Box::pin(raw(call))),
     Route::get("/v1/messages/{id}/parts/{n}", |call| Box::pin(part(call))),
     Route::get("/v1/messages/{id}/links", |call| Box::pin(links(call))),
@@ -125,12 +125,14 @@ async fn one(call: Call) -> Result<Reply, Refusal> {
     look(call, move |shown, plane| json(&Detail::of(&shown, plane, has_raw))).await
 }
 
-fn delete_one(call: &Call) -> Result<Reply, Refusal> {
+async fn delete_one(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let shown = find(&call.segments[0], &call.plane)?;
-    // It may have changed or been deleted by another request meanwhile.
-    let deleted = call.plane.store.take_shown(&[shown]).len();
-    Ok(json(&Deleted { deleted, messages: None, remaining: None }))
+    look(call, |shown, plane| {
+        // It may have changed or been deleted by another request meanwhile.
+        let deleted = plane.store.take_shown(&[shown]).len();
+        json(&Deleted { deleted, messages: None, remaining: None })
+    })
+    .await
 }
 
 /// The text as it was received.
@@ -221,9 +223,8 @@ async fn look(
     answer: impl FnOnce(Shown, &Arc<Plane>) -> Reply + Send + 'static,
 ) -> Result<Reply, Refusal> {
     let Call { plane, segments, .. } = call;
-    let shown = find(&segments[0], &plane)?;
     let own = Arc::clone(&plane);
-    plane.desk.look(move || answer(shown, &own)).await
+    plane.desk.look(move || find(&segments[0], &own).map(|shown| answer(shown, &own))).await?
 }
 
 /// Makes a browser save the reply, not show it. The name comes from the sender, and is encoded.

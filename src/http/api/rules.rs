@@ -1,6 +1,7 @@
 //! `/v1/rules`: the rules of a running server, with their counts, and their replacement.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -20,10 +21,10 @@ use crate::smtp::rules::{Delay, Rule};
 use crate::stats::RuleStats;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/v1/rules", |call| Box::pin(async move { list(&call) })),
+    Route::get("/v1/rules", |call| Box::pin(list(call))),
     Route::with_body(Method::PUT, "/v1/rules", BODY, |call| Box::pin(replace(call))),
     Route::with_body(Method::POST, "/v1/rules", BODY, |call| Box::pin(add(call))),
-    Route::get("/v1/rules/{rule}", |call| Box::pin(async move { one(&call) })),
+    Route::get("/v1/rules/{rule}", |call| Box::pin(one(call))),
     Route::with_body(Method::PATCH, "/v1/rules/{rule}", BODY, |call| Box::pin(exchange(call))),
     Route::delete("/v1/rules/{rule}", |call| Box::pin(remove(call))),
 ];
@@ -166,22 +167,28 @@ impl Entry {
     }
 }
 
-fn list(call: &Call) -> Result<Reply, Refusal> {
+async fn list(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    Ok(json(&List { rules: views(call.plane.server.expiring_rules()) }))
+    let server = Arc::clone(&call.plane.server);
+    call.plane.desk.look(move || json(&List { rules: views(server.expiring_rules()) })).await
 }
 
-fn one(call: &Call) -> Result<Reply, Refusal> {
+async fn one(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    Ok(json(&view(call.plane.server.expiring_rules(), &call.segments[0])?))
+    let Call { plane, segments, .. } = call;
+    let server = Arc::clone(&plane.server);
+    plane.desk.look(move || Ok(json(&view(server.expiring_rules(), &segments[0])?))).await?
 }
 
 /// Replaces all rules, or none.
 async fn replace(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let Replacement { rules } = super::parsed(&mut call).await?;
-    let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(Place::Listed(index)));
-    let rules = rules.collect::<Result<Vec<_>, _>>()?;
+    let parse = move || {
+        let rules = rules.iter().enumerate();
+        rules.map(|(index, entry)| entry.rule(Place::Listed(index))).collect::<Result<Vec<_>, _>>()
+    };
+    let rules = call.plane.desk.run(parse).await??;
     let texts: Vec<_> = rules.iter().map(|asked| asked.rule.to_string()).collect();
     let place = move |error: &ConfigError| {
         // Of equal ones it is the last that is too many.

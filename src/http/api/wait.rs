@@ -20,7 +20,12 @@ use crate::records::Message;
 use crate::records::store::Shown;
 use crate::time::Deadline;
 
-pub(super) const ROUTES: &[Route] = &[Route::get("/v1/messages/wait", |call| Box::pin(wait(call)))];
+pub(super) const ROUTES: &[Route] = &[Route::get("/v1/messages/wait", |call| {
+    Box::pin(async move {
+        let plane = Arc::clone(&call.plane);
+        plane.unless_ending(wait(call)).await
+    })
+})];
 
 /// How long is waited by default, and at most.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -16,6 +16,8 @@ const AT_ONCE: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     frames: VecDeque<Bytes>,
+    /// What is no event, and leaves in front of those.
+    comment: Option<Bytes>,
     octets: usize,
     /// Older ones that were dropped since the client was last sent how many.
     missed: u64,
@@ -41,6 +43,14 @@ impl Queue {
         self.wake();
     }
 
+    /// Has this leave next, if nothing else waits: it is no event, and none is dropped or counted for it.
+    pub(super) fn comment(&mut self, text: Bytes) {
+        if !self.is_closed && self.frames.is_empty() && self.missed == 0 {
+            self.comment = Some(text);
+            self.wake();
+        }
+    }
+
     /// Counts events that are older than all that come now.
     pub(super) fn miss(&mut self, count: u64) {
         if count > 0 && !self.is_closed {
@@ -60,7 +70,7 @@ impl Queue {
 
     /// Whether something waits, and nothing was taken since the last call.
     pub(super) fn is_untaken(&mut self) -> bool {
-        std::mem::replace(&mut self.is_untaken, true) && !self.frames.is_empty()
+        std::mem::replace(&mut self.is_untaken, true) && (self.comment.is_some() || !self.frames.is_empty())
     }
 
     /// The next events, behind the count of those that were dropped before them.
@@ -68,12 +78,12 @@ impl Queue {
         if self.is_closed {
             return Poll::Ready(None);
         }
-        if self.frames.is_empty() && self.missed == 0 {
+        if self.frames.is_empty() && self.missed == 0 && self.comment.is_none() {
             self.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
         self.is_untaken = false;
-        let mut taken = Vec::new();
+        let mut taken = self.comment.take().map(Vec::from).unwrap_or_default();
         if self.missed > 0 {
             let missed = std::mem::take(&mut self.missed);
             taken.extend_from_slice(format!("event: missed\ndata: {{\"count\":{missed}}}\n\n").as_bytes());
@@ -140,6 +150,22 @@ mod tests {
         queue.miss(7);
         queue.push(frame(9));
         assert_eq!(take(&mut queue).as_deref(), Some("event: missed\ndata: {\"count\":8}\n\n9;"));
+    }
+
+    #[test]
+    fn a_comment_is_no_event() {
+        let mut queue = Queue::default();
+        queue.comment(Bytes::from_static(b"retry;"));
+        (0..MOST_EVENTS).for_each(|number| queue.push(frame(number)));
+        queue.comment(Bytes::from_static(b"beat;"));
+        assert!(take(&mut queue).is_some_and(|taken| taken.starts_with("retry;0;1;")), "nothing was missed");
+        while !queue.frames.is_empty() {
+            take(&mut queue);
+        }
+        queue.comment(Bytes::from_static(b"beat;"));
+        assert!(!queue.is_untaken() && queue.is_untaken(), "it shows whether the client reads");
+        assert_eq!(take(&mut queue).as_deref(), Some("beat;"));
+        assert_eq!(take(&mut queue).as_deref(), Some("pending"));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Waiting for messages.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smtpmock::Config;
+use smtpmock::{Config, ControlPlane, HttpSettings};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, Plane, encoded, plane};
-use crate::support::server::ruled;
+use crate::support::server::{ruled, start};
 use crate::support::waiting::now;
 
 fn send(plane: &Plane, to: &str, subject: &str) {
@@ -115,6 +116,19 @@ fn what_is_taken_during_a_wait_no_longer_counts() {
     send(&plane, "bob@example.com", "two");
     let reply = waiting.reply().expect("a reply").json_as(200);
     assert_eq!(subjects(&reply), ["two", "one"]);
+}
+
+#[test]
+fn a_wait_is_answered_when_the_control_plane_ends() {
+    let server = Arc::new(start(Config::default()));
+    let control = ControlPlane::start(&server, &HttpSettings::at("0")).expect("a free port");
+    let mut waiting = HttpClient::connect(control.endpoint().inet().expect("TCP"));
+    waiting.begin("GET", "/v1/messages/wait?timeout=10m", &[]);
+    // Its connection came first, and so is its request read.
+    let mut other = HttpClient::connect(control.endpoint().inet().expect("TCP"));
+    assert_eq!(other.request("GET", "/livez", &[]).status, 200);
+    drop(control);
+    assert_eq!(waiting.reply().expect("a reply").reason(503), "stopping");
 }
 
 /// A wait was a way to retain what the bound of the server had evicted.
