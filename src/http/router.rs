@@ -114,7 +114,7 @@ async fn routed(
     // Fixed segments come first in the table, and hide what stands for any.
     let hides = |route: &Route| matching.first().is_none_or(|(first, _)| first.path == route.path);
     let found = matching.iter().find(|(route, _)| route.method == *method && hides(route));
-    // Nothing is disclosed without credentials, not even which paths there are. A preflight has none.
+    // Nothing is answered without credentials but a preflight, which has none and discloses the methods of a path.
     let is_preflight = head.method == Method::OPTIONS;
     if !is_preflight && !found.is_some_and(|(route, _)| route.is_open) {
         plane.guard.check_credentials(&head)?;

@@ -132,7 +132,9 @@ impl Mail {
     }
 
     /// Confirmation and login codes, the most likely first: separate words of 4 to 10 digits, or of capitals and digits. URLs,
-    /// dates, times, amounts and longer numbers are excluded. Codes near a word like "code" precede others.
+    /// dates, times, amounts, longer numbers, and those of orders, invoices and the like are excluded. Codes near a word like
+    /// "code" precede others; only there digits in equal groups (`482 913`, returned without the spaces) and capitals alone
+    /// (`ABCD-EFGH`) count.
     pub fn codes(&self) -> Vec<String> {
         codes::codes(self)
     }

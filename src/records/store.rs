@@ -307,6 +307,12 @@ impl Store {
         self.visible.load(Ordering::Relaxed)
     }
 
+    /// Records that are retained at most.
+    #[cfg(feature = "http")]
+    pub(crate) fn most_records(&self) -> usize {
+        self.max_records
+    }
+
     /// Records evicted because the bound was reached.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -81,10 +81,35 @@ impl Reply {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// The `reason` of an error with this status.
+    /// The `reason` of an error with this status, which is one of those that are described.
     pub(crate) fn reason(&self, status: u16) -> String {
-        self.json_as(status)["error"]["reason"].as_str().expect("a reason").to_owned()
+        /// Of other interfaces than ours.
+        const OF_FACADES: [&str; 2] = ["off", "release"];
+        let reason = self.json_as(status)["error"]["reason"].as_str().expect("a reason").to_owned();
+        let described = &DESCRIPTION["components"]["schemas"]["Fault"]["properties"]["reason"]["enum"];
+        let described = described.as_array().expect("reasons");
+        assert!(described.contains(&reason.as_str().into()) || OF_FACADES.contains(&&*reason), "{reason}");
+        reason
     }
+}
+
+/// The description of the interface.
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../src/http/api/openapi.json")).expect("a description in JSON")
+});
+
+/// Panics unless the data of this event has the fields that are described.
+fn check_event(name: &str, data: &Value) {
+    let events =
+        &DESCRIPTION["paths"]["/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"];
+    let reference =
+        events["schema"]["x-events"][name]["$ref"].as_str().unwrap_or_else(|| panic!("no event {name}"));
+    let schema = DESCRIPTION.pointer(&reference[1..]).expect("a schema");
+    let described = schema["properties"].as_object().expect("fields");
+    let fields = data.as_object().expect("an object");
+    assert!(fields.keys().all(|field| described.contains_key(field)), "{name}: {data}");
+    let mut required = schema["required"].as_array().expect("names").iter();
+    assert!(required.all(|field| data.get(field.as_str().expect("a name")).is_some()), "{name}: {data}");
 }
 
 /// A server-sent event.
@@ -188,6 +213,7 @@ impl HttpClient {
                 Some(("id", id)) => event.id = Some(id.to_owned()),
                 Some(("data", data)) => {
                     event.data = serde_json::from_str(data).expect("JSON");
+                    check_event(&event.name, &event.data);
                     return event;
                 }
                 _ => {}

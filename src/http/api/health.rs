@@ -18,12 +18,14 @@ struct Health {
 }
 
 /// This thread answers.
-fn live(_: &Call) -> Result<Reply, Refusal> {
+fn live(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
     Ok(json(&Health { status: "alive" }))
 }
 
 /// Whether the server accepts connections. A paused server must be sent none.
 fn ready(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
     let server = &call.plane.server;
     let (reason, hint) = match (server.is_serving(), server.is_paused()) {
         (true, false) => return Ok(json(&Health { status: "ready" })),

@@ -69,7 +69,7 @@ mod tests {
             let pointer = reference.strip_prefix('#').expect("within the description");
             assert!(description.pointer(pointer).is_some(), "{reference}");
         }
-        for kind in ["parameters", "schemas"] {
+        for kind in ["parameters", "schemas", "responses"] {
             for name in description["components"][kind].as_object().expect("components").keys() {
                 let reference = format!("#/components/{kind}/{name}");
                 assert!(found.contains(&reference.as_str()), "nothing is a {name}");

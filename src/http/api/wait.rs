@@ -14,7 +14,7 @@ use super::selection::{SELECTING, Selection};
 use super::views::{Detail, Summary, details, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
-use crate::http::reply::{Fault, Refusal, Reply, fitting, json, json_as};
+use crate::http::reply::{Fault, Refusal, Reply, fitting, invalid, json, json_as};
 use crate::http::router::Route;
 use crate::records::Message;
 use crate::records::store::Shown;
@@ -91,6 +91,13 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     let Call { plane, parameters, .. } = call;
     let selection = Selection::of(&parameters, &plane)?;
     let count = parameters.number("count", 0..=MOST_COUNT)?.unwrap_or(1);
+    let most = plane.store.most_records();
+    if count > most {
+        return Err(invalid(
+            "count",
+            format!("at most {most}: no more messages are retained (--keep-messages)"),
+        ));
+    }
     let timeout = parameters.duration("timeout", LONGEST)?.unwrap_or(TIMEOUT);
     let limit = parameters.number("limit", 1..=MOST_MESSAGES)?.unwrap_or(USUAL_MESSAGES);
     let has_raw = parameters.flag("raw")?;

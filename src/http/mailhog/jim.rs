@@ -66,6 +66,14 @@ impl Jim {
     }
 
     fn rules(&self) -> Result<Vec<Rule>, Refusal> {
+        let speeds = [
+            ("LinkSpeedAffect", self.link_speed_affect),
+            ("LinkSpeedMin", self.link_speed_min),
+            ("LinkSpeedMax", self.link_speed_max),
+        ];
+        if let Some((name, _)) = speeds.iter().find(|(_, speed)| !(0.0..=f64::MAX).contains(speed)) {
+            return Err(invalid(*name, "a number of at least 0"));
+        }
         if self.link_speed_affect > 0.0 {
             let hint = "0: the speed of links is set for all sessions, by --drip and --read-rate";
             return Err(invalid("LinkSpeedAffect", hint));

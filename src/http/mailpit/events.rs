@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{future, io};
 
-use hyper::StatusCode;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
@@ -105,6 +105,8 @@ impl News {
 
 fn open(mut call: Call) -> Result<Reply, Refusal> {
     let upgrade = call.head.extensions.remove::<OnUpgrade>();
+    // By GET alone (RFC 6455 section 4.1): HEAD is answered by the same route.
+    let upgrade = upgrade.filter(|_| call.head.method == Method::GET);
     let accept = websocket::accepts(&call.head.headers).zip(upgrade);
     let Some((accept, upgrade)) = accept else {
         return Err(refusal(StatusCode::UPGRADE_REQUIRED, "a WebSocket of version 13 is expected")

@@ -34,9 +34,8 @@ const BODY: usize = 25 << 20;
 const MOST_RECIPIENTS: usize = 1000;
 /// Octets of an encoded word without its frame: with it, it is shorter than 75 (RFC 2047 section 2).
 const WORD: usize = 45;
-/// Fields that are made of others.
-const OWN_FIELDS: &[&str] =
-    &["to", "from", "cc", "bcc", "reply-to", "date", "subject", "content-type", "mime-version"];
+/// Fields that are made of others, beside all of MIME, which begin with `Content-`.
+const OWN_FIELDS: &[&str] = &["to", "from", "cc", "bcc", "reply-to", "date", "subject", "mime-version"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -167,12 +166,13 @@ impl Draft {
         for (name, value) in &self.headers {
             let is_name =
                 !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':');
-            if !is_name || value.contains(['\r', '\n', '\0']) {
+            if !is_name || value.contains(|c: char| c.is_control() && c != '\t') {
                 return Err(wrong(format!(
-                    "{name:?} is no field of a header, or its value has several lines"
+                    "{name:?} is no field of a header, or its value has control characters or several lines"
                 )));
             }
-            let is_own = OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name));
+            let is_own = OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name))
+                || name.to_ascii_lowercase().starts_with("content-");
             if is_own || (name.eq_ignore_ascii_case("X-Tags") && !self.tags.is_empty()) {
                 return Err(wrong(format!("the field {name} is made of others")));
             }

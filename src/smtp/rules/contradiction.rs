@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::glob::Glob;
 use super::keyword::Keyword;
 use super::rule::{Action, Conditions, Key, Ordinals, Rule};
 use crate::smtp::command::Parameter;
@@ -184,7 +185,7 @@ fn window(when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// Counts of zero.
+/// Counts of zero, and names that nothing has.
 fn numbers(when: &Conditions) -> Option<Contradiction> {
     let is_none = |ordinals: Option<Ordinals>| {
         ordinals.is_some_and(|Ordinals { first, last }| first == 0 || last.is_some_and(|last| last < first))
@@ -192,6 +193,9 @@ fn numbers(when: &Conditions) -> Option<Contradiction> {
     const ORDINALS: &str = "ordinals from 1 that rise, like 3, 3..5 or 3..";
     const A_COUNT: &str = "a count of at least 1";
     match () {
+        () if when.inbox.as_ref().is_some_and(Glob::is_empty) => {
+            at(Keyword::Inbox, "a name or a pattern, like inbox=test-1: no inbox has an empty name")
+        }
         () if is_none(when.nth) => at(Keyword::Nth, ORDINALS),
         () if is_none(when.session) => at(Keyword::Session, ORDINALS),
         () if when.every == Some(0) => at(Keyword::Every, A_COUNT),

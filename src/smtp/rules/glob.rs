@@ -20,6 +20,11 @@ impl Glob {
         Self { pattern: pattern.into() }
     }
 
+    /// Whether it matches the empty text alone.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pattern.is_empty()
+    }
+
     /// The shape of the pattern.
     pub(super) fn shape(&self) -> Shape<'_> {
         let pattern = self.pattern.as_bytes();

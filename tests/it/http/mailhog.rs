@@ -113,7 +113,14 @@ fn jim_is_rules_of_its_own() {
     let mut client = Client::greeted(plane.smtp());
     client.ehlo();
     assert_eq!(client.command("MAIL FROM:<ann@example.com>"), "550 Invalid sender ann@example.com");
-    for wrong in [r#"{"AcceptChance": 2}"#, r#"{"LinkSpeedAffect": 0.1}"#, "[]", r#"{"Chance": 1}"#] {
+    for wrong in [
+        r#"{"AcceptChance": 2}"#,
+        r#"{"LinkSpeedAffect": 0.1}"#,
+        r#"{"LinkSpeedAffect": -5}"#,
+        r#"{"LinkSpeedMin": -1e300}"#,
+        "[]",
+        r#"{"Chance": 1}"#,
+    ] {
         assert_eq!(ask(&plane, "PUT", "/api/v2/jim", wrong).status, 400, "{wrong}");
     }
     assert_eq!(HttpClient::connect(plane.http).request("DELETE", "/api/v2/jim", &[]).status, 200);

@@ -316,6 +316,8 @@ fn a_message_is_filed_without_a_client() {
         json!({"From": {"Email": "a@b\r\nRCPT TO:<c@d>"}, "To": [{"Email": "bob@example.com"}]}),
         json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"X": "a\r\nBcc: b@c"}}),
         json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"subject": "a"}}),
+        json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"Content-Transfer-Encoding": "7bit"}}),
+        json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"X": "a\u{b}b"}}),
         json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Attachments": [{"Content": "!", "Filename": "a"}]}),
         json!({"From": {"Email": "ann@example.com"}}),
         json!({"To": [{"Email": "bob@example.com"}]}),

@@ -110,9 +110,11 @@ fn what_is_taken_during_a_wait_no_longer_counts() {
     let mut waiting = HttpClient::connect(plane.http);
     waiting.begin("GET", "/v1/messages/wait?count=2&timeout=10m", &[]);
     send(&plane, "bob@example.com", "taken");
-    plane.delete("/v1/messages");
+    assert_eq!(plane.delete("/v1/messages")["deleted"], 1);
     send(&plane, "bob@example.com", "one");
-    // Still waiting: another request on that connection is answered behind it.
+    // The reply to a later wait for the same: this one has been looked at, and has none.
+    assert_eq!(plane.get("/v1/messages/wait?count=2&timeout=50ms").reason(404), "timeout");
+    assert!(waiting.peeked().is_empty(), "it still waits");
     send(&plane, "bob@example.com", "two");
     let reply = waiting.reply().expect("a reply").json_as(200);
     assert_eq!(subjects(&reply), ["two", "one"]);
@@ -135,6 +137,11 @@ fn a_wait_is_answered_when_the_control_plane_ends() {
 #[test]
 fn what_is_evicted_during_a_wait_is_gone() {
     let plane = plane(Config::default().max_records(3));
+    assert_eq!(
+        plane.get("/v1/messages/wait?count=4&timeout=10m").reason(400),
+        "invalid",
+        "it could never end well"
+    );
     let mut waiting = HttpClient::connect(plane.http);
     waiting.begin("GET", "/v1/messages/wait?query=subject:wanted&count=3&timeout=10m", &[]);
     // There are never three of them before the last one.
