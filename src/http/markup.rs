@@ -40,24 +40,27 @@ pub(super) fn with_own_images(html: String, urls: &Urls, most: usize) -> String 
     shown
 }
 
-/// The HTML with links that open beside the page that embeds it.
-pub(super) fn with_targets(html: &str) -> String {
-    with_tags(html, |name| name.eq_ignore_ascii_case("a").then_some(TARGET))
+/// The HTML without elements that a policy does not reach: `<link rel=preconnect>` connects to another host, and so does one
+/// within a frame; `<meta http-equiv=refresh>` leads to another page. Their names are changed, so that they mean nothing.
+pub(super) fn without_connections(html: &str) -> String {
+    with_tags(html, |name| connects(name).then_some(OTHER_NAME))
 }
 
-/// The same without elements that a policy does not reach: `<link rel=preconnect>` connects to another host, and so does one
-/// within a frame. Their names are changed, so that they mean nothing.
+/// The same, with links that open beside the page that embeds it.
 pub(super) fn for_a_frame(html: &str) -> String {
-    with_tags(html, |name| {
-        let is_one_of = |names: &[&str]| names.iter().any(|own| own.eq_ignore_ascii_case(name));
-        if is_one_of(&["a"]) {
-            Some(TARGET)
-        } else {
-            is_one_of(&["link", "iframe", "frame", "fencedframe", "object", "embed", "base", "meta"])
-                .then_some("<x-")
-        }
+    with_tags(html, |name| match name.eq_ignore_ascii_case("a") {
+        true => Some(TARGET),
+        false => connects(name).then_some(OTHER_NAME),
     })
 }
+
+fn connects(name: &str) -> bool {
+    const NAMES: [&str; 8] = ["link", "iframe", "frame", "fencedframe", "object", "embed", "base", "meta"];
+    NAMES.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// What the beginning of a tag that connects becomes.
+const OTHER_NAME: &str = "<x-";
 
 /// What an `<a` becomes. Of an attribute that is there twice, the first counts.
 const TARGET: &str = "<a target=\"_blank\" rel=\"noreferrer noopener\"";
@@ -102,7 +105,7 @@ mod tests {
         ] {
             assert_eq!(for_a_frame(html), expected);
         }
-        assert_eq!(with_targets("<link><a b>"), format!("<link>{target} b>"));
+        assert_eq!(without_connections("<link><a b>"), "<x-link><a b>");
     }
 
     #[test]

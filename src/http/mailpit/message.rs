@@ -15,7 +15,7 @@ use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::summary::{Address, addresses, first};
 use crate::http::mailpit::{FacadeId, TEXT, find, newest, not_found, refusal};
-use crate::http::markup::{Urls, with_own_images, with_targets};
+use crate::http::markup::{Urls, for_a_frame, with_own_images, without_connections};
 use crate::http::reply::{FITTING_OCTETS, Refusal, Reply, empty, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, Part, PartKind};
@@ -298,7 +298,10 @@ fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
     let missing = || refusal(StatusCode::NOT_FOUND, "This message does not contain a HTML part");
     let urls = urls_of(&parts, &shown.message);
     let html = with_own_images(html.ok_or_else(missing)?, &urls, FITTING_OCTETS);
-    let html = if call.parameters.lax("embed").is_some() { with_targets(&html) } else { html };
+    let html = match call.parameters.lax("embed") {
+        Some(_) => for_a_frame(&html),
+        None => without_connections(&html),
+    };
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(VIEW_POLICY));
     Ok(reply)

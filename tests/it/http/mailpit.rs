@@ -13,7 +13,7 @@ const MAIL: &str = "From: Ann <ann@example.com>\r\nTo: Bob <bob@example.com>\r\n
     Message-ID: <1@example.com>\r\nX-Tags: news, Urgent\r\nList-Unsubscribe: <mailto:u@example.com>, <https://a.example/u>\r\n\
     Content-Type: multipart/mixed; boundary=b\r\n\r\n\
     --b\r\n\r\nHello Bob\r\n\
-    --b\r\nContent-Type: text/html\r\n\r\n<p>Hello <img src=\"cid:logo@x\"> <img src=\"cid:none\"> <a href=\"https://a.example\">x</a></p>\r\n\
+    --b\r\nContent-Type: text/html\r\n\r\n<link rel=preconnect href=//x.example><p>Hello <img src=\"cid:logo@x\"> <img src=\"cid:none\"> <a href=\"https://a.example\">x</a></p>\r\n\
     --b\r\nContent-Type: image/png\r\nContent-Disposition: inline\r\nContent-ID: <logo@x>\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n\
     --b\r\nContent-Type: text/html; name=evil.html\r\nContent-Disposition: attachment\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n";
 
@@ -144,6 +144,9 @@ fn views_run_nothing_and_load_nothing_from_elsewhere() {
     assert!(!html.text().contains("target=") && html.text().contains("<a href"), "{}", html.text());
     let embedded = plane.get("/view/latest.html?embed=1").text();
     assert!(embedded.contains("<a target=\"_blank\" rel=\"noreferrer noopener\" href"), "{embedded}");
+    for view in [html.text(), embedded] {
+        assert!(view.contains("<x-link rel=preconnect") && !view.contains("<link"), "{view}");
+    }
     assert_eq!(plane.get(&format!("/view/{id}.txt")).text().trim(), "Hello Bob");
     let latest = plane.get("/view/latest");
     assert_eq!((latest.status, latest.header("location")), (302, Some(&*format!("/view/{id}.html"))));
