@@ -200,23 +200,26 @@ pub(in crate::http) async fn messages(plane: Arc<Plane>) {
 struct Lost {
     /// Records evicted until the last look.
     evicted: u64,
+    /// Those among them that may be missed yet.
+    allowed: u64,
     /// The position of the next removal.
     removal: u64,
 }
 
 impl Lost {
     fn begin(plane: &Plane) -> Self {
-        Self { evicted: plane.store.evicted(), removal: plane.store.removals_from(u64::MAX).end }
+        Self { evicted: plane.store.evicted(), allowed: 0, removal: plane.store.removals_from(u64::MAX).end }
     }
 
     /// The numbers of those from `seen` on which are not in the snapshot: the oldest, as many as were evicted meanwhile, since numbers
     /// are also left out where a record was deleted, or has changed.
     fn among(&mut self, seen: u64, news: &Snapshot, plane: &Plane) -> Vec<u64> {
         let evicted = plane.store.evicted();
-        let count = evicted - std::mem::replace(&mut self.evicted, evicted);
+        // Those of later numbers may have been counted already.
+        self.allowed += evicted - std::mem::replace(&mut self.evicted, evicted);
         let removed = plane.store.removals_from(self.removal);
         self.removal = removed.end;
-        if count == 0 {
+        if self.allowed == 0 {
             return Vec::new();
         }
         let removed = removed.removals.iter().filter_map(|removal| match removal {
@@ -225,7 +228,10 @@ impl Lost {
         });
         let present = news.records.iter().map(|shown| shown.number);
         let known: HashSet<u64> = removed.chain(present).collect();
-        (seen..news.end).filter(|number| !known.contains(number)).take(count as usize).collect()
+        let gone = (seen..news.end).filter(|number| !known.contains(number));
+        let gone: Vec<_> = gone.take(self.allowed as usize).collect();
+        self.allowed -= gone.len() as u64;
+        gone
     }
 }
 
