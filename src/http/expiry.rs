@@ -33,8 +33,10 @@ impl From<ReconfigureError> for Unchanged {
 /// Removes rules when they expire, as long as the server runs.
 pub(super) async fn expire(plane: Arc<Plane>) {
     loop {
-        let changed = plane.rules_changed.notified();
-        let Some(next) = plane.server.next_expiry().map(|at| *START + at) else {
+        // The server counts every reconfiguration, whoever asked for it, and whether or not they wait for the answer.
+        let changes = plane.server.reconfigurations();
+        let changed = changes.after(changes.count());
+        let Some(next) = plane.server.next_expiry().and_then(|at| START.checked_add(at)) else {
             changed.await;
             continue;
         };

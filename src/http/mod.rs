@@ -107,8 +107,6 @@ struct Plane {
     view_keys: api::ViewKeys,
     marks: Marks,
     events: Arc<Hub>,
-    /// Notified when rules have changed, of which one may expire.
-    rules_changed: Notify,
     /// Notified when the control plane ends.
     ending: Notify,
     /// Called when a request stops the server.
@@ -193,7 +191,6 @@ impl ControlPlane {
             view_keys: api::ViewKeys::new()?,
             marks: Marks::default(),
             events: Arc::default(),
-            rules_changed: Notify::new(),
             ending: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),

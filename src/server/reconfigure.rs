@@ -13,6 +13,8 @@ use crate::net::context::{Context, Service};
 use crate::net::control::Control;
 use crate::net::counters::Counters;
 use crate::net::verifier::CheckQueue;
+#[cfg(feature = "http")]
+use crate::process::Changes;
 use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
@@ -89,6 +91,8 @@ pub(super) struct Serving {
     service: Mutex<Arc<Service>>,
     /// Held during a reconfiguration, from reading the settings until all shards use the new ones.
     reconfiguring: Mutex<()>,
+    #[cfg(feature = "http")]
+    reconfigurations: Changes,
     pub(super) state: Arc<Mutex<State>>,
     /// Locked before `state`, from which counts come here.
     #[cfg(feature = "http")]
@@ -104,6 +108,8 @@ impl Serving {
         Self {
             service: Mutex::new(Arc::new(service)),
             reconfiguring: Mutex::default(),
+            #[cfg(feature = "http")]
+            reconfigurations: Changes::default(),
             state: Arc::default(),
             #[cfg(feature = "http")]
             removed_rules: Mutex::default(),
@@ -224,6 +230,12 @@ impl Server {
         self.serving.rules(policy).into_iter().zip(expiries).collect()
     }
 
+    /// Counts the reconfigurations of this server.
+    #[cfg(feature = "http")]
+    pub(crate) fn reconfigurations(&self) -> &Changes {
+        &self.serving.reconfigurations
+    }
+
     /// When the first of the rules expires; `None`: none does.
     #[cfg(feature = "http")]
     pub(crate) fn next_expiry(&self) -> Option<std::time::Duration> {
@@ -337,6 +349,11 @@ impl Server {
         let service = replace()?;
         let shown = show(&before, &service);
         self.serving.replace(&service, &before);
+        #[cfg(feature = "http")]
+        {
+            self.serving.reconfigurations.add(1);
+            self.serving.reconfigurations.wake();
+        }
         Ok(shown)
     }
 

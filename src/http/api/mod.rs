@@ -83,13 +83,11 @@ async fn reconfigured(
     let server = Arc::clone(&call.plane.server);
     let change = |before| change(before).map_err(Unchanged::Refused);
     let done = call.plane.desk.ask(move || server.reconfigure_and_list(change)).await?;
-    let done = done.map_err(|unchanged| match unchanged {
+    done.map_err(|unchanged| match unchanged {
         Unchanged::Refused(why) => why,
         Unchanged::Failed(ReconfigureError::Config(error)) => {
             invalid(place(&error), format!("{}, not {:?}", error.expected, error.value))
         }
         Unchanged::Failed(error) => running::not_serving(&error),
-    })?;
-    call.plane.rules_changed.notify_one();
-    Ok(done)
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smtpmock::{Config, Milestone, Settings};
+use smtpmock::{Config, ControlPlane, HttpSettings, Milestone, Settings};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, Plane, Reply, plane};
@@ -248,4 +248,32 @@ fn a_rule_in_the_place_of_one_that_was_to_expire_stays() {
         left,
         [(Some("changed"), true), (Some("longer"), false), (Some("added"), true), (Some("own"), true)]
     );
+}
+
+/// A client that has given up, by a timeout of its own, does not leave its rule behind for ever.
+#[test]
+fn a_rule_expires_whether_or_not_its_client_waits_for_the_answer() {
+    let plane = plane(Config::default());
+    for round in 0..30 {
+        let body = json!({ "rule": "rcpt accept", "id": format!("r{round}"), "ttl": "50ms" }).to_string();
+        let mut client = HttpClient::connect(plane.http);
+        client.begin("POST", "/v1/rules", &[("Content-Length", &body.len().to_string())]);
+        client.send(body);
+        drop(client);
+        // Later requests must not end the wait of the earlier one.
+        if round % 10 == 9 {
+            await_rules(&plane, 0);
+        }
+    }
+}
+
+#[test]
+fn each_control_plane_of_a_server_removes_the_rules_that_expire() {
+    let plane = plane(Config::default());
+    let other = ControlPlane::start(&plane.server, &HttpSettings::at("0")).expect("another control plane");
+    let address = other.endpoint().inet().expect("TCP");
+    let rule = json!({ "rule": "rcpt accept", "ttl": "200ms" }).to_string();
+    HttpClient::connect(address).request_with("POST", "/v1/rules", &rule).json_as(201);
+    drop(other);
+    await_rules(&plane, 0);
 }
