@@ -12,7 +12,7 @@ use mio::{Token, Waker};
 use super::context::Service;
 use super::open_session::{Farewell, OpenSession};
 #[cfg(feature = "http")]
-use super::passages::Passages;
+use super::passages::Listeners;
 use crate::process::lock;
 use crate::smtp::auth::Checked;
 use crate::stats::{Additive, Stats};
@@ -32,9 +32,9 @@ pub(crate) enum Message {
     Sessions(SessionRange, Sender<Sessions>),
     /// End these sessions.
     End(EndOrder, Sender<Ended>),
-    /// Announce the sessions that begin and end, or no longer.
+    /// Announce the sessions that begin and end to these, and no longer to others.
     #[cfg(feature = "http")]
-    Announce(Option<Arc<Passages>>),
+    Announce(Listeners),
     /// The check that this connection waits for has run.
     Checked(Token, Checked),
 }
@@ -156,9 +156,9 @@ impl Control {
         self.ask(|sender| Message::End(order, sender))
     }
 
-    /// Has sessions announced that begin and end, or no longer. Does not wait for that.
+    /// Has sessions announced that begin and end to these, and no longer to others. Does not wait for that.
     #[cfg(feature = "http")]
-    pub(crate) fn announce(&self, to: Option<Arc<Passages>>) {
+    pub(crate) fn announce(&self, to: Listeners) {
         self.send(Message::Announce(to));
     }
 

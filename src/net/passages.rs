@@ -76,12 +76,16 @@ impl Passages {
     }
 }
 
+/// Those that a shard hands them over to.
+#[cfg(feature = "http")]
+pub(crate) type Listeners = Arc<[Arc<Passages>]>;
+
 /// Where a shard hands them over.
 #[derive(Debug, Default)]
 pub(super) struct Announcer {
-    /// `None` while nobody listens.
+    /// Empty while nobody listens.
     #[cfg(feature = "http")]
-    pub(super) to: Option<Arc<Passages>>,
+    pub(super) to: Listeners,
 }
 
 impl Announcer {
@@ -89,8 +93,10 @@ impl Announcer {
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "only the control plane listens"))]
     pub(super) fn announce(&self, passage: impl FnOnce() -> Passage) {
         #[cfg(feature = "http")]
-        if let Some(to) = &self.to {
-            to.push(passage());
+        if let Some((last, others)) = self.to.split_last() {
+            let passage = passage();
+            others.iter().for_each(|other| other.push(passage.clone()));
+            last.push(passage);
         }
         #[cfg(not(feature = "http"))]
         drop(passage);
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn the_newest_wait_and_the_others_are_counted() {
         let passages = Arc::new(Passages::default());
-        let announcer = Announcer { to: Some(Arc::clone(&passages)) };
+        let announcer = Announcer { to: [Arc::clone(&passages)].into() };
         for session_id in 0..MOST_WAITING as u64 + 3 {
             let (peer, listener) = (Endpoint::Unix(None), Endpoint::Unix(None));
             announcer.announce(|| Passage { session_id, peer, listener, end: None });

@@ -88,6 +88,9 @@ pub struct Server {
     stopping: Once,
     life: Mutex<Life>,
     serving: Serving,
+    /// The control planes that are sent which sessions begin and end.
+    #[cfg(feature = "http")]
+    listeners_to_sessions: Mutex<Vec<Arc<crate::net::passages::Passages>>>,
     totals: Totals,
     tls: Option<ServerTls>,
     /// In the ids of all its records.
@@ -157,6 +160,8 @@ impl Server {
             stopping: Once::new(),
             life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log, display })),
             serving,
+            #[cfg(feature = "http")]
+            listeners_to_sessions: Mutex::default(),
             totals: Totals::new(),
             tls,
             tag: ServerTag::new(random("asking for a random tag")?),

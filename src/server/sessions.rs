@@ -6,8 +6,10 @@ use std::sync::mpsc::Receiver;
 use super::Server;
 use crate::net::control::{Control, EndOrder, Ended, SessionRange, Sessions};
 #[cfg(feature = "http")]
-use crate::net::passages::Passages;
+use crate::net::passages::{Listeners, Passages};
 use crate::net::{Farewell, OpenSession};
+#[cfg(feature = "http")]
+use crate::process::lock;
 
 /// Sessions that a shard copies between two turns, and that it ends.
 const COPIES: usize = 1000;
@@ -76,10 +78,25 @@ impl Server {
         count
     }
 
-    /// Reports opened and closed sessions to `to`, or with `None` no longer.
+    /// Reports opened and closed sessions, as to all others that listen, until [`stop_announcing`](Self::stop_announcing).
     #[cfg(feature = "http")]
-    pub(crate) fn announce_sessions(&self, to: Option<&Arc<Passages>>) {
-        self.controls.iter().for_each(|control| control.announce(to.cloned()));
+    pub(crate) fn announce_sessions(&self, to: &Arc<Passages>) {
+        self.change_listeners(|listeners| listeners.push(Arc::clone(to)));
+    }
+
+    /// Reports no more of them to this one.
+    #[cfg(feature = "http")]
+    pub(crate) fn stop_announcing(&self, to: &Arc<Passages>) {
+        self.change_listeners(|listeners| listeners.retain(|listener| !Arc::ptr_eq(listener, to)));
+    }
+
+    #[cfg(feature = "http")]
+    fn change_listeners(&self, change: impl FnOnce(&mut Vec<Arc<Passages>>)) {
+        // Locked until shards are sent the list: the last one that they are sent is the last one.
+        let mut listeners = lock(&self.listeners_to_sessions);
+        change(&mut listeners);
+        let all = Listeners::from(listeners.as_slice());
+        self.controls.iter().for_each(|control| control.announce(Arc::clone(&all)));
     }
 
     /// Asks all shards at once. One that has ended does not answer.

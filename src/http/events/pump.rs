@@ -270,14 +270,14 @@ struct Announcements {
 impl Announcements {
     fn begin(server: &Arc<Server>) -> Self {
         let passages = Arc::default();
-        server.announce_sessions(Some(&passages));
+        server.announce_sessions(&passages);
         Self { server: Arc::clone(server), passages }
     }
 }
 
 impl Drop for Announcements {
     fn drop(&mut self) {
-        self.server.announce_sessions(None);
+        self.server.stop_announcing(&self.passages);
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smtpmock::Config;
+use smtpmock::{Config, ControlPlane, HttpSettings};
 
 use crate::support::client::Client;
 use crate::support::http::{Event, HttpClient, Plane, plane};
@@ -241,4 +241,36 @@ fn an_event_has_the_first_recipients_and_their_number() {
     client.send("x\r\n.\r\n");
     let data = listener.event().data;
     assert_eq!((data["rcpt_to"].as_array().map(Vec::len), &data["recipients"]), (Some(100), &json!(150)));
+}
+
+/// Say, one over TCP and one at a Unix socket.
+#[test]
+fn clients_of_each_control_plane_of_a_server_hear_of_sessions() {
+    let plane = plane(Config::default());
+    let other = ControlPlane::start(&plane.server, &HttpSettings::at("0")).expect("another control plane");
+    let mut clients = [plane.http, other.endpoint().inet().expect("TCP")].map(HttpClient::connect);
+    for client in &mut clients {
+        client.begin("GET", "/v1/events?types=session", &[]);
+        assert_eq!(client.reply().expect("a head").status, 200);
+    }
+    // Shards hear of clients a little later: sessions begin until each of them has been sent one.
+    let (sender, heard) = mpsc::channel();
+    let [first, second] = clients.map(|mut client| {
+        let sender = sender.clone();
+        thread::spawn(move || {
+            client.event();
+            sender.send(()).expect("the test");
+            client
+        })
+    });
+    let mut count = 0;
+    while count < 2 {
+        drop(Client::greeted(plane.smtp()));
+        count += usize::from(heard.recv_timeout(Duration::from_millis(50)).is_ok());
+    }
+    let mut first = first.join().expect("the first client");
+    // One that leaves, with its control plane, takes nothing from the others.
+    drop((second.join().expect("the second client"), other));
+    let begun = Client::greeted(plane.smtp());
+    while first.event().data["peer_addr"] != begun.local_addr().to_string() {}
 }
