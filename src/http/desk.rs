@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -30,7 +30,14 @@ pub(super) fn leave_if_abandoned() {
     }
 }
 
-/// Runs jobs on threads of its own.
+/// The threads of a desk. They have ended when this is dropped.
+#[derive(Debug)]
+pub(super) struct Workers {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Runs jobs on its [`Workers`].
 #[derive(Debug)]
 pub(super) struct Desk {
     queue: Arc<Queue>,
@@ -63,14 +70,16 @@ struct Jobs {
 impl Desk {
     /// # Errors
     /// The system refuses a thread.
-    pub(super) fn start(budget: Arc<Budget>) -> io::Result<Self> {
+    pub(super) fn start(budget: Arc<Budget>) -> io::Result<(Self, Workers)> {
         let one = || Arc::new(Semaphore::new(1));
         let desk = Self { queue: Arc::default(), budget, searching: one(), asking: one() };
+        let mut workers = Workers { queue: Arc::clone(&desk.queue), threads: Vec::new() };
         for _ in 0..THREADS {
             let queue = Arc::clone(&desk.queue);
-            thread::Builder::new().name("smtpmock-mime".into()).spawn(move || queue.work())?;
+            let thread = thread::Builder::new().name("smtpmock-mime".into()).spawn(move || queue.work())?;
+            workers.threads.push(thread);
         }
-        Ok(desk)
+        Ok((desk, workers))
     }
 
     /// Runs what is short: the looks at a few mails.
@@ -140,10 +149,19 @@ async fn take_turn<T>(
     })
 }
 
-impl Drop for Desk {
+impl Drop for Workers {
+    /// Waits for the jobs that run; those that wait are dropped.
     fn drop(&mut self) {
-        lock(&self.queue.jobs).is_closed = true;
+        let waiting = {
+            let mut jobs = lock(&self.queue.jobs);
+            jobs.is_closed = true;
+            std::mem::take(&mut jobs.waiting)
+        };
         self.queue.arrival.notify_all();
+        drop(waiting);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -172,7 +190,8 @@ mod tests {
 
     fn with_desk(test: impl AsyncFnOnce(Desk)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(test(Desk::start(Arc::new(Budget::of_replies())).expect("threads")));
+        let (desk, _workers) = Desk::start(Arc::new(Budget::of_replies())).expect("threads");
+        runtime.block_on(test(desk));
     }
 
     /// Polls a job until it runs on a thread of the desk.
@@ -232,6 +251,25 @@ mod tests {
             drop(endless);
             assert!(matches!(desk.search(|| 1).await, Ok(1)));
         });
+    }
+
+    #[test]
+    fn no_job_runs_when_the_workers_have_been_dropped() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let (desk, workers) = Desk::start(Arc::new(Budget::of_replies())).expect("threads");
+        let (ended, is_over) = mpsc::channel();
+        runtime.block_on(async {
+            let (started, running) = oneshot::channel();
+            let mut asked = Box::pin(desk.ask(move || {
+                let _ = started.send(());
+                // Without a client it runs to its end.
+                (0..1000).for_each(|_| thread::yield_now());
+                let _ = ended.send(());
+            }));
+            begin(&mut asked, running).await;
+        });
+        drop(workers);
+        assert!(is_over.try_recv().is_ok(), "the job that ran has ended");
     }
 
     #[test]

@@ -48,7 +48,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::config::StartError;
 use crate::http::budget::Budget;
 use crate::http::connections::Connections;
-use crate::http::desk::Desk;
+use crate::http::desk::{Desk, Workers};
 use crate::http::events::Hub;
 use crate::http::guard::Guard;
 use crate::http::indexes::Indexes;
@@ -88,6 +88,8 @@ pub struct ControlPlane {
     /// Dropped to stop the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Dropped after the thread has ended, whose requests they work for.
+    _workers: Workers,
 }
 
 /// What requests are answered from.
@@ -177,13 +179,14 @@ impl ControlPlane {
                 .map_err(|error| failed("registering the listener of the control plane", error))?
         };
         let budget = Arc::new(Budget::of_replies());
+        let (desk, workers) = Desk::start(Arc::clone(&budget))
+            .map_err(|error| failed("starting a thread of the control plane", error))?;
         let plane = Arc::new(Plane {
             server: Arc::clone(server),
             store: Arc::clone(store),
             guard: Guard::new(settings),
             indexes: Arc::default(),
-            desk: Desk::start(Arc::clone(&budget))
-                .map_err(|error| failed("starting a thread of the control plane", error))?,
+            desk,
             budget,
             bodies: Arc::new(Budget::of_bodies()),
             waiting: Arc::new(Semaphore::new(connections::MOST_WAITING)),
@@ -216,7 +219,7 @@ impl ControlPlane {
         };
         let thread = std::thread::Builder::new().name("smtpmock-http".into()).spawn(serve);
         let thread = thread.map_err(|error| failed("starting the thread of the control plane", error))?;
-        Ok(Self { endpoint, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { endpoint, stop: Some(stop), thread: Some(thread), _workers: workers })
     }
 
     /// Where it listens.
@@ -238,7 +241,7 @@ fn failed(doing: &'static str, error: io::Error) -> StartError {
 }
 
 impl Drop for ControlPlane {
-    /// Waits until the thread has ended and nothing listens any more.
+    /// Waits until its threads have ended: nothing listens any more, and no change that a request has begun is applied later.
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
