@@ -15,6 +15,10 @@ pub(super) const MAILPIT: &str = "mailpit";
 /// The prefix of Mailpit's variables.
 const PREFIX: &str = "MP_";
 
+/// The variables that are about one listener together.
+const BIND_ADDR: &str = "MP_SMTP_BIND_ADDR";
+const REQUIRE_TLS: &str = "MP_SMTP_REQUIRE_TLS";
+
 /// Where it listens, and what it answers. Not `[::]`, which not every container has. Names below `internal` are given to
 /// nobody: `host.docker.internal` is the host of a container.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -77,13 +81,22 @@ pub(super) fn settings(
         return (Vec::new(), Vec::new());
     }
     let (mut settings, mut doubts) = (Vec::new(), Vec::new());
-    for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        let value = value.to_string_lossy();
-        if value.is_empty() {
-            continue;
-        }
-        match of_variable(&name[PREFIX.len()..], &value) {
+    let variables = || {
+        let pairs = environment.iter().map(|(name, value)| (name.to_str(), value.to_string_lossy()));
+        let own =
+            pairs.filter_map(|(name, value)| Some((name.filter(|name| name.starts_with(PREFIX))?, value)));
+        own.filter(|(_, value)| !value.is_empty())
+    };
+    let requires_tls = variables().any(|(name, value)| name == REQUIRE_TLS && is_on_word(&value));
+    let is_bound = variables().any(|(name, _)| name == BIND_ADDR);
+    for (name, value) in variables() {
+        let pairs = match name {
+            // They are about the same listener, which is one: there is none in clear beside it.
+            BIND_ADDR if requires_tls => Some(vec![("listen", tls_listener(&value))]),
+            REQUIRE_TLS if requires_tls && !is_bound => Some(vec![("listen", tls_listener("0.0.0.0:1025"))]),
+            _ => of_variable(&name[PREFIX.len()..], &value),
+        };
+        match pairs {
             Some(pairs) => settings.extend(pairs.into_iter().map(|(kebab, value)| Given {
                 kebab: kebab.to_owned(),
                 value: value.into(),
@@ -121,9 +134,24 @@ pub(super) fn settings(
     (settings, doubts)
 }
 
+/// Whether a value switches something on.
+fn is_on_word(value: &str) -> bool {
+    ["1", "true", "yes", "on", "enabled"].iter().any(|on| value.eq_ignore_ascii_case(on))
+}
+
+/// The path of an address like `unix:PATH` or `unix:PATH:MODE`.
+fn unix_path(address: &str) -> Option<&str> {
+    address.strip_prefix("unix:").map(|path| path.split(':').next().unwrap_or(path))
+}
+
+/// The value of `--listen` for the only listener, under TLS from its first octet, at this address.
+fn tls_listener(address: &str) -> String {
+    unix_path(address).map_or_else(|| format!("smtps://{address}"), |path| format!("smtps+unix://{path}"))
+}
+
 /// The settings that a variable stands for; `None` where it has no effect that it should have.
 fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
-    let is_on = ["1", "true", "yes", "on", "enabled"].iter().any(|on| value.eq_ignore_ascii_case(on));
+    let is_on = is_on_word(value);
     let pairs = |settings: &[(&'static str, &str)]| -> Vec<_> {
         settings.iter().map(|(kebab, value)| (*kebab, (*value).to_owned())).collect()
     };
@@ -131,8 +159,8 @@ fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
     let one = |kebab| vec![(kebab, value.to_owned())];
     let names = value.strip_prefix("sans:");
     Some(match name {
-        "SMTP_BIND_ADDR" => match value.strip_prefix("unix:") {
-            Some(path) => vec![("listen", format!("smtp+unix:{}", path.split(':').next().unwrap_or(path)))],
+        "SMTP_BIND_ADDR" => match unix_path(value) {
+            Some(path) => vec![("listen", format!("smtp+unix://{path}"))],
             None => one("host"),
         },
         "UI_BIND_ADDR" => one("http"),
@@ -154,7 +182,7 @@ fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
         "SMTP_TLS_CERT" => one("tls-cert"),
         "SMTP_TLS_KEY" => one("tls-key"),
         "SMTP_REQUIRE_STARTTLS" => switch(&[("tls-required", "true")]),
-        "SMTP_REQUIRE_TLS" => switch(&[("listen", "smtps://0.0.0.0:1025")]),
+        "SMTP_REQUIRE_TLS" => Vec::new(),
         "UI_AUTH" if !value.trim().contains(char::is_whitespace) => one("http-auth"),
         "API_CORS" if value.split(',').all(|origin| origin.contains("://")) => one("http-allow-origin"),
         "CHAOS_TRIGGERS" => chaos(value)?.into_iter().map(|rule| ("rule", rule)).collect(),

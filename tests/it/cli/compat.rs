@@ -107,3 +107,35 @@ fn arguments_override_what_it_stands_for_and_without_it_nothing_is_read() {
     assert!(!printed.contains("2525"), "{printed}");
     assert!(run(["--compat=mailhog"]).stderr.contains("mailpit"));
 }
+
+/// A listener in clear beside the one under TLS would take mail that Mailpit refuses.
+#[test]
+fn required_tls_is_of_the_only_listener_at_the_address_that_is_set() {
+    for (variables, listener) in [
+        (&[("MP_SMTP_REQUIRE_TLS", "true")][..], "smtps://0.0.0.0:1025"),
+        (&[("MP_SMTP_BIND_ADDR", "127.0.0.1:2599"), ("MP_SMTP_REQUIRE_TLS", "1")], "smtps://127.0.0.1:2599"),
+        (&[("MP_SMTP_REQUIRE_TLS", "on"), ("MP_SMTP_BIND_ADDR", "0.0.0.0:1025")], "smtps://0.0.0.0:1025"),
+        (&[("MP_SMTP_REQUIRE_TLS", "true"), ("MP_SMTP_BIND_ADDR", "unix:/s:0600")], "smtps+unix:///s"),
+    ] {
+        let mut command = command(["--compat=mailpit", "--print-config"]);
+        command.env("MP_SMTP_TLS_CERT", "sans:localhost").envs(variables.iter().copied());
+        let printed = Ended::of(&mut command).stdout;
+        assert!(printed.contains(&format!("\"{listener}\"")) && !printed.contains("smtp://"), "{printed}");
+        assert!(
+            !printed.lines().any(|line| line.starts_with("host =") || line.starts_with("port =")),
+            "{printed}"
+        );
+    }
+    let unix = ("MP_SMTP_BIND_ADDR", "unix:/s:0600");
+    let printed = Ended::of(command(["--compat=mailpit", "--print-config"]).env(unix.0, unix.1)).stdout;
+    assert!(printed.contains("\"smtp+unix:///s\""), "{printed}");
+    let free = &[("MP_SMTP_REQUIRE_TLS", "true"), ("MP_SMTP_BIND_ADDR", "127.0.0.1:0")];
+    let mut command = command(["--compat=mailpit", "--http=0"]);
+    let server = start_command(command.env("MP_SMTP_TLS_CERT", "sans:localhost").envs(free.iter().copied()));
+    let ready: Value = serde_json::from_str(&server.ready_line).expect("JSON");
+    assert_eq!(
+        (ready["smtp"].as_array().map_or(0, Vec::len), ready["smtps"].as_array().map_or(0, Vec::len)),
+        (0, 1)
+    );
+    server.stopped();
+}
