@@ -16,7 +16,7 @@ pub struct OpenSession {
     pub id: u64,
     /// The client.
     pub peer: Endpoint,
-    /// Where its listener is bound, as in [`Server::listening`](crate::Server::listening): `0.0.0.0:25` for all addresses. Where the
+    /// Where its listener is bound, as in [`Server::listeners`](crate::Server::listeners): `0.0.0.0:25` for all addresses. Where the
     /// client has connected to is [`Message::local_addr`](crate::Message::local_addr).
     pub listener: Endpoint,
     /// What is spoken.

@@ -165,7 +165,7 @@ fn is_unknown(prefix: &str, value: &str) -> bool {
     is_name && !value.starts_with("//") && !PREFIXES.contains(&prefix)
 }
 
-/// All prefixes of [`test`], and those that exist only in Mailpit's interface.
+/// All prefixes of [`test()`], and those that exist only in Mailpit's interface.
 const PREFIXES: &[&str] = &[
     "from",
     "to",
