@@ -180,8 +180,9 @@ fn replies_that_nobody_reads_take_a_bounded_part_of_the_memory_and_make_room() {
         assert_eq!(plane.get(path).status, 200, "{path}");
     }
     Client::greeted(plane.smtp()).deliver("Subject: small\r\n\r\n");
-    // The first has begun, and has no end.
-    assert!(unread[0].rest_within(Duration::from_secs(1)).len() < large.len());
+    // One of the first has begun, and has no end. Which of them was begun first is the workers' choice.
+    let mut rests = unread.iter_mut().map(|client| client.rest_within(Duration::from_secs(1)));
+    assert!(rests.any(|rest| rest.len() < large.len()));
 }
 
 #[test]
