@@ -1,4 +1,4 @@
-// The views of a load and of the behaviour, in a real browser, while a load runs.
+// The view of the behaviour, in a real browser, while a load runs; and what all views have in common.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -7,108 +7,6 @@ import { load, open, send, serve, until } from './support.js'
 
 /** @param {string | null | undefined} text */
 const number = text => Number((text ?? '').replace(/[^\d.]/g, ''))
-
-test('a load is shown as it runs, and in the end as the report has it', async () => {
-  const server = await serve(['--esmtp', '--rule', 'rcpt odds=10% reply="452 4.2.2 full"'])
-  const { page, check } = await open(server, '#/load')
-  const tile = (/** @type {string} */ name) => page.locator('.tile', { has: page.getByText(name, { exact: true }) }).locator('b')
-  await tile('messages accepted').waitFor()
-  const ended = load(server, ['--count', '3000', '-c', '4', '--rate', '500'])
-  await until(async () => number(await tile('accepted a second').textContent()) > 50, 'a rate')
-  // What was before a reload is there behind it.
-  await page.reload()
-  await until(async () => await page.locator('figure', { hasText: 'Messages a second' }).locator('polyline').first().getAttribute('points') !== '', 'the line of the rate')
-  await ended
-  const report = await server.v1('/report')
-  const shown = (/** @type {string} */ name) => until(async () => number(await tile(name).textContent()) === report.metrics[name === 'refused' ? 'messages.refused' : 'messages'], `all of ${name}`)
-  await shown('messages accepted')
-  await shown('refused')
-  const refusals = page.locator('.card', { hasText: 'Refusals by stage and code' })
-  await until(async () => number(await refusals.locator('tbody tr td').nth(1).textContent()) === report.refused.rcpt['452'], 'the refusals')
-  assert.equal(await refusals.locator('tbody tr th').textContent(), 'rcpt')
-  const stages = page.locator('.card', { hasText: 'Stages' }).locator('tbody tr')
-  assert.ok((await stages.allTextContents()).some(text => text.startsWith('mail')), 'stages are listed')
-  check()
-})
-
-test('distributions are decoded as the report has them', async () => {
-  const server = await serve(['--esmtp', '--rule', 'message odds=5% delay=1ms..9ms'])
-  await load(server, ['--count', '2000', '-c', '4'])
-  const { page, check } = await open(server, '#/load')
-  const compared = await page.evaluate(async () => {
-    const { decoded } = await import(/** @type {any} */ ('/page/histogram.js'))
-    const { metrics } = await (await fetch('/v1/report')).json()
-    const all = []
-    for (const [name, value] of Object.entries(metrics)) {
-      const histogram = await decoded(value)
-      if (!histogram) continue
-      const own = [histogram.count, histogram.at(0.5), histogram.at(0.9), histogram.at(0.99), histogram.at(0.999), histogram.at(1)]
-      all.push({ name, own, report: [value.count, value.p50, value.p90, value.p99, value['p99.9'], value.max] })
-    }
-    return all
-  })
-  assert.ok(compared.length > 10, `${compared.length}`)
-  for (const { name, own, report } of compared) assert.deepEqual(own, report, name)
-  check()
-})
-
-test('at thousands a second the list shows samples, and counts are exact', async () => {
-  const server = await serve(['--esmtp'])
-  const { page, check } = await open(server)
-  await page.getByRole('heading', { name: 'No mail yet' }).waitFor()
-  const ended = load(server, ['--count', '15000', '-c', '8', '--rate', '1500'])
-  await page.getByText('the list shows samples, counts are exact').waitFor()
-  assert.ok(await page.locator('.rows li').count() < 60, 'only what can be seen is there')
-  await ended
-  await page.getByText('10,000 messages, 5,000 older ones evicted').waitFor()
-  await until(async () => await page.getByText('the list shows samples').count() === 0, 'single messages again')
-  await send(server, [{ text: 'Subject: a single one\n\ntext' }])
-  await page.getByRole('link', { name: /a single one/ }).waitFor()
-  await page.goto(`${server.url}/#/load`)
-  await page.locator('.tile', { hasText: 'messages accepted' }).getByText('15,001', { exact: true }).waitFor()
-  check()
-})
-
-test('a tab that nobody sees asks for nothing, and is up to date when it is seen', async () => {
-  const server = await serve()
-  const { page, check } = await open(server, '#/load')
-  await page.locator('.tile').first().waitFor()
-  const see = (/** @type {boolean} */ isSeen) => page.evaluate(isSeen => {
-    Object.defineProperty(document, 'hidden', { value: !isSeen, configurable: true })
-    document.dispatchEvent(new Event('visibilitychange'))
-  }, isSeen)
-  await see(false)
-  let reports = 0
-  page.on('request', request => { reports += Number(request.url().includes('/report')) })
-  const { elapsed } = await page.evaluate(async () => (await import(/** @type {any} */ ('/page/live.js'))).connection.get().figures)
-  await until(() => page.evaluate(async before => (await import(/** @type {any} */ ('/page/live.js'))).connection.get().figures.elapsed > before + 5, elapsed), 'five seconds')
-  assert.ok(reports <= 1, `${reports}, of which one was on its way`)
-  await send(server, [{ text: 'Subject: one\n\ntext' }])
-  await see(true)
-  await until(async () => (await page.locator('.card', { hasText: 'Stages' }).locator('tbody').textContent())?.includes('mail'), 'the report')
-  check()
-})
-
-test('a mark begins a phase, and a paused server says so', async () => {
-  const server = await serve()
-  await send(server, [{ text: 'Subject: one\n\ntext' }])
-  const { page, check } = await open(server, '#/load')
-  await page.getByRole('button', { name: 'Set a mark' }).click()
-  const phases = page.locator('.card', { hasText: 'Phases' }).locator('tbody tr')
-  await until(async () => (await phases.allTextContents())[0]?.startsWith('from the start'), 'a phase that has ended')
-  assert.equal(await phases.first().locator('td').nth(1).textContent(), '1')
-  await until(async () => await phases.last().locator('td').nth(1).textContent() === '0', 'a phase that begins with nothing')
-  await page.getByRole('button', { name: 'Pause' }).click()
-  await page.getByText('Paused: no connections').waitFor()
-  assert.equal((await fetch(`${server.url}/readyz`)).status, 503)
-  await page.getByRole('button', { name: 'Resume' }).click()
-  await until(async () => (await fetch(`${server.url}/readyz`)).status === 200, 'a server that goes on')
-  await page.getByRole('button', { name: 'Stop' }).click()
-  await page.getByRole('dialog').getByRole('button', { name: 'Stop' }).click()
-  await page.getByText('Connection lost').waitFor()
-  await until(() => server.process.exitCode === 0, 'the end of the program')
-  check(/net::/)
-})
 
 test('a rule that is changed under load takes effect, and its fault is shown at its place', async () => {
   const server = await serve(['--esmtp', '--rule', 'rcpt id=old to=nobody@* reply="550 5.1.1 No"'])
@@ -157,17 +55,38 @@ test('a rule for a time runs down, and stays so when others change', async () =>
   check()
 })
 
-test('a setting is changed, and a wrong one is named', async () => {
+test('of equal rules the one is removed whose button it was, and the command line follows', async () => {
+  const [full, other] = ['rcpt to=a@* reply="452 4.2.2 full"', 'rcpt to=b@* reply="452 4.2.2 full"']
+  const server = await serve([full, other, full].flatMap(rule => ['--rule', rule]))
+  const { page, check } = await open(server, '#/behaviour')
+  await page.getByRole('button', { name: `Remove the rule ${full}` }).nth(1).click()
+  await until(async () => (await server.v1('/rules')).rules.length === 2, 'two rules')
+  assert.deepEqual((await server.v1('/rules')).rules.map((/** @type {any} */ one) => one.rule), [full, other])
+  const command = page.getByLabel('The command line', { exact: true })
+  await until(async () => (await command.textContent())?.split('--rule').length === 3, 'a command with two rules')
+  const json = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ rule: 'rcpt to=c@* reply="452 4.2.2 full"', ttl: '9m' }) }
+  await server.v1('/rules', json)
+  await command.getByText('to=c@*').waitFor()
+  await page.getByText('A rule that expires here is there as one that stays').waitFor()
+  check()
+})
+
+test('a setting is changed, a wrong one is named at its place, and those of others are shown', async () => {
   const server = await serve()
   const { page, check } = await open(server, '#/behaviour')
-  await page.getByPlaceholder('Find a setting').fill('session-timeout')
   const field = page.getByRole('textbox', { name: 'session_timeout' })
-  await field.fill('"5s"')
+  await field.fill('5s')
   await field.press('Enter')
   await until(async () => (await server.v1('/settings')).session_timeout === '5s', 'the setting')
+  await until(async () => await field.inputValue() === '"5s"', 'it as JSON')
+  await server.v1('/settings', { method: 'PATCH', headers: { 'Content-Type': 'application/json' }, body: '{"session_timeout":"9s"}' })
+  await until(async () => await field.inputValue() === '"9s"', 'that of another client')
   await field.fill('"x"')
   await field.press('Enter')
-  await page.getByText('session_timeout is unchanged').waitFor()
+  await page.locator('tr', { has: field }).getByText('session_timeout is unchanged').waitFor()
+  await page.getByPlaceholder('Find a setting').fill('session-timeout')
+  await until(async () => await page.locator('.settings tbody tr:visible').count() === 1, 'one that is found')
+  assert.equal(await field.inputValue(), '"x"', 'an edit stays')
   check()
 })
 
@@ -189,6 +108,8 @@ for (const [name, options] of /** @type {const} */ ([
         .filter(node => node.getClientRects().length > 0 && node instanceof HTMLElement && node.scrollWidth > node.clientWidth + 2 && getComputedStyle(node).overflow !== 'visible')
         .map(node => node.outerHTML))
       assert.deepEqual(wrapped, [], where)
+      const heights = await page.evaluate(() => [...document.querySelectorAll('.tile span')].map(node => node.getBoundingClientRect().height))
+      assert.ok(heights.every(height => height < 30), `${where}: a name of a figure wraps: ${heights}`)
     }
     await page.getByRole('heading', { name: 'No mail yet' }).waitFor()
     await audit('without mail')
@@ -208,7 +129,7 @@ for (const [name, options] of /** @type {const} */ ([
     }
     await page.goto(`${server.url}/#/load`)
     await page.locator('.tile').first().waitFor()
-    await page.locator('.card').first().waitFor()
+    await page.locator('.card:visible').first().waitFor()
     await audit('the load')
     await page.goto(`${server.url}/#/behaviour`)
     await page.getByLabel('session_timeout').waitFor()

@@ -64,6 +64,7 @@ assets! {
     "/page/plot.js" = "assets/plot.js" as SCRIPT,
     "/page/rules.js" = "assets/rules.js" as SCRIPT,
     "/page/search.js" = "assets/search.js" as SCRIPT,
+    "/page/tables.js" = "assets/tables.js" as SCRIPT,
     "/page/values.js" = "assets/values.js" as SCRIPT,
 }
 

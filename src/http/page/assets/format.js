@@ -23,11 +23,11 @@ export function counted(count, word) {
 }
 
 /**
- * A text of the server with a comma between the thousands of its counts; the numbers of standards have four digits.
+ * A text of the server with a comma between the thousands of its counts, but not in the numbers of standards.
  * @param {string} text
  */
 export function grouped(text) {
-  return text.replace(/(?<![\w.])\d{5,}(?![\w.])/g, digits => whole.format(BigInt(digits)))
+  return text.replace(/(?<![\w.,:/-]|RFC )\d{4,}(?![\w:/-]|\.\d)/g, digits => whole.format(BigInt(digits)))
 }
 
 /** @param {number} perSecond */
@@ -48,11 +48,12 @@ export function octets(octets) {
 }
 
 /**
- * Three digits.
+ * Three digits, as in the reports; a whole value has no fraction.
  * @param {number} value
  */
 function three(value) {
-  return value >= 100 ? whole.format(value) : value >= 10 ? one.format(value) : String(Math.round(value * 100) / 100)
+  if (Number.isInteger(Number(value.toPrecision(12)))) return whole.format(value)
+  return value >= 99.95 ? whole.format(value) : value.toFixed(value >= 9.995 ? 1 : 2)
 }
 
 /**

@@ -10,6 +10,8 @@ import { Value } from './values.js'
 
 /** Seconds of figures that are remembered. */
 const HISTORY = 600
+/** Where they are stored while the page is loaded again. */
+const STORED = 'smtpmock-history'
 /** Messages a second from which on single ones are no longer announced to the page, and below which they are again. */
 const [MANY, FEW] = [200, 100]
 
@@ -18,6 +20,15 @@ export const connection = new Value(/** @type {Connection} */ ({ state: 'connect
 
 /** @type {Value<string>} */
 export const notice = new Value('')
+
+/**
+ * A notice that goes by itself.
+ * @param {string} text
+ */
+export function brief(text) {
+  notice.set(text)
+  setTimeout(() => { if (notice.get() === text) notice.set('') }, 8000)
+}
 
 /** Messages arrive so fast that only samples of them are shown. */
 export let isSampling = false
@@ -104,8 +115,28 @@ async function identify() {
     update({ server, figures: null, history: [] })
     arrived()
   } else {
-    update({ server })
+    update(earlier ? { server } : { server, history: restored(server) })
   }
+}
+
+// A page that is loaded again in this tab shows what was before.
+addEventListener('pagehide', () => {
+  const { server, history } = connection.get()
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify({ server: server?.started_at, history }))
+  } catch {
+    // There is no room for it.
+  }
+})
+
+/**
+ * The last seconds that this tab has seen of this server.
+ * @param {Server} server
+ * @returns {Figures[]}
+ */
+function restored({ started_at: startedAt }) {
+  const stored = JSON.parse(sessionStorage.getItem(STORED) ?? '{}')
+  return startedAt !== null && stored.server === startedAt ? stored.history : []
 }
 
 function lose() {

@@ -2,12 +2,14 @@
 
 import { ApiError, change, json, query } from './api.js'
 import { confirm } from './dialog.js'
-import { element, replace, setText } from './dom.js'
+import { copyButton, element, replace, setText } from './dom.js'
+import { reached } from './first.js'
 import { duration, grouped, number, octets, rate } from './format.js'
 import { decoded } from './histogram.js'
-import { connection, notice, refreshServer } from './live.js'
+import { brief, connection, refreshServer } from './live.js'
 import { Phases } from './phases.js'
 import { Plot, fromZero, logarithmic, part } from './plot.js'
+import { Rows, Table } from './tables.js'
 import { schedule } from './values.js'
 
 /** @typedef {import('../types').Distribution} Distribution */
@@ -36,10 +38,23 @@ let timer = 0
 let isWhole = false
 
 const phases = new Phases()
-const tiles = element('div', { class: 'tiles' })
-const banners = element('div', { role: 'status' })
-const findings = element('div')
-const tables = element('div', { class: 'columns' })
+const waiting = element('p', { class: 'soft' }, 'Waiting for the first second…')
+const moment = new Rows(element('div', { class: 'tiles' }), tile)
+const total = new Rows(element('div', { class: 'tiles' }), tile)
+const tiles = element('div', { hidden: true }, element('h2', { class: 'group' }, 'Of the last second'), moment.parent,
+  element('h2', { class: 'group' }, 'Since the start'), total.parent)
+const paused = element('div', { class: 'banner paused', hidden: true }, 'Paused: no connections are accepted, clients that connect wait. Open sessions go on.')
+const degraded = element('div', { class: 'banner', hidden: true })
+const command = element('code')
+const start = element('p', { class: 'soft', hidden: true }, 'No client so far. A load of 200 messages a second: ', command, ' ', copyButton(() => command.textContent ?? '', 'Copy the command of a load'))
+const noFindings = element('p', { class: 'soft' }, 'None so far: what the clients do agrees with the standards.')
+const findings = new Rows(element('ul', { class: 'findings' }), () => {
+  const [text, source] = [element('span'), element('small')]
+  return { element: element('li', null, text, source), places: [text, source] }
+})
+const stageTable = new Table('Stages', ['', 'count', 'refused', 'think p50', 'think p99', 'service p50', 'service p99', 'service max'])
+const refusalTable = new Table('Refusals by stage and code', ['', 'code', 'count'])
+const healthTable = new Table('Health of the server', ['', 'now'])
 const rates = new Plot('Messages a second')
 const sessions = new Plot('Open sessions')
 const times = new Plot('Times of each second')
@@ -56,12 +71,14 @@ export const loadView = {
   element: element('div', { class: 'page' },
     element('div', { class: 'head' }, element('h1', null, 'What the clients do'),
       element('div', { class: 'buttons' }, pause, element('button', { type: 'button', class: 'danger', onclick: stop }, 'Stop'))),
-    banners, tiles,
+    element('div', { role: 'status' }, paused, degraded), start, waiting, tiles,
     element('div', { class: 'head' }, element('h2', null, 'Over time'), range),
     element('div', { class: 'plots' }, rates.element, sessions.element, times.element),
     element('div', { class: 'head' }, element('h2', null, 'Report'), element('div', { class: 'buttons' }, period,
       element('button', { type: 'button', onclick: mark, title: 'Begins another phase' }, 'Set a mark'))), age,
-    phases.element, findings, element('div', { class: 'plots two' }, think.element, service.element), tables),
+    phases.element, element('h2', null, 'Findings'), noFindings, findings.parent,
+    element('div', { class: 'plots two' }, think.element, service.element),
+    element('div', { class: 'columns' }, stageTable.element, refusalTable.element, healthTable.element)),
   title: 'Load',
   show() {
     isShown = true
@@ -93,7 +110,7 @@ async function load() {
     // Marks are gone with the server that had them.
     if (since !== '' && connection.get().state === 'live') {
       since = ''
-      notice.set('That mark is gone: these are the figures since the start.')
+      brief('That mark is gone: these are the figures since the start.')
     }
     setText(age, `The report can’t be read: ${problem instanceof Error ? problem.message : problem}`)
   }
@@ -106,30 +123,43 @@ function draw() {
   const { figures, history, server } = connection.get()
   const isPaused = figures?.paused ?? server?.paused ?? false
   setText(pause, isPaused ? 'Resume' : 'Pause')
-  const tile = (/** @type {string} */ name, /** @type {string} */ value, isBad = false) =>
-    element('div', { class: isBad ? 'tile bad' : 'tile' }, element('b', null, value), element('span', null, name))
   const time = (/** @type {keyof Figures} */ name) => {
     const found = /** @type {import('../types').Percentiles | null | undefined} */ (figures?.[name])
     return found ? duration(found.p99) : '–'
   }
   const offered = perSecond(history, history.length - 1, one => one.transactions)
-  replace(tiles, figures ? [
-    tile('accepted a second', rate(figures.messages_per_second)),
-    tile('offered a second', offered === null ? '–' : rate(offered)),
-    tile('open sessions', number(figures.sessions_open)),
-    tile('think time, p99', time('think')),
-    tile('service time, p99', time('service')),
-    tile('lateness, p99', time('lateness')),
-    tile('messages accepted', number(figures.messages)),
-    tile('refused', number(figures.refused)),
-    tile('aborted', number(figures.aborted)),
-    tile('sessions', number(figures.sessions)),
-    tile('accepted in all', octets(figures.bytes)),
-    tile('running for', duration(figures.elapsed)),
-  ] : element('p', { class: 'soft' }, 'Waiting for the first second…'))
-  replace(banners, isPaused && element('div', { class: 'banner' }, 'Paused: no connections are accepted. Clients that connect wait.'),
-    report && report.degraded.length > 0 && element('div', { class: 'banner' }, `Degraded: ${grouped(report.degraded.join('; '))}.`))
+  waiting.hidden = figures !== null
+  tiles.hidden = figures === null
+  if (figures) {
+    moment.update(named({
+      'accepted a second': rate(figures.messages_per_second), 'offered a second': offered === null ? '–' : rate(offered), 'open sessions': number(figures.sessions_open),
+      'think time, p99': time('think'), 'service time, p99': time('service'), 'lateness, p99': time('lateness'),
+    }))
+    total.update(named({
+      'messages accepted': number(figures.messages), refused: number(figures.refused), aborted: number(figures.aborted),
+      sessions: number(figures.sessions), 'accepted in all': octets(figures.bytes), 'running for': duration(figures.elapsed),
+    }))
+    for (const name of ['refused', 'aborted']) total.element(name)?.classList.toggle('bad', figures[/** @type {'refused' | 'aborted'} */ (name)] > 0)
+  }
+  paused.hidden = !isPaused
+  setText(degraded, report && report.degraded.length > 0 ? `Degraded: ${grouped(report.degraded.join('; '))}.` : '')
+  degraded.hidden = degraded.textContent === ''
+  const listener = server?.listeners.find(one => one.protocol === 'smtp' && !one.encrypted && reached(one))
+  const place = listener && reached(listener)
+  start.hidden = !place || figures?.sessions !== 0
+  if (place) setText(command, `smtpload ${place.host}:${place.port} --rate 200 --count 10000`)
   overTime(history)
+}
+
+/** The element of a tile. */
+function tile() {
+  const [value, name] = [element('b'), element('span')]
+  return { element: element('div', { class: 'tile' }, value, name), places: [name, value] }
+}
+
+/** @param {Record<string, string>} values */
+function named(values) {
+  return Object.entries(values).map(([name, value]) => ({ key: name, texts: [name, value] }))
 }
 
 /**
@@ -150,33 +180,33 @@ function overTime(history) {
   const end = last?.elapsed ?? report?.runs[0]?.ends_s ?? 1
   const begin = isWhole ? report?.runs[0]?.begins_s ?? 0 : Math.max(0, end - RECENT)
   const first = history[0]?.elapsed ?? Infinity
-  const before = earlier().filter(one => one.at < first)
+  const before = earlier().filter(one => one.ends <= first)
   const x = part(begin, end, 'into the run', clock)
   const within = (/** @type {[number, number | null][]} */ points) =>
     /** @type {[number, number][]} */ (points.filter(([at, value]) => at >= begin && value !== null))
   const counted = (/** @type {string} */ name, /** @type {string} */ kind, /** @type {(one: Earlier) => number | null} */ was, /** @type {(figures: Figures) => number} */ of) => ({
     name, kind, points: within([...before.map(one => /** @type {[number, number | null]} */ ([one.at, was(one)])),
-      ...history.map((one, at) => /** @type {[number, number | null]} */ ([one.elapsed, perSecond(history, at, of)]))]),
+      ...history.map((one, at) => /** @type {[number, number | null]} */ ([(one.elapsed + (history[at - 1] ?? one).elapsed) / 2, perSecond(history, at, of)]))]),
   })
   const all = [
-    counted('accepted', 's0', one => one.messages, one => one.messages),
+    counted('accepted', 's1', one => one.messages, one => one.messages),
     counted('offered', 's8', () => null, one => one.transactions),
     counted('refused', 's5', () => null, one => one.refused),
   ]
-  rates.update(x, fromZero(highest(all), 'a second', rate), all)
-  const open = [{ name: 'open', kind: 's0', points: within([...before.map(one => /** @type {[number, number]} */ ([one.at, one.open])),
+  const marks = report ? phases.places(report) : []
+  rates.update(x, fromZero(highest(all), 'a second', rate), all, marks)
+  const open = [{ name: 'open', kind: 's7', points: within([...before.map(one => /** @type {[number, number]} */ ([one.at, one.open])),
     ...history.map(one => /** @type {[number, number]} */ ([one.elapsed, one.sessions_open]))]) }]
-  sessions.update(x, fromZero(highest(open), 'sessions', number), open)
+  sessions.update(x, fromZero(highest(open), 'sessions', number, 1), open, marks)
   /** @type {[string, string, 'think' | 'service' | 'lateness', 'p50' | 'p99'][]} */
   const kinds = [['think p50', 's6', 'think', 'p50'], ['think p99', 's0', 'think', 'p99'], ['service p50', 's2', 'service', 'p50'],
     ['service p99', 's5', 'service', 'p99'], ['lateness p99', 's3', 'lateness', 'p99']]
   const spans = kinds.map(([name, kind, of, quantile]) => ({ name, kind, points: within(history.map(one => [one.elapsed, one[of]?.[quantile] ?? null])) }))
     .filter(one => one.points.length > 0)
-  const x2 = part(Math.max(begin, Number.isFinite(first) ? first : begin), end, 'into the run', clock)
-  times.update(x2, logarithmic(spans.flatMap(one => one.points.map(point => point[1])), 'time', duration), spans)
+  times.update(x, logarithmic(spans.flatMap(one => one.points.map(point => point[1])), 'time', duration), spans, marks)
 }
 
-/** @typedef {{ at: number, messages: number, open: number }} Earlier */
+/** @typedef {{ at: number, ends: number, messages: number, open: number }} Earlier */
 
 /** What the report has of the time before this page was open. */
 function earlier() {
@@ -185,12 +215,14 @@ function earlier() {
   let open = report.runs[0]?.open_before ?? 0
   /** @type {Earlier[]} */
   const all = []
-  let next = intervals[0]?.at_s ?? 0
+  const end = report.runs[0]?.ends_s ?? 0
   for (const { at_s: at, messages, opened, closed } of intervals) {
     // Intervals without an event are left out where nothing was before or behind them; within, they are there.
-    next = at + length
+    const ends = at + length
+    // One that is not over would look like a drop.
+    if (ends > end) break
     open += opened - closed
-    all.push({ at: next - length / 2, messages: messages / length, open })
+    all.push({ at: ends - length / 2, ends, messages: messages / length, open })
   }
   return all
 }
@@ -214,16 +246,17 @@ async function drawReport() {
   const run = shown.runs[0]
   setText(age, run ? `Figures of ${duration(run.ends_s - run.begins_s)} up to ${new Date(run.ends_at).toLocaleTimeString('en-GB')}${since && `, since the mark ${since}`}. Seed ${run.seed}.` : '')
   offerMarks()
-  phases.current(shown)
+  phases.current(shown, since)
   const [thinking, serving] = await Promise.all([curves(shown, 'think'), curves(shown, 'service')])
   if (shown !== report) return
   schedule(() => {
     spectrum(think, thinking)
     spectrum(service, serving)
-    replace(findings, element('h2', null, 'Findings'), shown.findings.length === 0
-      ? element('p', { class: 'soft' }, 'None so far: what the clients do agrees with the standards.')
-      : element('ul', { class: 'findings' }, shown.findings.map(({ text, reference, name }) => element('li', null, grouped(text), element('small', null, [name, reference].filter(Boolean).join(', '))))))
-    replace(tables, stages(shown), refusals(shown), health(shown))
+    noFindings.hidden = shown.findings.length > 0
+    findings.update(shown.findings.map(({ text, reference, name }) => ({ key: name, texts: [grouped(text), [name, reference].filter(Boolean).join(', ')] })))
+    stageTable.update(stages(shown))
+    refusalTable.update(refusals(shown))
+    healthTable.update(health(shown))
   })
 }
 
@@ -257,18 +290,6 @@ function spectrum(plot, curves) {
   plot.update(x, logarithmic(curves.flatMap(curve => curve.points.map(point => point[1])), 'time', duration), curves)
 }
 
-/**
- * @param {string} title
- * @param {string[]} heads
- * @param {(string | Node)[][]} rows
- */
-function table(title, heads, rows) {
-  if (rows.length === 0) return null
-  return element('section', { class: 'card' }, element('h2', null, title), element('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': title }, element('table', null,
-    element('thead', null, element('tr', null, heads.map((head, index) => element('th', { scope: 'col', class: index === 0 && 'words' }, head || element('span', { class: 'offscreen' }, 'name'))))),
-    element('tbody', null, rows.map(row => element('tr', null, row.map((cell, index) => index === 0 ? element('th', { scope: 'row', class: 'words' }, cell) : element('td', null, cell))))))))
-}
-
 /** @param {Report} of */
 function stages(of) {
   const at = (/** @type {string} */ name, /** @type {'p50' | 'p99' | 'max'} */ quantile) => {
@@ -277,16 +298,16 @@ function stages(of) {
     return value === null ? '–' : duration(value / 1e6)
   }
   const names = Object.keys(of.metrics).filter(name => name.startsWith('count.') && Number(of.metrics[name]) > 0).map(name => name.slice(6))
-  return table('Stages', ['', 'count', 'refused', 'think p50', 'think p99', 'service p50', 'service p99', 'service max'], names.map(stage => [
+  return names.map(stage => ({ key: stage, texts: [
     stage, number(Number(of.metrics[`count.${stage}`])), number(Number(of.metrics[`refused.${stage}`] ?? 0)),
-    at(`think.${stage}`, 'p50'), at(`think.${stage}`, 'p99'), at(`service.${stage}`, 'p50'), at(`service.${stage}`, 'p99'), at(`service.${stage}`, 'max')]))
+    at(`think.${stage}`, 'p50'), at(`think.${stage}`, 'p99'), at(`service.${stage}`, 'p50'), at(`service.${stage}`, 'p99'), at(`service.${stage}`, 'max')] }))
 }
 
 /** @param {Report} of */
 function refusals(of) {
   const rows = Object.entries(of.refused).flatMap(([stage, codes]) => Object.entries(codes).map(([code, count]) => ({ stage, code, count })))
   rows.sort((one, other) => other.count - one.count)
-  return table('Refusals by stage and code', ['', 'code', 'count'], rows.map(({ stage, code, count }) => [stage, code, number(count)]))
+  return rows.map(({ stage, code, count }) => ({ key: `${stage} ${code}`, texts: [stage, code, number(count)] }))
 }
 
 /** @param {Report} of */
@@ -296,16 +317,16 @@ function health(of) {
     const found = /** @type {Distribution | null | undefined} */ (of.metrics[name])
     return found?.[quantile] === null || found?.[quantile] === undefined ? '–' : duration(found[quantile] / 1e6)
   }
-  return table('Health of the server', ['', 'now'], [
-    ['a turn of the event loop, p99', at('loop.turns', 'p99')],
-    ['the longest turn', at('loop.turns', 'max')],
-    ['lateness of delays, p99', at('delay.lateness', 'p99')],
-    ['delays that were too short', number(count('delay.early'))],
-    ['connections dropped by a full accept queue', number(count('loop.accept_queue_overflows'))],
-    ['pauses of accepting for lack of descriptors', number(count('loop.accept_rests'))],
-    ['records evicted', number(count('records.evicted'))],
-    ['log entries dropped', number(count('log.dropped'))],
-  ])
+  return named({
+    'a turn of the event loop, p99': at('loop.turns', 'p99'),
+    'the longest turn': at('loop.turns', 'max'),
+    'lateness of delays, p99': at('delay.lateness', 'p99'),
+    'delays that were too short': number(count('delay.early')),
+    'connections dropped by a full accept queue': number(count('loop.accept_queue_overflows')),
+    'pauses of accepting for lack of descriptors': number(count('loop.accept_rests')),
+    'records evicted': number(count('records.evicted')),
+    'log entries dropped': number(count('log.dropped')),
+  })
 }
 
 function offerMarks() {
@@ -335,5 +356,5 @@ async function stop() {
   await change('POST', '/stop').catch(problem => {
     if (!(problem instanceof ApiError && problem.status === 0)) throw problem
   })
-  notice.set('The server is being stopped.')
+  brief('The server is being stopped.')
 }

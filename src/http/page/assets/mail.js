@@ -19,7 +19,7 @@ const { field, help } = searchField(text => choose({ query: text }))
 const inbox = element('select', { 'aria-label': 'Inbox', onchange: () => choose({ inbox: inbox.value }) })
 const accepted = element('select', { 'aria-label': 'Which mails', onchange: () => choose({ accepted: accepted.value }) },
   [['', 'accepted'], ['false', 'refused'], ['any', 'all']].map(([value, name]) => element('option', { value }, name)))
-const status = element('p', { class: 'soft status', role: 'status' })
+const status = element('p', { class: 'soft status' })
 const note = element('p', { class: 'soft' })
 const error = element('p', { class: 'bad', id: 'search-error' })
 const take = element('button', { type: 'button', class: 'small', onclick: takeAll, title: 'Saves these messages as a file, and deletes them, in one step' }, 'Take')

@@ -15,6 +15,7 @@ const VIEWS = { mail: mailView, load: loadView, behaviour: behaviourView }
 const main = /** @type {HTMLElement} */ (document.getElementById('main'))
 const navigation = /** @type {HTMLElement} */ (document.getElementById('navigation'))
 const state = /** @type {HTMLElement} */ (document.getElementById('state'))
+const speed = /** @type {HTMLElement} */ (document.getElementById('speed'))
 const notices = /** @type {HTMLElement} */ (document.getElementById('notices'))
 
 const links = Object.entries(VIEWS).map(([name, view]) => ({ name, link: element('a', { href: `#/${name}` }, view.title) }))
@@ -47,10 +48,13 @@ function route() {
 }
 
 connection.watch(({ state: now, figures, server }) => {
-  const words = { connecting: 'Connecting…', lost: 'Connection lost, trying again…', live: server?.paused || figures?.paused ? 'Paused' : 'Live' }
-  const perSecond = now === 'live' && figures && figures.messages_per_second > 0 ? `, ${rate(figures.messages_per_second)} messages/s` : ''
-  setText(state, words[now] + perSecond)
-  state.className = `state ${now}`
+  const isPaused = now === 'live' && (server?.paused || figures?.paused)
+  const words = { connecting: 'Connecting…', lost: 'Connection lost, trying again…', live: isPaused ? 'Paused' : 'Live' }
+  setText(state, words[now])
+  // Beside what is announced: it changes each second.
+  setText(speed, now === 'live' && figures && figures.messages_per_second > 0 ? `, ${rate(figures.messages_per_second)} messages/s` : '')
+  const parent = /** @type {HTMLElement} */ (state.parentElement)
+  parent.className = `state ${isPaused ? 'paused' : now}`
 })
 
 notice.watch(text => {

@@ -2,9 +2,9 @@
 // only.
 
 import { change, json, query } from './api.js'
-import { element, replace } from './dom.js'
-import { clockTime, duration, number, rate } from './format.js'
+import { duration, number, rate } from './format.js'
 import { connection } from './live.js'
+import { Table } from './tables.js'
 
 /** @typedef {import('../types').Report} Report */
 
@@ -12,7 +12,8 @@ import { connection } from './live.js'
 /** @typedef {{ name: string, seconds: number, messages: number, refused: number, think: number | null, service: number | null, gaveUp: number }} Row */
 
 export class Phases {
-  element = element('div')
+  #table = new Table('Phases', ['phase', 'length', 'messages', 'a second', 'refused', 'think p99', 'service p99', 'gave up'])
+  element = this.#table.element
   /** @type {Row[]} */
   #ended = []
   /** @type {{ name: string, at: string }[]} */
@@ -24,6 +25,15 @@ export class Phases {
   marks() {
     this.#restore()
     return this.#marks.map(mark => mark.name)
+  }
+
+  /**
+   * The marks as places of the time of a run.
+   * @param {Report} report
+   */
+  places({ runs }) {
+    const run = runs[0]
+    return run ? this.#marks.map(({ name, at }) => ({ name: `mark ${name}`, at: run.ends_s - (Date.parse(run.ends_at) - Date.parse(at)) / 1000 })) : []
   }
 
   /** Ends a phase and begins another, behind a new mark. */
@@ -46,23 +56,13 @@ export class Phases {
   /**
    * Shows them, with the figures of now behind them.
    * @param {Report} report
+   * @param {string} since The mark behind which its figures are; empty: all of them.
    */
-  current(report) {
+  current(report, since) {
     this.#restore()
-    if (this.#marks.length === 0) {
-      replace(this.element)
-      return
-    }
-    const shown = [...this.#ended.slice(-10), row('now', report)]
-    const at = (/** @type {string} */ name) => this.#marks.find(mark => mark.name === name)?.at
-    const name = (/** @type {Row} */ one) => one.name === 'now' ? 'as chosen above, up to now' : one.name === 'start' ? 'from the start' : `from mark ${one.name}`
-    replace(this.element, element('section', { class: 'card' }, element('h2', null, 'Phases'), element('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Phases' }, element('table', null,
-      element('thead', null, element('tr', null, ['phase', 'length', 'messages', 'a second', 'refused', 'think p99', 'service p99', 'gave up'].map((head, index) =>
-        element('th', { scope: 'col', class: index === 0 && 'words' }, head)))),
-      element('tbody', null, shown.map(one => element('tr', null,
-        element('th', { scope: 'row', class: 'words', title: at(one.name) && clockTime(at(one.name) ?? '') }, name(one)),
-        [duration(one.seconds), number(one.messages), rate(one.seconds > 0 ? one.messages / one.seconds : 0), number(one.refused),
-          one.think === null ? '–' : duration(one.think), one.service === null ? '–' : duration(one.service), number(one.gaveUp)].map(cell => element('td', null, cell)))))))))
+    const ended = this.#ended.slice(-10).map(one => item(one, one.name === 'start' ? 'from the start' : `from mark ${one.name}`))
+    const now = item(row('now', report), since ? `since mark ${since}, up to now` : 'since the start, up to now')
+    this.#table.update(this.#marks.length === 0 ? [] : [...ended, now])
   }
 
   /** Those of this server: another one has other marks. */
@@ -75,6 +75,16 @@ export class Phases {
     this.#ended = isOwn ? stored.ended : []
     this.#marks = isOwn ? stored.marks : []
   }
+}
+
+/**
+ * @param {Row} one
+ * @param {string} name
+ */
+function item(one, name) {
+  const time = (/** @type {number | null} */ value) => value === null ? '–' : duration(value)
+  return { key: one.name, texts: [name, duration(one.seconds), number(one.messages), rate(one.seconds > 0 ? one.messages / one.seconds : 0),
+    number(one.refused), time(one.think), time(one.service), number(one.gaveUp)] }
 }
 
 /**

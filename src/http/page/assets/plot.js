@@ -4,18 +4,20 @@ import { element, replace, setText, svg } from './dom.js'
 
 /** @typedef {{ name: string, kind: string, points: [number, number][] }} Series */
 /** @typedef {{ low: number, high: number, isLog?: boolean, ticks: [number, string][], title: string, show: (value: number) => string }} Axis */
+/** @typedef {{ at: number, name: string }} Mark A place of the x axis with a name. */
 
-const [TOP, RIGHT, BOTTOM, LEFT] = [10, 12, 38, 64]
+const [TOP, RIGHT, BOTTOM, LEFT] = [14, 12, 38, 76]
 
 /**
  * An axis from zero to a round number.
  * @param {number} highest
  * @param {string} title
  * @param {(value: number) => string} show
+ * @param {number} least The least step: 1 for what is counted.
  * @returns {Axis}
  */
-export function fromZero(highest, title, show) {
-  const step = roundStep(Math.max(highest, 1e-9) / 4)
+export function fromZero(highest, title, show, least = 0) {
+  const step = Math.max(least, roundStep(Math.max(highest, 1e-9) / 4))
   const count = Math.max(1, Math.ceil(highest / step))
   const ticks = Array.from({ length: count + 1 }, (_, index) => /** @type {[number, string]} */ ([index * step, show(index * step)]))
   return { low: 0, high: count * step, ticks, title, show }
@@ -40,7 +42,7 @@ export function part(low, high, title, show, most = 8) {
 }
 
 /**
- * A logarithmic axis for these values.
+ * A logarithmic axis for these values; without any it has no ticks.
  * @param {number[]} values
  * @param {string} title
  * @param {(value: number) => string} show
@@ -48,7 +50,8 @@ export function part(low, high, title, show, most = 8) {
  */
 export function logarithmic(values, title, show) {
   const positive = values.filter(value => value > 0)
-  const [least, most] = positive.length > 0 ? [Math.min(...positive), Math.max(...positive)] : [1, 10]
+  if (positive.length === 0) return { low: 1, high: 10, isLog: true, ticks: [], title, show }
+  const [least, most] = positive.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, 0])
   const factors = Math.log10(most / least) > 2 ? [1] : [1, 2, 5]
   /** @type {number[]} */
   const all = []
@@ -79,8 +82,11 @@ export class Plot {
   #legend = element('div', { class: 'legend' })
   #svg
   #title
-  /** @type {{ x: Axis, y: Axis, series: Series[] } | null} */
+  /** @type {{ x: Axis, y: Axis, series: Series[], marks: Mark[] } | null} */
   #data = null
+  /** Where the pointer is. */
+  /** @type {number | null} */
+  #pointer = null
   /** @type {SVGLineElement | null} */
   #cursor = null
   /** @type {HTMLElement[]} */
@@ -106,16 +112,17 @@ export class Plot {
    * @param {Axis} x
    * @param {Axis} y
    * @param {Series[]} series
+   * @param {Mark[]} marks
    */
-  update(x, y, series) {
-    this.#data = { x, y, series }
+  update(x, y, series, marks = []) {
+    this.#data = { x, y, series, marks }
     this.#draw()
   }
 
   #draw() {
     const width = Math.round(this.element.clientWidth - 34)
     if (!this.#data || width < 100) return
-    const { x, y, series } = this.#data
+    const { x, y, series, marks } = this.#data
     const [right, base] = [width - RIGHT, this.height - BOTTOM]
     const atX = (/** @type {number} */ value) => LEFT + place(x, value) * (right - LEFT)
     const atY = (/** @type {number} */ value) => base - place(y, value) * (base - TOP)
@@ -131,14 +138,18 @@ export class Plot {
         svg('text', { x: atX(value), y: base + 16, 'text-anchor': 'middle' }, text))),
       svg('line', { class: 'axis', x1: LEFT, x2: right, y1: base, y2: base }),
       svg('text', { x: (LEFT + right) / 2, y: this.height - 4, 'text-anchor': 'middle' }, x.title),
-      svg('text', { x: 12, y: (TOP + base) / 2, 'text-anchor': 'middle', transform: `rotate(-90 12 ${(TOP + base) / 2})` }, y.title),
+      y.ticks.length > 0 && svg('text', { x: 12, y: (TOP + base) / 2, 'text-anchor': 'middle', transform: `rotate(-90 12 ${(TOP + base) / 2})` }, y.title),
+      marks.filter(({ at }) => at >= x.low && at <= x.high).map(({ at, name }) => svg('g', { class: 'phase' },
+        svg('line', { x1: atX(at), x2: atX(at), y1: TOP, y2: base }),
+        svg('text', { x: atX(at), y: TOP - 4, 'text-anchor': 'middle' }, name))),
+      series.every(one => one.points.length === 0) && svg('text', { x: (LEFT + right) / 2, y: (TOP + base) / 2 - 8, 'text-anchor': 'middle' }, 'nothing so far'),
       series.map(one => svg('polyline', { class: one.kind, points: one.points.map(([px, py]) => `${atX(px).toFixed(1)},${atY(py).toFixed(1)}`).join(' ') })),
       series.filter(one => one.points.length === 1).map(one => svg('circle', { class: `${one.kind} mark`, cx: atX(one.points[0][0]), cy: atY(one.points[0][1]), r: 3 })),
       this.#cursor)
     this.#values = series.map(() => element('b'))
     replace(this.#legend, series.map((one, index) => element('span', null,
       svg('svg', { viewBox: '0 0 26 10', 'aria-hidden': 'true' }, svg('line', { class: one.kind, x1: 0, x2: 26, y1: 5, y2: 5 })), one.name, this.#values[index])))
-    this.#point(null)
+    this.#point(this.#pointer)
   }
 
   /**
@@ -146,6 +157,7 @@ export class Plot {
    * @param {number | null} clientX
    */
   #point(clientX) {
+    this.#pointer = clientX
     if (!this.#data || !this.#cursor) return
     const { x, y, series } = this.#data
     const box = this.#svg.getBoundingClientRect()

@@ -3,8 +3,8 @@
 import { ApiError, change, json, query } from './api.js'
 import { confirm } from './dialog.js'
 import { announce, copyButton, element, replace, setText } from './dom.js'
-import { duration, number, seconds } from './format.js'
-import { connection, notice, refreshServer } from './live.js'
+import { counted, duration, number, seconds } from './format.js'
+import { brief, connection, refreshServer } from './live.js'
 
 /** @typedef {import('../types').Rule} Rule */
 
@@ -39,10 +39,13 @@ const apply = element('button', { type: 'button', class: 'primary', onclick: app
 const revert = element('button', { type: 'button', onclick: () => setEditor(true) }, 'Revert')
 const changed = element('p', { class: 'warning', hidden: true }, 'The rules were changed by another client since: applying replaces those.')
 
-const added = element('input', { type: 'text', id: 'added', class: 'code', placeholder: EXAMPLES[0][0], spellcheck: 'false', autocomplete: 'off', 'aria-describedby': 'added-error' })
+const added = element('input', { type: 'text', id: 'added', class: 'code', placeholder: EXAMPLES[0][0], spellcheck: 'false', autocomplete: 'off', 'aria-describedby': 'added-error', oninput: () => replace(addedError) })
 const ttl = element('input', { type: 'text', id: 'ttl', placeholder: 'stays', autocomplete: 'off', size: 8 })
 const first = element('input', { type: 'checkbox', id: 'first' })
 const addedError = element('div', { id: 'added-error', class: 'fault', role: 'alert' })
+
+/** For the command line: it has no times of rules. */
+export const expiring = element('p', { class: 'soft', hidden: true }, 'A rule that expires here is there as one that stays.')
 
 export const rulesCard = element('section', { class: 'card' },
   element('h2', null, 'Rules'), count,
@@ -117,11 +120,12 @@ function edited() {
 }
 
 /** The elements of a row, by the text of its rule and its place. */
-/** @type {Map<string, { row: HTMLElement, reached: HTMLElement, fired: HTMLElement, left: HTMLElement }>} */
+/** @type {Map<string, { row: HTMLElement, reached: HTMLElement, fired: HTMLElement, left: HTMLElement, text: string }>} */
 const drawn = new Map()
 
 function draw() {
   setText(count, rules.length === 0 ? 'None: every mail is accepted at once, as far as lists and limits allow.' : `${number(rules.length)}, in the order of evaluation. Counts are those of this moment.`)
+  expiring.hidden = rules.every(rule => !rule.expires_in)
   const keys = rules.map(({ rule }, index) => `${rules.slice(0, index).filter(other => other.rule === rule).length} ${rule}`)
   for (const [key, { row }] of drawn) {
     if (keys.includes(key)) continue
@@ -146,9 +150,9 @@ function draw() {
 function made(rule) {
   const cell = (/** @type {string} */ label) => element('td', { 'data-label': label })
   const [reached, fired, left] = [cell('reached'), cell('fired'), cell('expires in')]
-  const remove = element('button', { type: 'button', class: 'small', 'aria-label': `Remove the rule ${rule.rule}`, onclick: () => removeRule(rule) }, 'Remove')
+  const remove = element('button', { type: 'button', class: 'small', 'aria-label': `Remove the rule ${rule.rule}`, onclick: () => removeRule(rule.rule, row) }, 'Remove')
   const row = element('tr', null, element('th', { scope: 'row', class: 'words wrap' }, element('code', null, rule.rule)), reached, fired, left, element('td', null, remove))
-  return { row, reached, fired, left }
+  return { row, reached, fired, left, text: rule.rule }
 }
 
 /**
@@ -159,11 +163,18 @@ function entry(rule) {
   return rule.expires_in ? { rule: rule.rule, ttl: rule.expires_in } : rule.rule
 }
 
-/** @param {Rule} rule */
-async function removeRule(rule) {
+/**
+ * @param {string} text
+ * @param {HTMLElement} row
+ */
+async function removeRule(text, row) {
+  // Which of those that are equal.
+  const own = [...drawn.values()].filter(one => one.text === text).sort((one, other) => [...rows.children].indexOf(one.row) - [...rows.children].indexOf(other.row))
+  const nth = own.findIndex(one => one.row === row)
   const { rules: now } = await json('/rules')
-  const at = now.findIndex((/** @type {Rule} */ other) => other.rule === rule.rule)
-  if (at < 0) return
+  const equal = now.flatMap((/** @type {Rule} */ other, /** @type {number} */ index) => other.rule === text ? [index] : [])
+  const at = equal[nth] ?? equal.at(-1)
+  if (at === undefined) return
   const rest = now.filter((/** @type {Rule} */ _, /** @type {number} */ index) => index !== at)
   update((await change('PUT', '/rules', { rules: rest.map(entry) })).rules)
   announce('Removed')
@@ -201,7 +212,8 @@ async function applyText() {
     original = editor.value
     update(reply.rules)
     setEditor(true)
-    notice.set(connection.get().state === 'live' ? `${number(next.length)} rules are in force, for all sessions with their next command.` : '')
+    const comments = lines.some(line => line.trim().startsWith('#')) ? ' Comments are not part of them.' : ''
+    if (connection.get().state === 'live') brief(`${counted(next.length, 'rule')} ${next.length === 1 ? 'is' : 'are'} in force, for all sessions with their next command.${comments}`)
   } catch (problem) {
     fault(problem, places)
   }
