@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { load, open, send, serve, until } from './support.js'
+import { dialogue, load, open, send, serve, until } from './support.js'
 
 const WELCOME = `From: Example <no-reply@example.com>
 To: bob@example.com
@@ -36,6 +36,136 @@ test('a mail arrives and is shown, with its codes, links and dialogue', async ()
     await page.getByRole('tab', { name: tab }).click()
     await page.getByRole('tabpanel').getByText(text).first().waitFor()
   }
+  check()
+})
+
+test('a search stays when one of its messages is chosen, is one step of the history, and dims when it is faulty', async () => {
+  const server = await serve()
+  await send(server, ['one', 'two', 'three'].map(to => ({ text: `To: ${to}@example.com\nSubject: to ${to}\n\ntext`, to: `${to}@example.com` })))
+  const { page, check } = await open(server)
+  const rows = page.locator('.rows li')
+  await until(async () => await rows.count() === 3, 'three mails')
+  const search = page.getByRole('searchbox', { name: 'Search messages' })
+  await search.pressSequentially('to:two', { delay: 250 })
+  await until(async () => await rows.count() === 1, 'the mail that was searched for')
+  await page.locator('.rows a').click()
+  await page.getByRole('heading', { name: 'to two', exact: true }).waitFor()
+  assert.deepEqual([await rows.count(), await search.inputValue()], [1, 'to:two'])
+  // To another view and back.
+  await page.getByRole('link', { name: 'Load', exact: true }).click()
+  await page.getByRole('heading', { name: 'What the clients do' }).waitFor()
+  await page.getByRole('link', { name: 'Mail', exact: true }).click()
+  await page.getByRole('heading', { name: 'to two', exact: true }).waitFor()
+  assert.equal(await rows.count(), 1)
+  for (let steps = 0; steps < 3; steps += 1) await page.goBack()
+  await until(async () => await page.evaluate(() => location.hash) === '#/mail?query=to%3Atwo', 'the search')
+  await page.goBack()
+  await until(async () => await rows.count() === 3, 'all mails, one step before the search')
+  await search.fill('larger:abc')
+  await page.locator('.former .rows li').first().waitFor()
+  assert.ok(await page.getByRole('button', { name: 'Delete these' }).isDisabled(), 'nothing is deleted by a faulty search')
+  await search.fill('')
+  await page.locator('.list:not(.former)').waitFor()
+  check()
+})
+
+test('a message that others delete stays open, is no longer on the server, and has its place among the others', async () => {
+  const server = await serve(['--keep-messages', '5'])
+  const mail = (/** @type {string} */ subject) => ({ text: `Subject: ${subject}\n\n${`${subject}\n`.repeat(300)}` })
+  await send(server, ['one', 'two', 'three', 'four', 'five'].map(mail))
+  const { page, check } = await open(server)
+  const heading = (/** @type {string} */ name) => page.getByRole('heading', { name, exact: true }).waitFor()
+  const openRow = async (/** @type {string} */ name) => {
+    await page.getByRole('link', { name }).click()
+    await heading(name)
+  }
+  const isGone = page.getByText('This message is no longer on the server')
+  await openRow('three')
+  await page.locator('.detail').evaluate(node => { node.scrollTop = node.scrollHeight })
+  const { messages: [three] } = await server.v1('/messages?query=subject:three')
+  await server.v1(`/messages/${three.id}`, { method: 'DELETE' })
+  await isGone.waitFor()
+  await heading('three')
+  await page.keyboard.press('J')
+  await heading('two')
+  assert.equal(await isGone.count(), 0)
+  assert.equal(await page.locator('.detail').evaluate(node => node.scrollTop), 0, 'from its beginning')
+  // Evicted: nobody says which.
+  await openRow('one')
+  await send(server, ['six', 'seven'].map(mail))
+  await isGone.waitFor()
+  await page.getByText('1 older record evicted').waitFor()
+  // With the keyboard within the message.
+  await page.getByRole('tabpanel').click()
+  await page.keyboard.press('k')
+  await heading('two')
+  await page.getByRole('article').getByRole('button', { name: 'Delete' }).focus()
+  await page.keyboard.press('Enter')
+  await heading('four')
+  assert.equal(await page.evaluate(() => document.activeElement?.className), 'detail')
+  check()
+})
+
+test('what can’t be done without the server is reported, and a message is shown when it is back', async () => {
+  const server = await serve()
+  await send(server, ['one', 'two'].map(subject => ({ text: `Subject: ${subject}\n\ntext` })))
+  const { page, problems } = await open(server)
+  await page.getByRole('link', { name: 'one' }).click()
+  await page.getByRole('heading', { name: 'one', exact: true }).waitFor()
+  const [port, http] = [String(server.port), server.url.split(':').at(-1) ?? '0']
+  await server.stop()
+  await page.getByText('Connection lost').waitFor()
+  await page.getByRole('article').getByRole('button', { name: 'Delete' }).click()
+  await page.getByText('That did not work: the server can’t be reached').waitFor()
+  await page.getByRole('link', { name: 'two' }).click()
+  await page.getByRole('heading', { name: 'The message can’t be shown' }).waitFor()
+  await serve([], { port, http })
+  await page.getByRole('heading', { name: 'This message is gone' }).waitFor()
+  await page.goto(`${server.url}/#/__proto__`)
+  await page.getByRole('heading', { name: 'No mail yet' }).waitFor()
+  assert.deepEqual(problems.filter(text => !/net::|fetch/.test(text)), [])
+})
+
+test('the first mail that is refused is announced, and its dialogue has only what happened', async () => {
+  const server = await serve(['--esmtp'])
+  const { page, check } = await open(server)
+  await page.getByRole('heading', { name: 'No mail yet' }).waitFor()
+  await dialogue(server, ['EHLO x', 'MAIL FROM:<ann@example.com>', 'DATA', 'QUIT'])
+  await page.getByText('1 mail was refused or abandoned').waitFor()
+  await page.getByRole('link', { name: 'show', exact: true }).click()
+  await page.locator('.rows a').click()
+  const lines = async () => {
+    await page.getByRole('tab', { name: 'Dialogue' }).click()
+    return page.locator('.turn').allTextContents()
+  }
+  assert.deepEqual((await lines()).slice(-2), ['clientDATA', 'server503 5.5.1 Bad sequence of commands. DATA should be used after RCPT TO'])
+  for (const chunks of [['BDAT 6 LAST\r\nchunk\n'], ['BDAT 6\r\nchunk\n', 'BDAT 0 LAST']]) {
+    await dialogue(server, ['EHLO x', 'MAIL FROM:<ann@example.com>', 'RCPT TO:<bob@example.com>', ...chunks, 'QUIT'])
+  }
+  await page.goto(`${server.url}/#/mail`)
+  await until(async () => await page.locator('.rows li').count() === 2, 'two mails')
+  await page.locator('.rows a').last().click()
+  await page.getByText('BDAT 6 LAST').waitFor()
+  assert.deepEqual((await lines()).slice(-3).map(text => text.replace(/\s/g, ' ').slice(0, 18)), ['clientBDAT 6 LAST', 'client6 B of messa', 'server250 2.0.0 Ok'])
+  await page.locator('.rows a').first().click()
+  await page.getByText('in chunks').waitFor()
+  assert.equal((await lines()).filter(text => text === 'client.').length, 0, 'chunks have no dot')
+  check()
+})
+
+test('many recipients and long links leave the message in view', async () => {
+  const server = await serve(['--esmtp'])
+  const names = Array.from({ length: 120 }, (_, index) => `person${index}@example.com`)
+  const text = `From: <>\nTo: ${names.join(',\n ')}\nSubject: crowd\n\nhttps://app.example/${'x'.repeat(900)}`
+  await dialogue(server, ['EHLO x', 'MAIL FROM:<ann@example.com>', ...names.map(name => `RCPT TO:<${name}>`), 'DATA', `${text.replaceAll('\n', '\r\n')}\r\n.`, 'QUIT'])
+  const { page, check } = await open(server, '#/mail', { viewport: { width: 375, height: 800 } })
+  await page.locator('.rows a').click()
+  const panel = page.getByRole('tabpanel')
+  await panel.waitFor()
+  assert.ok(((await panel.boundingBox())?.y ?? 9999) < 700, 'the text begins on the first screen')
+  assert.equal(await page.getByText('person77@example.com').first().isVisible(), false)
+  await page.locator('.more summary').first().click()
+  await page.locator('.facts').getByText('person77@example.com').first().waitFor()
   check()
 })
 
@@ -199,6 +329,9 @@ test('a token is asked for, and the frame of a mail needs none', async () => {
   const server = await serve(['--http-token', 't0ken'])
   await send(server, [{ text: WELCOME }])
   const { page, check } = await open(server)
+  await page.getByRole('textbox', { name: 'Token' }).fill('wrong')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByText('The token was not accepted.').waitFor()
   await page.getByRole('textbox', { name: 'Token' }).fill('t0ken')
   await page.getByRole('button', { name: 'Continue' }).click()
   await page.getByRole('link', { name: /Welcome/ }).click()

@@ -47,7 +47,7 @@ let servers = 0
 export async function serve(flags = [], { port = '0', http = '0' } = {}) {
   servers += 1
   const ready = join(folder, `ready-${servers}.json`)
-  const child = spawn(SMTPMOCK, ['--port', port, '--http', http, '--ready-file', ready, '-q', ...flags], { stdio: 'inherit' })
+  const child = spawn(SMTPMOCK, [...(flags.includes('--listen') ? [] : ['--port', port]), '--http', http, '--ready-file', ready, '-q', ...flags], { stdio: 'inherit' })
   const ended = new Promise(done => child.on('exit', done))
   const stop = async () => {
     child.kill('SIGTERM')
@@ -57,7 +57,7 @@ export async function serve(flags = [], { port = '0', http = '0' } = {}) {
   await until(() => existsSync(ready), 'the server')
   const text = JSON.parse(readFileSync(ready, 'utf8'))
   const url = [text.http].flat()[0]
-  const smtp = text.smtp[0]
+  const smtp = [text.smtp, text.lmtp, text.smtps].flat().find(Boolean)
   const v1 = async (/** @type {string} */ path, /** @type {RequestInit} */ options = {}) => (await fetch(`${url}/v1${path}`, options)).json()
   return { url, smtp, port: Number(smtp.split(':').at(-1)), v1, stop, process: child }
 }
@@ -65,11 +65,10 @@ export async function serve(flags = [], { port = '0', http = '0' } = {}) {
 /** @typedef {Awaited<ReturnType<typeof serve>>} Server */
 
 /**
- * Sends mails over one session, each as it is.
+ * A session.
  * @param {Server} server
- * @param {{ text: string, from?: string, to?: string }[]} mails
  */
-export async function send(server, mails, helo = 'client.example') {
+async function session(server) {
   const socket = connect(server.port, '127.0.0.1')
   socket.setEncoding('latin1')
   let rest = ''
@@ -85,6 +84,27 @@ export async function send(server, mails, helo = 'client.example') {
     socket.write(`${line}\r\n`)
     return reply()
   }
+  return { ask, close: () => socket.destroy() }
+}
+
+/**
+ * Sends these lines, each behind the reply to the one before.
+ * @param {Server} server
+ * @param {string[]} lines
+ */
+export async function dialogue(server, lines) {
+  const { ask, close } = await session(server)
+  for (const line of lines) await ask(line)
+  close()
+}
+
+/**
+ * Sends mails over one session, each as it is.
+ * @param {Server} server
+ * @param {{ text: string, from?: string, to?: string }[]} mails
+ */
+export async function send(server, mails, helo = 'client.example') {
+  const { ask, close } = await session(server)
   await ask(`EHLO ${helo}`)
   for (const { text, from = 'ann@example.com', to = 'bob@example.com' } of mails) {
     await ask(`MAIL FROM:<${from}>`)
@@ -93,7 +113,7 @@ export async function send(server, mails, helo = 'client.example') {
     await ask(`${text.replace(/\r?\n/g, '\r\n')}\r\n.`)
   }
   await ask('QUIT')
-  socket.destroy()
+  close()
 }
 
 /**

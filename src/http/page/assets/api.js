@@ -17,14 +17,14 @@ export class ApiError extends Error {
   }
 }
 
-/** @type {() => Promise<string>} */
+/** @type {(isWrong: boolean) => Promise<string>} */
 let askToken = () => Promise.reject(new Error('a token is needed'))
 /** @type {Promise<void> | null} */
 let asking = null
 
 /**
- * Asks the user for a token by this.
- * @param {() => Promise<string>} ask
+ * Asks the user for a token by this; whether the one before was not accepted.
+ * @param {(isWrong: boolean) => Promise<string>} ask
  */
 export function onTokenNeeded(ask) {
   askToken = ask
@@ -48,7 +48,9 @@ export async function send(path, options = {}) {
     if (response.ok) return response
     const fault = await faultOf(response)
     if (response.status !== 401) throw new ApiError(response.status, fault)
-    asking ??= askToken().then(given => sessionStorage.setItem(TOKEN, given)).finally(() => { asking = null })
+    // Another request may have asked meanwhile.
+    if (sessionStorage.getItem(TOKEN) !== token) continue
+    asking ??= askToken(token !== null).then(given => sessionStorage.setItem(TOKEN, given)).finally(() => { asking = null })
     await asking
   }
 }

@@ -2,6 +2,7 @@
 
 import { ApiError, change, json } from './api.js'
 import { copyButton, element, replace, setText } from './dom.js'
+import { urlOf } from './first.js'
 import { fullTime, quoted } from './format.js'
 import { connection, refreshServer } from './live.js'
 import * as rules from './rules.js'
@@ -75,7 +76,7 @@ function drawServer(server) {
   /** @type {[string, string][]} */
   const all = [
     ['Version', server.version], ['Started', server.started_at ? fullTime(server.started_at) : '–'], ['Seed', server.seed],
-    ['Listens', server.listeners.map(one => `${one.protocol}${one.encrypted ? 's' : ''}://${one.address}`).join(', ')],
+    ['Listens', server.listeners.map(urlOf).join(', ')],
   ]
   replace(facts, all.map(([name, value]) => element('div', null, element('dt', null, name), element('dd', null, value))))
 }

@@ -19,10 +19,11 @@ export function confirm(question, explanation, action) {
 
 /**
  * Asks for a token.
+ * @param {boolean} isWrong Whether the one before was not accepted.
  * @returns {Promise<string>}
  */
-export function askToken() {
-  const field = element('input', { type: 'password', id: 'token', autocomplete: 'off', required: true, spellcheck: 'false' })
+export function askToken(isWrong) {
+  const field = element('input', { type: 'password', id: 'token', autocomplete: 'off', required: true, spellcheck: 'false', 'aria-describedby': 'token-error', 'aria-invalid': isWrong && 'true' })
   const form = element('form', {
     class: 'stack',
     onsubmit: (/** @type {Event} */ event) => {
@@ -33,8 +34,9 @@ export function askToken() {
   element('div', { class: 'buttons' }, element('button', { type: 'submit', class: 'primary' }, 'Continue')))
   const dialog = element('dialog', { 'aria-labelledby': 'question' },
     element('h2', { id: 'question' }, 'This server asks for a token'),
-    element('p', null, 'It was started with --http-token. This tab remembers the token until it is closed.'), form)
-  return shown(dialog, field).then(answer => answer || askToken())
+    element('p', null, 'It was started with --http-token. This tab remembers the token until it is closed.'),
+    element('p', { class: 'bad', id: 'token-error' }, isWrong && 'The token was not accepted.'), form)
+  return shown(dialog, field).then(answer => answer || askToken(isWrong))
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { element, replace, setText, visible } from './dom.js'
 import { counted, fullTime, number, octets, shortTime } from './format.js'
+import { NEWEST } from './messages.js'
 
 /** @typedef {import('../types').Summary} Summary */
 /** @typedef {import('./messages.js').Messages} Messages */
@@ -22,6 +23,8 @@ export class List {
   element
   /** @type {string} */
   #selected = ''
+  /** @type {string | null} The one below the selected one, which has its place when that is gone; null for the last one. */
+  #below = ''
   /** @type {(id: string) => string} */
   #hrefOf
 
@@ -53,6 +56,14 @@ export class List {
     this.#shown.get(this.#selected)?.querySelector('a')?.removeAttribute('aria-current')
     this.#selected = id
     this.#shown.get(id)?.querySelector('a')?.setAttribute('aria-current', 'true')
+    this.#remember()
+  }
+
+  /** Where the selected one is. */
+  #remember() {
+    const { rows } = this.#messages
+    const at = rows.findIndex(row => row.id === this.#selected)
+    if (at >= 0) this.#below = rows[at + 1]?.id ?? null
   }
 
   /**
@@ -63,19 +74,34 @@ export class List {
   step(by) {
     const { rows } = this.#messages
     const at = rows.findIndex(row => row.id === this.#selected)
-    const to = at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))
-    const row = rows[to]
-    if (!row || to === at) return null
-    const [top, height] = [to * ROW, this.#scroller.clientHeight]
+    const row = rows[this.#target(at, by)]
+    if (!row || row.id === this.#selected) return null
+    const [top, height] = [rows.indexOf(row) * ROW, this.#scroller.clientHeight]
     if (top < this.#scroller.scrollTop) this.#scroller.scrollTop = top
     else if (top + ROW > this.#scroller.scrollTop + height) this.#scroller.scrollTop = top + ROW - height
     return row.id
   }
 
+  /**
+   * @param {number} at The place of the selected one, or -1.
+   * @param {number} by
+   */
+  #target(at, by) {
+    const { rows } = this.#messages
+    if (at >= 0) return Math.min(rows.length - 1, Math.max(0, at + by))
+    // It is gone: the one below it has moved up into its place.
+    if (this.#below === null) return rows.length - 1
+    const place = rows.findIndex(row => row.id === this.#below)
+    return place < 0 ? 0 : Math.max(0, by > 0 ? place + by - 1 : place + by)
+  }
+
   draw() {
-    const { rows, total, waiting, extent } = this.#messages
+    const { rows, total, waiting, extent, error } = this.#messages
+    this.#remember()
     this.#pill.hidden = waiting === 0
-    setText(this.#pill, waiting < 0 ? 'Many new ones' : `${number(waiting)} new`)
+    setText(this.#pill, waiting < 0 ? `${NEWEST} or more new` : `${number(waiting)} new`)
+    // They are those of the search before.
+    this.element.classList.toggle('former', error !== null)
     this.#rows.style.height = `${extent * ROW}px`
     const first = Math.max(0, Math.floor(this.#scroller.scrollTop / ROW) - MORE)
     const last = Math.ceil((this.#scroller.scrollTop + this.#scroller.clientHeight) / ROW) + MORE
@@ -84,6 +110,7 @@ export class List {
     const ids = new Set(seen.map(row => row.id))
     for (const [id, node] of this.#shown) {
       if (ids.has(id)) continue
+      if (node.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true })
       node.remove()
       this.#shown.delete(id)
     }
@@ -93,6 +120,8 @@ export class List {
         node = this.#row(row)
         this.#shown.set(row.id, node)
       }
+      // The filter may be another one since.
+      node.querySelector('a')?.setAttribute('href', this.#hrefOf(row.id))
       node.style.transform = `translateY(${(first + index) * ROW}px)`
       node.setAttribute('aria-setsize', String(total))
       node.setAttribute('aria-posinset', String(first + index + 1))
@@ -107,16 +136,16 @@ export class List {
     const to = row.envelope.to.filter(one => one.accepted || !row.accepted).map(one => one.address)
     const more = to.length > 1 ? ` and ${number(to.length - 1)} more` : ''
     const at = row.accepted_at ?? row.connected_at
-    const link = element('a', { href: this.#hrefOf(row.id), 'aria-current': row.id === this.#selected && 'true' },
+    const link = element('a', { 'aria-current': row.id === this.#selected && 'true' },
       element('span', { class: 'line' },
-        element('span', { class: row.subject ? 'subject' : 'subject none' }, row.subject ? visible(row.subject) : 'No subject'),
+        element('span', { class: row.subject ? 'subject' : 'subject none', dir: 'auto' }, row.subject ? visible(row.subject) : 'No subject'),
         element('time', { datetime: at, title: fullTime(at) }, shortTime(at))),
       element('span', { class: 'line soft' },
         element('span', { class: 'people' }, element('bdi', null, visible(row.envelope.from || '<>')),
           element('span', { class: 'arrow', 'aria-label': 'to' }, ' → '),
           element('bdi', null, visible(to[0] ?? 'nobody')), more),
         tags(row)),
-      element('span', { class: 'snippet' }, visible(row.snippet) || '\u00a0'))
+      element('span', { class: 'snippet', dir: 'auto' }, visible(row.snippet) || '\u00a0'))
     return element('li', null, link)
   }
 }

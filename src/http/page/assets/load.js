@@ -144,7 +144,7 @@ function draw() {
   paused.hidden = !isPaused
   setText(degraded, report && report.degraded.length > 0 ? `Degraded: ${grouped(report.degraded.join('; '))}.` : '')
   degraded.hidden = degraded.textContent === ''
-  const listener = server?.listeners.find(one => one.protocol === 'smtp' && !one.encrypted && reached(one))
+  const listener = server?.listeners.find(one => one.protocol === 'smtp' && !one.encrypted && reached(one)?.port)
   const place = listener && reached(listener)
   start.hidden = !place || figures?.sessions !== 0
   if (place) setText(command, `smtpload ${place.host}:${place.port} --rate 200 --count 10000`)

@@ -22,6 +22,8 @@ const links = Object.entries(VIEWS).map(([name, view]) => ({ name, link: element
 replace(navigation, links.map(({ link }) => link))
 
 let current = ''
+/** The present address, and the one before until the view has changed. */
+let last = ''
 
 function route() {
   const [path, parameters] = location.hash.replace(/^#\/?/, '').split('?')
@@ -32,14 +34,20 @@ function route() {
       return segment
     }
   })
-  const known = name in VIEWS ? name : 'mail'
+  const known = Object.hasOwn(VIEWS, name) ? name : 'mail'
   const view = VIEWS[known]
   if (known !== current) {
+    // A view is returned to as it was left.
+    for (const { name, link } of links) {
+      if (name === current) link.setAttribute('href', last)
+      if (name === known) link.setAttribute('href', `#/${name}`)
+    }
     VIEWS[current]?.hide()
     current = known
     replace(main, view.element)
     main.dataset.view = known
   }
+  last = location.hash
   for (const { name, link } of links) {
     if (name === known) link.setAttribute('aria-current', 'page')
     else link.removeAttribute('aria-current')

@@ -12,6 +12,8 @@ import { counted, duration, fullTime, number, octets } from './format.js'
 
 /** Octets of the source that are shown. */
 const SOURCE = 256 << 10
+/** Addresses that are shown at once. */
+const FEW = 3
 
 /** @typedef {{ name: string, title: string, make: (mail: Detail) => Node | Promise<Node>, has: (mail: Detail) => boolean }} Tab */
 
@@ -75,7 +77,7 @@ function facts(mail) {
     ['To', addresses(mail.to)],
     ['Cc', addresses(mail.cc)],
     ['Reply to', addresses(mail.reply_to)],
-    ['Envelope', element('span', null, element('bdi', null, visible(from || '<>')), ' → ', recipients(to), given && ` ${visible(given)}`)],
+    ['Envelope', element('span', null, element('bdi', null, visible(from || '<>')), given && ` ${visible(given)}`, ' → ', some(to.map(recipient)))],
     [mail.accepted ? 'Received' : 'Connected', `${fullTime(at)}${mail.size > 0 ? `, ${octets(mail.size)}` : ''}`],
     ['Session', visible(session.filter(Boolean).join(', '))],
     ['Inboxes', mail.inboxes.length > 0 ? visible(mail.inboxes.join(', ')) : null],
@@ -84,20 +86,29 @@ function facts(mail) {
     element('div', null, element('dt', null, name), element('dd', null, value))))
 }
 
-/** @param {import('../types').Recipient[]} all */
-function recipients(all) {
-  const some = all.slice(0, 20).flatMap((one, index) => [index > 0 && ', ', element('bdi', {
-    class: one.accepted ? '' : 'refused', title: visible(one.reply),
-  }, visible(one.address))])
-  return element('span', null, some, all.length > 20 && ` and ${number(all.length - 20)} more`)
+/** @param {import('../types').Recipient} one */
+function recipient(one) {
+  return element('bdi', { class: one.accepted ? '' : 'refused', title: visible(one.reply) }, visible(one.address))
 }
 
 /** @param {Address[]} all */
 function addresses(all) {
   if (all.length === 0) return null
-  const some = all.slice(0, 20).flatMap(({ name, address }, index) => [index > 0 && ', ',
-    element('bdi', null, name ? `${visible(name)} <${visible(address)}>` : visible(address))])
-  return element('span', null, some, all.length > 20 && ` and ${number(all.length - 20)} more`)
+  return some(all.map(({ name, address }) => {
+    const shown = visible(address)
+    return element('bdi', null, name ? `${visible(name)}${shown && ` <${shown}>`}` : shown || '–')
+  }))
+}
+
+/**
+ * The first ones, and the others on demand.
+ * @param {HTMLElement[]} all
+ */
+function some(all) {
+  const listed = (/** @type {HTMLElement[]} */ nodes) => nodes.flatMap((node, index) => [index > 0 && ', ', node])
+  if (all.length <= FEW + 1) return element('span', null, listed(all))
+  return element('span', null, listed(all.slice(0, FEW)), element('details', { class: 'more' },
+    element('summary', null, `and ${number(all.length - FEW)} more`), listed(all.slice(FEW))))
 }
 
 /**
@@ -122,7 +133,7 @@ function found(codes, links) {
 function address({ href }) {
   const isWeb = /^https?:\/\//i.test(href)
   const shown = visible(href)
-  return isWeb ? element('a', { href, target: '_blank', rel: 'noreferrer noopener' }, shown) : element('span', null, shown)
+  return isWeb ? element('a', { href, target: '_blank', rel: 'noreferrer noopener', class: 'link', title: shown }, shown) : element('span', { class: 'link', title: shown }, shown)
 }
 
 /**
@@ -212,14 +223,30 @@ function parts(mail) {
 
 /** @param {Detail} mail */
 function dialogue(mail) {
-  const turn = (/** @type {Turn} */ { stage, request, reply }) => [
-    element('div', { class: 'turn client' }, element('span', { class: 'who' }, 'client'), element('code', null, visible(request))),
-    element('div', { class: `turn server ${/^[45]/.test(reply ?? '') ? 'bad' : ''}` }, element('span', { class: 'who' }, 'server'),
-      reply === null ? element('span', { class: 'soft' }, 'no reply was sent') : element('code', null, visible(reply))),
-    stage === 'data' && element('div', { class: 'turn client' }, element('span', { class: 'who' }, 'client'), element('span', { class: 'soft' }, `${octets(mail.size)} of message`)),
-  ]
   const accepted = mail.accepted_at === null ? null : (Date.parse(mail.accepted_at) - Date.parse(mail.connected_at)) / 1000
   return element('div', null,
     element('p', { class: 'soft' }, `Connected ${fullTime(mail.connected_at)} to ${mail.local_addr}${accepted === null ? '' : `, accepted ${duration(accepted)} later`}`),
-    mail.dialogue.flatMap(turn))
+    turns(mail))
+}
+
+/** @param {Detail} mail */
+function turns({ dialogue: all, size }) {
+  const line = (/** @type {string} */ who, /** @type {Node} */ what, kind = who) => element('div', { class: `turn ${kind}` }, element('span', { class: 'who' }, who), what)
+  const soft = (/** @type {string} */ words) => element('span', { class: 'soft' }, words)
+  const client = (/** @type {string} */ request) => line('client', element('code', null, visible(request)))
+  const server = (/** @type {string | null} */ reply) => line('server', reply === null ? soft('no reply was sent') : element('code', null, visible(reply)),
+    /^[45]/.test(reply ?? '') ? 'server bad' : 'server')
+  /** @type {Turn | undefined} */
+  let before
+  return all.flatMap(turn => {
+    const { stage, request, reply } = turn
+    const chunk = /^bdat\b/i.test(before?.request ?? '') ? before : undefined
+    before = turn
+    const isWhole = stage === 'data' && /^bdat\s.*\blast\s*$/i.test(request)
+    if (isWhole) return [client(request), size > 0 && line('client', soft(`${octets(size)} of message`)), server(reply)]
+    if (stage === 'data') return [client(request), server(reply), reply?.startsWith('354') && size > 0 && line('client', soft(`${octets(size)} of message`))]
+    if (stage !== 'message' || !chunk) return [client(request), server(reply)]
+    // A message in chunks ends without a dot. The reply to a chunk that is the last one too is that to the message.
+    return /\blast\s*$/i.test(chunk.request) ? [] : [line('client', soft(`${octets(size)} of message in chunks, up to that with LAST`)), server(reply)]
+  })
 }

@@ -9,7 +9,8 @@ import { Value } from './values.js'
 /** @typedef {import('../types').Summary} Summary */
 
 /** Messages of the newest page, which is asked for again and again, and of others. */
-const [NEWEST, PAGE] = [60, 200]
+export const NEWEST = 60
+const PAGE = 200
 /** Milliseconds between two looks at what is new: one by one, and of samples. */
 const [SOON, SECOND] = [150, 1000]
 
@@ -18,7 +19,7 @@ export class Messages {
   rows = []
   total = 0
   evicted = 0
-  /** New ones that are not among the rows, as the list is not at its top; -1: too many to be counted. */
+  /** New ones that are not among the rows, as the list is not at its top; -1: a whole page or more. */
   waiting = 0
   /** Whether rows stay where they are. */
   isHeld = false
@@ -95,10 +96,10 @@ export class Messages {
     this.error = null
     this.isLoaded = true
     this.evicted = list.evicted
-    const first = this.rows[0]?.id
-    const overlap = list.messages.findIndex(row => row.id === first)
+    const known = new Set(this.rows.map(row => row.id))
+    const overlap = list.messages.findIndex(row => known.has(row.id))
     if (!isOther && this.isHeld && this.rows.length > 0) {
-      this.waiting = overlap
+      this.waiting = overlap < 0 && list.messages.length < NEWEST ? list.messages.length : overlap
     } else {
       const last = list.messages.at(-1)?.id
       const end = isOther || overlap < 0 ? -1 : this.rows.findIndex(row => row.id === last)

@@ -54,7 +54,7 @@ export const rulesCard = element('section', { class: 'card' },
       element('th', { scope: 'col', class: index === 0 && 'words' }, head || element('span', { class: 'offscreen' }, 'remove'))))), rows)),
   element('form', { class: 'adding', onsubmit: add },
     element('div', { class: 'grow' }, element('label', { for: 'added' }, 'Add a rule'), added),
-    element('div', null, element('label', { for: 'ttl' }, 'for (30s)'), ttl),
+    element('div', null, element('label', { for: 'ttl' }, 'for, like 30s'), ttl),
     element('label', { class: 'check' }, first, 'in front of the others'),
     element('button', { type: 'submit' }, 'Add')), addedError,
   element('details', null, element('summary', null, 'Examples'), element('ul', { class: 'plain' }, EXAMPLES.map(([rule, meaning]) =>
