@@ -203,6 +203,8 @@ pub(super) struct Origin {
     /// The peer of the connection, where it has named another client; `None` where it has not.
     pub(super) proxied: Option<Arc<Proxied>>,
     pub(super) connected_at: SystemTime,
+    /// The same moment, as time since the server started.
+    pub(super) connected: Duration,
     /// What its listener speaks.
     pub(super) protocol: Protocol,
     /// TLS begins with the connection.

@@ -382,6 +382,7 @@ impl<E: End> World<E> {
                     listener: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
                     proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
+                    connected: Duration::ZERO,
                     protocol: peer.protocol,
                     is_encrypted: peer.is_encrypted,
                     inbox: None,

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local};
 
@@ -60,6 +60,8 @@ pub struct Message {
     pub(crate) inbox: Option<Arc<str>>,
     pub(crate) tls: Option<Arc<TlsSession>>,
     pub(crate) connected_at: SystemTime,
+    /// The same moment, as time since the server started.
+    pub(crate) connected: Duration,
     pub(crate) accepted_at: Option<SystemTime>,
 }
 
@@ -93,6 +95,7 @@ impl fmt::Debug for Message {
             inbox: _,
             tls,
             connected_at,
+            connected: _,
             accepted_at,
         } = self;
         let mut shown = f.debug_struct("Message");
@@ -413,6 +416,20 @@ impl Message {
     /// When the client connected.
     pub fn connected_at(&self) -> SystemTime {
         self.connected_at
+    }
+
+    /// When the reply of one of its exchanges was decided, before any delay of it; `None` where there was none.
+    pub fn time_of(&self, exchange: &smtp::Exchange) -> Option<SystemTime> {
+        exchange.decided().map(|decided| self.wall_time(decided))
+    }
+
+    /// When the reply to the message was decided, before any delay of it; `None` where there was none.
+    pub fn time_of_message(&self) -> Option<SystemTime> {
+        self.record.msg_decided().map(|decided| self.wall_time(decided))
+    }
+
+    fn wall_time(&self, since_start: Duration) -> SystemTime {
+        self.connected_at + since_start.saturating_sub(self.connected)
     }
 
     /// When the message was accepted; `None` when it was not.

@@ -139,6 +139,8 @@ struct PartView {
 #[derive(Serialize)]
 struct Turn {
     stage: &'static str,
+    /// When the reply was decided, before any delay of it.
+    at: Option<String>,
     request: String,
     reply: Option<String>,
 }
@@ -236,6 +238,7 @@ fn dialogue(message: &Message) -> Vec<Turn> {
     let record = message.record();
     let turn = |stage, exchange: &Exchange| Turn {
         stage,
+        at: message.time_of(exchange).map(timestamp),
         request: text(&exchange.request),
         reply: exchange.response.as_ref().map(|reply| text(reply.text())),
     };
@@ -246,6 +249,7 @@ fn dialogue(message: &Message) -> Vec<Turn> {
     turns.push(turn("data", &record.data_exchange));
     let end = |reply: Option<&Reply>| Turn {
         stage: "message",
+        at: message.time_of_message().map(timestamp),
         request: ".".to_owned(),
         reply: reply.map(|reply| text(reply.text())),
     };

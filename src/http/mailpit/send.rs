@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -143,6 +143,7 @@ fn file(plane: &Plane, id: RecordId, record: Record, now: SystemTime) {
         inbox: None,
         tls: None,
         connected_at: now,
+        connected: Duration::ZERO,
         accepted_at: Some(now),
     };
     plane.store.finish(0, None, message, true);

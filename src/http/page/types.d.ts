@@ -21,7 +21,7 @@ export interface Part {
   kind: string; content_id: string | null; size: number
 }
 
-export interface Turn { stage: string; request: string; reply: string | null }
+export interface Turn { stage: string; at: string | null; request: string; reply: string | null }
 
 export interface Detail extends Summary {
   local_addr: string; proxy_addr: string | null; mechanism: string | null; date: string | null

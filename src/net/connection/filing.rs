@@ -128,6 +128,7 @@ impl<T: Transport> Connection<T> {
             inbox: self.origin.inbox.clone(),
             tls: self.stream.tls_session().cloned(),
             connected_at: self.origin.connected_at,
+            connected: self.origin.connected,
         }
     }
 

@@ -217,6 +217,7 @@ impl<T: Transport> Connection<T> {
     fn begin(&mut self, context: &Context, resources: &mut Resources, preface: Preface, has_sent: bool) {
         self.origin.session_id = resources.note_arrival(&context.counters);
         self.origin.connected_at = wall_time();
+        self.origin.connected = resources.now.since_start();
         resources.announcer.announce(|| Passage::of(&self.origin, None));
         if let Some(place) = &mut self.place {
             context.assign_place(place, self.origin.peer());

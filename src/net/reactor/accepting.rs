@@ -128,6 +128,7 @@ impl Reactor {
             listener: address.clone(),
             proxied: None,
             connected_at,
+            connected: self.resources.now.since_start(),
             protocol,
             is_encrypted,
             inbox: inbox.clone(),

@@ -76,6 +76,7 @@ impl Bench {
             listener: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
             proxied: None,
             connected_at: SystemTime::UNIX_EPOCH,
+            connected: Duration::ZERO,
             protocol: Protocol::Smtp,
             is_encrypted,
             inbox: None,

@@ -1,7 +1,7 @@
 //! Records as tests of other parts need them.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Message;
 use crate::records::Endpoint;
@@ -36,6 +36,7 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
         inbox: None,
         tls: None,
         connected_at: SystemTime::UNIX_EPOCH,
+        connected: Duration::ZERO,
         accepted_at: None,
     }
 }

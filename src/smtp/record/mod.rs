@@ -12,6 +12,7 @@ pub use recorder::{Filing, LastRecord};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deliveries::Deliveries;
 
@@ -31,6 +32,8 @@ pub struct Exchange {
     pub response: Option<Reply>,
     /// Number of the reply within its session; 0 in an exchange that did not take place.
     pub(in crate::smtp) number: u32,
+    /// When the reply was decided.
+    pub(in crate::smtp) decided: Decided,
     /// The name or mailbox in the request.
     pub(in crate::smtp) name: Option<Part>,
     /// The parameters in it.
@@ -62,7 +65,13 @@ impl Exchange {
             _ => None,
         };
         let name = name.and_then(|name| Part::of(line, name));
-        Self { request: line.into(), response: Some(response), number: 0, name, parameters: None }
+        let decided = Decided::default();
+        Self { request: line.into(), response: Some(response), number: 0, decided, name, parameters: None }
+    }
+
+    /// When the reply was decided, before any delay of it: time since the server started. `None` where there was none.
+    pub fn decided(&self) -> Option<Duration> {
+        self.decided.get()
     }
 
     /// The reply's text without its final CRLF; empty where none was sent whole.
@@ -81,6 +90,29 @@ impl Exchange {
         matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
     }
 }
+
+/// When a reply was decided, in microseconds since the server started; 0 where there was none. It is no part of what was said:
+/// all are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Decided(u64);
+
+impl Decided {
+    pub(in crate::smtp) fn at(now: Duration) -> Self {
+        Self((now.as_micros() as u64).max(1))
+    }
+
+    fn get(self) -> Option<Duration> {
+        (self.0 > 0).then(|| Duration::from_micros(self.0))
+    }
+}
+
+impl PartialEq for Decided {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Decided {}
 
 /// How the client of a record has authenticated (RFC 4954), or who it is by XCLIENT.
 #[derive(Clone, PartialEq, Eq)]
@@ -165,6 +197,8 @@ pub struct Record {
     pub(crate) deliveries: Option<Box<Deliveries>>,
     /// Number of that reply within its session; 0 before there is one.
     pub(crate) msg_number: u32,
+    /// When it was decided.
+    pub(crate) msg_decided: Decided,
     /// RSET.
     pub rset_exchange: Exchange,
     /// HELO was accepted.
@@ -194,6 +228,11 @@ impl Record {
     /// A whole message was accepted: MAIL, RCPT, DATA and the message text.
     pub fn is_consistent(&self) -> bool {
         self.mailfrom && self.rcptto && self.data && self.msg
+    }
+
+    /// When the reply to the message was decided, before any delay of it: time since the server started.
+    pub fn msg_decided(&self) -> Option<Duration> {
+        self.msg_decided.get()
     }
 
     /// The message text; empty where there is none.

@@ -9,7 +9,7 @@ use crate::smtp::command::{Parameters, Part};
 use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::record::per_message::PerMessage;
 use crate::smtp::record::per_session::PerSession;
-use crate::smtp::record::{Authentication, Exchange, Record, Unsent};
+use crate::smtp::record::{Authentication, Decided, Exchange, Record, Unsent};
 use crate::smtp::reply::Reply;
 
 /// A command or message of the client that records may contain. Lines are without surrounding white space. A line that is no
@@ -99,6 +99,7 @@ pub(in crate::smtp) struct Answered<'a> {
     pub(in crate::smtp) reply: Option<&'a Reply>,
     /// Of the reply within its session.
     pub(in crate::smtp) number: u32,
+    pub(in crate::smtp) decided: Decided,
     pub(in crate::smtp) accepted: bool,
 }
 
@@ -122,6 +123,7 @@ impl Answered<'_> {
             request: line.into(),
             response: self.reply.cloned(),
             number: self.number,
+            decided: self.decided,
             name: mailbox.and_then(|mailbox| Part::of(line, mailbox)),
             parameters: if words.is_empty() { None } else { Part::of(line, words) },
         }
@@ -267,6 +269,7 @@ impl Record {
             (false, Some(size)) => {
                 self.msg_response = answered.reply.cloned();
                 self.msg_number = answered.number;
+                self.msg_decided = answered.decided;
                 self.msg_size = size;
             }
         }
@@ -275,6 +278,7 @@ impl Record {
     pub(super) fn answer_first_bdat(&mut self, answered: &Answered<'_>) {
         self.data_exchange.response = answered.reply.cloned();
         self.data_exchange.number = answered.number;
+        self.data_exchange.decided = answered.decided;
         self.data = answered.accepted;
     }
 
@@ -287,6 +291,7 @@ impl Record {
     ) {
         self.msg_response = answered.reply.cloned();
         self.msg_number = answered.number;
+        self.msg_decided = answered.decided;
         self.msg = answered.accepted;
         self.msg_size = size;
         if answered.accepted && keep == Keep::Message {

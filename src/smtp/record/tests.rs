@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::recorder::{Answered, Event, Filing, Recipient, Recorder};
-use super::{Exchange, Record};
+use super::{Decided, Exchange, Record};
 use crate::smtp::command::Parameters;
 use crate::smtp::policy::{Policy, RecordMode};
 use crate::smtp::reply::Reply;
@@ -69,7 +69,8 @@ impl History<'_> {
     }
 
     fn answered(&self, at: usize) -> Answered<'_> {
-        Answered { reply: Some(&self.reply), number: at as u32 + 2, accepted: self.all[at].accepted }
+        let decided = Decided::default();
+        Answered { reply: Some(&self.reply), number: at as u32 + 2, decided, accepted: self.all[at].accepted }
     }
 
     /// Those in a range that are of a kind, and behind the last one there that is of one of these.
@@ -205,7 +206,8 @@ fn a_rset_erases_a_mail_from_the_record_of_a_session_where_it_ends_it() {
         policy.multiple_message_receiving = multiple_message_receiving;
         policy.records = RecordMode::Session;
         let (mut recorder, reply) = (Recorder::new(policy.records), Reply::new("250 Ok"));
-        let answered = Answered { reply: Some(&reply), number: 2, accepted: true };
+        let answered =
+            Answered { reply: Some(&reply), number: 2, decided: Decided::default(), accepted: true };
         let (line, mailbox, parameters) = (&b"a line"[..], None, Parameters::default());
         let recipient =
             Recipient { line, mailbox, parameters, has_recipient: true, has_room: true, replaces: false };

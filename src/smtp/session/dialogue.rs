@@ -384,7 +384,7 @@ impl Dialogue {
             true => self.filled(turn, stage, answer.reply, Event::size(event.as_ref())),
             false => answer.reply.clone(),
         };
-        let filing = turn.records.note(turn.policy, answer, &reply, event);
+        let filing = turn.records.note(turn.policy, turn.environment.now, answer, &reply, event);
         let &Answer { portion, accepted, delay, next, number, .. } = answer;
         let Details { message, auth, retry_key, usage, client } = details;
         Step {

@@ -1,8 +1,10 @@
 //! What a dialogue may use while it processes one line.
 
+use std::time::Duration;
+
 use crate::smtp::auth::Check;
 use crate::smtp::policy::{Keep, Policy};
-use crate::smtp::record::{Answered, Event, Filing, Recorder};
+use crate::smtp::record::{Answered, Decided, Event, Filing, Recorder};
 use crate::smtp::reply::Reply;
 use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::Answer;
@@ -29,20 +31,31 @@ impl Records {
     pub(super) fn note(
         &mut self,
         policy: &Policy,
+        now: Duration,
         answer: &Answer<'_>,
         reply: &Reply,
         event: Option<Event<'_>>,
     ) -> Filing {
         match (policy.keep, event) {
             (Keep::Nothing, _) | (_, None) => Filing::Unchanged,
-            (Keep::Envelope | Keep::Message, Some(event)) => self.note_read(policy, answer, reply, event),
+            (Keep::Envelope | Keep::Message, Some(event)) => {
+                self.note_read(policy, now, answer, reply, event)
+            }
         }
     }
 
     #[inline(never)]
-    fn note_read(&mut self, policy: &Policy, answer: &Answer<'_>, reply: &Reply, event: Event<'_>) -> Filing {
+    fn note_read(
+        &mut self,
+        policy: &Policy,
+        now: Duration,
+        answer: &Answer<'_>,
+        reply: &Reply,
+        event: Event<'_>,
+    ) -> Filing {
         let reply = Some(reply).filter(|_| answer.is_whole());
-        let answered = Answered { reply, number: answer.number, accepted: answer.accepted };
+        let decided = Decided::at(now);
+        let answered = Answered { reply, number: answer.number, decided, accepted: answer.accepted };
         self.of(policy).note(policy, event, &answered)
     }
 

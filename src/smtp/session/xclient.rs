@@ -44,7 +44,7 @@ impl Dialogue {
             self.identity = user(&client, named);
             if let Some(identity) = &self.identity {
                 let event = Event::Auth { line, identity };
-                turn.records.note(turn.policy, &answer, &step.reply, Some(event));
+                turn.records.note(turn.policy, turn.environment.now, &answer, &step.reply, Some(event));
             }
             step.client = Some(Box::new(client));
         }

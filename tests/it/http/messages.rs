@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use chrono::DateTime;
 use serde_json::{Value, json};
 use smtpmock::Config;
 
@@ -377,4 +378,23 @@ fn a_reply_is_bounded_by_its_octets_as_json() {
     );
     assert_eq!(plane.json("/v1/messages")["total"], 1);
     assert_eq!(plane.json("/v1/messages/wait?limit=500")["total"], 1);
+}
+
+/// A reply that is late by a rule has the time at which it was decided: the next command shows how late it was.
+#[test]
+fn each_turn_of_a_dialogue_has_its_time() {
+    let plane = plane(ruled(Config::default(), &["mail delay=30ms"]));
+    let mut client = Client::greeted(plane.smtp());
+    client.ehlo();
+    client.transaction("ann@example.com", "bob@example.com", "Subject: hi\r\n\r\n");
+    let id = plane.json("/v1/messages")["messages"][0]["id"].as_str().expect("an id").to_owned();
+    let one = plane.json(&format!("/v1/messages/{id}"));
+    let time = |value: &Value| DateTime::parse_from_rfc3339(value.as_str().expect("a time")).expect("a time");
+    let mut times = vec![time(&one["connected_at"])];
+    times.extend(one["dialogue"].as_array().expect("turns").iter().map(|turn| time(&turn["at"])));
+    assert!(times.len() > 4 && times.is_sorted(), "{times:?}");
+    let stages: Vec<_> =
+        one["dialogue"].as_array().expect("turns").iter().map(|turn| &turn["stage"]).collect();
+    let mail = 1 + stages.iter().position(|stage| *stage == "mail").expect("MAIL");
+    assert!((times[mail + 1] - times[mail]).num_milliseconds() >= 30, "{times:?}");
 }
