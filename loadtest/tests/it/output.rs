@@ -345,7 +345,8 @@ fn table_and_page_state_the_same_of_a_run() {
         Verb::Rcpt if turn.nth == 0 => Act::Say("550 no\r\n"),
         _ => Act::Usual,
     });
-    let load = "-c 1 --count 4 --rcpts 2 --chunking --dsn --pipelining --auth ann:secret --late-after 60s --html";
+    let load =
+        "-c 1 --count 4 --rcpts 2 --chunking --dsn --pipelining --auth ann:secret --late-after 60s --html";
     let load = format!("{} {load} {file}", sink.address());
     let outcome = plain(&load.split(' ').collect::<Vec<_>>());
     outcome.code_is(0);

@@ -169,7 +169,7 @@ fn recipients_without_end_filled_one_reply() {
         });
         client.message("Subject: hi\r\n\r\n");
     }
-    let reply = plane.get("/v1/messages/wait?count=6&limit=500");
+    let reply = plane.get("/v1/messages/wait?count=6&limit=500&timeout=2m");
     let octets = reply.body.len();
     let reply = reply.json_as(200);
     let messages = reply["messages"].as_array().expect("a list");
