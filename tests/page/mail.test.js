@@ -36,6 +36,8 @@ test('a mail arrives and is shown, with its codes, links and dialogue', async ()
     await page.getByRole('tab', { name: tab }).click()
     await page.getByRole('tabpanel').getByText(text).first().waitFor()
   }
+  const times = await page.locator('.turn .when').allTextContents()
+  assert.ok(times.length >= 4 && times.every(time => /^\+[\d.]+\u00a0(µs|ms|s)$|^\+0$/.test(time)), times.join())
   check()
 })
 
@@ -136,7 +138,8 @@ test('the first mail that is refused is announced, and its dialogue has only wha
   await page.locator('.rows a').click()
   const lines = async () => {
     await page.getByRole('tab', { name: 'Dialogue' }).click()
-    return page.locator('.turn').allTextContents()
+    const all = await page.locator('.turn').allTextContents()
+    return all.map(text => text.replace(/\+[\d.]+\u00a0\S+$/, ''))
   }
   assert.deepEqual((await lines()).slice(-2), ['clientDATA', 'server503 5.5.1 Bad sequence of commands. DATA should be used after RCPT TO'])
   for (const chunks of [['BDAT 6 LAST\r\nchunk\n'], ['BDAT 6\r\nchunk\n', 'BDAT 0 LAST']]) {

@@ -80,6 +80,16 @@ export function seconds(text) {
 }
 
 /**
+ * Seconds from one moment to another, to the microsecond that the server writes.
+ * @param {string} from
+ * @param {string} to
+ */
+export function elapsed(from, to) {
+  const micros = (/** @type {string} */ at) => Number(/\.\d{3}(\d{3})/.exec(at)?.[1] ?? 0)
+  return (Date.parse(to) - Date.parse(from)) / 1e3 + (micros(to) - micros(from)) / 1e6
+}
+
+/**
  * The time of today, or the day.
  * @param {string} at
  */

@@ -2,7 +2,7 @@
 
 import { json, send } from './api.js'
 import { copyButton, element, replace, save, visible } from './dom.js'
-import { counted, duration, fullTime, number, octets } from './format.js'
+import { counted, duration, elapsed, fullTime, number, octets } from './format.js'
 
 /** @typedef {import('../types').Address} Address */
 /** @typedef {import('../types').Detail} Detail */
@@ -230,12 +230,15 @@ function dialogue(mail) {
 }
 
 /** @param {Detail} mail */
-function turns({ dialogue: all, size }) {
-  const line = (/** @type {string} */ who, /** @type {Node} */ what, kind = who) => element('div', { class: `turn ${kind}` }, element('span', { class: 'who' }, who), what)
+function turns({ dialogue: all, size, connected_at: connected }) {
+  const line = (/** @type {string} */ who, /** @type {Node} */ what) => element('div', { class: `turn ${who}` }, element('span', { class: 'who' }, who), what)
   const soft = (/** @type {string} */ words) => element('span', { class: 'soft' }, words)
   const client = (/** @type {string} */ request) => line('client', element('code', null, visible(request)))
-  const server = (/** @type {string | null} */ reply) => line('server', reply === null ? soft('no reply was sent') : element('code', null, visible(reply)),
-    /^[45]/.test(reply ?? '') ? 'server bad' : 'server')
+  // When the reply was decided: a delay of it shows in the time of the next.
+  const when = (/** @type {string | null} */ at) => at !== null &&
+    element('span', { class: 'when', title: `${fullTime(at)}, time since the client connected` }, `+${duration(elapsed(connected, at))}`)
+  const server = (/** @type {Turn} */ { reply, at }) => element('div', { class: /^[45]/.test(reply ?? '') ? 'turn server bad' : 'turn server' },
+    element('span', { class: 'who' }, 'server'), reply === null ? soft('no reply was sent') : element('code', null, visible(reply)), when(at))
   /** @type {Turn | undefined} */
   let before
   return all.flatMap(turn => {
@@ -243,10 +246,10 @@ function turns({ dialogue: all, size }) {
     const chunk = /^bdat\b/i.test(before?.request ?? '') ? before : undefined
     before = turn
     const isWhole = stage === 'data' && /^bdat\s.*\blast\s*$/i.test(request)
-    if (isWhole) return [client(request), size > 0 && line('client', soft(`${octets(size)} of message`)), server(reply)]
-    if (stage === 'data') return [client(request), server(reply), reply?.startsWith('354') && size > 0 && line('client', soft(`${octets(size)} of message`))]
-    if (stage !== 'message' || !chunk) return [client(request), server(reply)]
+    if (isWhole) return [client(request), size > 0 && line('client', soft(`${octets(size)} of message`)), server(turn)]
+    if (stage === 'data') return [client(request), server(turn), reply?.startsWith('354') && size > 0 && line('client', soft(`${octets(size)} of message`))]
+    if (stage !== 'message' || !chunk) return [client(request), server(turn)]
     // A message in chunks ends without a dot. The reply to a chunk that is the last one too is that to the message.
-    return /\blast\s*$/i.test(chunk.request) ? [] : [line('client', soft(`${octets(size)} of message in chunks, up to that with LAST`)), server(reply)]
+    return /\blast\s*$/i.test(chunk.request) ? [] : [line('client', soft(`${octets(size)} of message in chunks, up to that with LAST`)), server(turn)]
   })
 }
