@@ -38,6 +38,9 @@ for (const [name, flags, programs] of /** @type {[string, string[], string[]][]}
       sent += 1
       assert.equal((await server.v1('/messages')).total, sent)
     }
+    await page.goto(`${server.url}/#/behaviour`)
+    const [, flag] = flags.slice(flags.indexOf('--listen'))
+    if (name.includes('Unix')) await page.getByText(flag, { exact: true }).waitFor()
     check()
   })
 }

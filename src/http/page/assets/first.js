@@ -99,8 +99,8 @@ function curl({ host, port, path }, { isLmtp, isTls, startsTls, user }) {
   if (isLmtp) return null
   const url = `${isTls ? 'smtps' : 'smtp'}://${host}${port && `:${port}`}`
   const extra = [path && `--unix-socket ${quoted(path)}`, startsTls && '--ssl-reqd', (isTls || startsTls) && '--insecure', user && `--user ${quoted(user.join(':'))}`]
-  return `printf 'Subject: Hello\\n\\nYour code is 482913\\n' | curl ${[...extra, url].filter(Boolean).join(' ')} \\
-  --mail-from ann@example.com --mail-rcpt bob@example.com --crlf -T -`
+  return `printf 'Subject: Hello\\n\\nYour code is 482913\\n' | curl ${url} \\
+${extra.some(Boolean) ? `  ${extra.filter(Boolean).join(' ')} \\\n` : ''}  --mail-from ann@example.com --mail-rcpt bob@example.com --crlf -T -`
 }
 
 /**
@@ -111,7 +111,8 @@ function swaks({ host, port, path }, { isLmtp, isTls, startsTls, user }) {
   const extra = [isLmtp && '--protocol LMTP', isTls && '--tls-on-connect', startsTls && '--tls',
     user && `--auth --auth-user ${quoted(user[0])} --auth-password ${quoted(user[1])}`]
   const at = path ? `--socket ${quoted(path)}` : `--server ${bare(host)} --port ${port}`
-  return ['swaks', at, ...extra, '--from ann@example.com --to bob@example.com'].filter(Boolean).join(' ')
+  const from = '--from ann@example.com --to bob@example.com'
+  return extra.some(Boolean) ? `swaks ${at} ${from} \\\n  ${extra.filter(Boolean).join(' ')}` : `swaks ${at} ${from}`
 }
 
 /**
@@ -137,10 +138,9 @@ ${steps.filter(Boolean).map(step => `    ${step}\n`).join('')}    smtp.sendmail(
  */
 function node({ host, port, path }, { isLmtp, isTls, startsTls, user }) {
   if (path) return null
-  const options = [`host: '${bare(host)}'`, `port: ${port}`, isLmtp && 'lmtp: true', isTls && 'secure: true', startsTls && 'requireTLS: true',
-    (isTls || startsTls) && 'tls: { rejectUnauthorized: false }', user && `auth: { user: ${JSON.stringify(user[0])}, pass: ${JSON.stringify(user[1])} }`]
+  const options = [isLmtp && 'lmtp: true', isTls && 'secure: true', startsTls && 'requireTLS: true', (isTls || startsTls) && 'tls: { rejectUnauthorized: false }', user && `auth: { user: ${JSON.stringify(user[0])}, pass: ${JSON.stringify(user[1])} }`]
   return `const mailer = require('nodemailer')
-mailer.createTransport({ ${options.filter(Boolean).join(', ')} }).sendMail({
+mailer.createTransport({ host: '${bare(host)}', port: ${port}${options.filter(Boolean).map(option => `,\n  ${option}`).join('')} }).sendMail({
   from: 'ann@example.com', to: 'bob@example.com',
   subject: 'Hello', text: 'Your code is 482913',
 })`

@@ -167,8 +167,8 @@ function draw() {
   const parts = [messages.isLoaded ? counted(messages.total, 'message') : 'Loading…']
   // They are of all records, not of those that are selected.
   if (messages.evicted > 0 && !isFiltered) parts.push(`${counted(messages.evicted, 'older record')} evicted`)
-  setText(note, state === 'live' && isSampling ? `${rate(perSecond)} a second arrive: the list shows samples, counts are exact.` : '')
-  setText(status, parts.join(', '))
+  setText(note, state === 'live' && isSampling ? `${rate(perSecond)} a second: the list shows samples, counts are exact.` : '')
+  setText(status, messages.error ? 'What was found before:' : parts.join(', '))
   const hasAny = messages.total > 0
   take.disabled = remove.disabled = !hasAny || messages.error !== null
   setText(remove, isFiltered ? 'Delete these' : 'Delete all')
