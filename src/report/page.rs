@@ -58,11 +58,15 @@ pub fn grouped(count: u64) -> String {
     shown
 }
 
-/// A text whose words that are counts are grouped, if they have more than four digits, as the numbers of standards have.
+/// A text whose words that are counts are grouped, but not the numbers of standards.
 pub fn with_groups(text: &str) -> String {
-    let count = |word: &str| word.parse().ok().filter(|count| *count > 9999).map(grouped);
-    let words = text.split(' ').map(|word| count(word).unwrap_or_else(|| word.to_owned()));
-    words.collect::<Vec<_>>().join(" ")
+    let mut shown: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let is_standard = shown.last().is_some_and(|before| before.ends_with("RFC"));
+        let count = word.parse().ok().filter(|_| !is_standard);
+        shown.push(count.map_or_else(|| word.to_owned(), grouped));
+    }
+    shown.join(" ")
 }
 
 /// A time of the day, in UTC: `2026-11-27 19:16:17 UTC`.
@@ -84,7 +88,10 @@ mod tests {
     fn thousands_are_grouped() {
         assert_eq!([0, 12, 999, 1000, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "1,234,567"]);
         assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
-        assert_eq!(with_groups("in 12345 of 9999 (RFC 5321), 1.5"), "in 12,345 of 9999 (RFC 5321), 1.5");
+        assert_eq!(
+            with_groups("in 12345 of 9999 (RFC 5321), by RFC 1870, 1.5"),
+            "in 12,345 of 9,999 (RFC 5321), by RFC 1870, 1.5"
+        );
         assert_eq!(date(SystemTime::UNIX_EPOCH), "1970-01-01 00:00:00 UTC");
     }
 }

@@ -11,6 +11,7 @@ addEventListener("load", () => {
   const check = (holds, problem) => { if (!holds) found.push(problem); };
   check(document.documentElement.scrollWidth <= innerWidth, "the page is wider than its window");
   check(performance.getEntriesByType("resource").length === 0, "something was fetched");
+  for (const name of document.querySelectorAll(".tile span")) check(name.getClientRects().length === 1, `${name.textContent} wraps`);
   const card = getComputedStyle(document.querySelector("figure")).backgroundColor;
   for (const svg of document.querySelectorAll(".plot > svg")) {
     const box = svg.getBoundingClientRect();
