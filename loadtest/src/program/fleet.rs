@@ -413,7 +413,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
                     order.part,
                     order.parts,
                     order.run,
-                    order.flags.join(" ")
+                    without_secrets(&order.flags)
                 )
             }
             Note::Stops => "starts no more messages".to_owned(),
@@ -443,6 +443,15 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         Outcome::Delivered => Ok(Exit::Fine),
         outcome => Err(Stop::Fleet(FleetError::Agent(outcome, coordinator))),
     }
+}
+
+/// Flags as logs may show them.
+fn without_secrets(flags: &[String]) -> String {
+    let shown = flags.iter().map(|flag| match flag.split_once('=') {
+        Some((name @ "--auth", _)) => format!("{name}=<redacted>"),
+        _ => flag.clone(),
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// The name of this machine.

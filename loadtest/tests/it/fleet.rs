@@ -411,3 +411,17 @@ fn machines_that_are_network_namespaces_lose_packets_links_and_each_other() {
     println!("{shown}");
     assert!(output.status.success(), "{errors}");
 }
+
+#[test]
+fn an_agent_logs_its_flags_without_the_password() {
+    let mock = Mock::start(&["--auth", "ann:secret-of-ann"]);
+    let load = "--agents 1 -c 1 --count 2 --auth ann:secret-of-ann";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let agent = coordinator.agent(&[]).ended();
+    agent.code_is(0);
+    assert!(agent.stderr.contains("--auth=<redacted>"), "{}", agent.stderr);
+    let outcome = coordinator.ended().expect(0);
+    for text in [&agent.stderr, &outcome.stderr, &outcome.stdout, &outcome.report.to_string()] {
+        assert!(!text.contains("secret-of-ann"), "{text}");
+    }
+}
