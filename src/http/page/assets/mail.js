@@ -20,6 +20,7 @@ const inbox = element('select', { 'aria-label': 'Inbox', onchange: () => choose(
 const accepted = element('select', { 'aria-label': 'Which mails', onchange: () => choose({ accepted: accepted.value }) },
   [['', 'accepted'], ['false', 'refused'], ['any', 'all']].map(([value, name]) => element('option', { value }, name)))
 const status = element('p', { class: 'soft status' })
+const lost = element('p', { class: 'soft' })
 const note = element('p', { class: 'soft' })
 const error = element('p', { class: 'bad', id: 'search-error' })
 const take = element('button', { type: 'button', class: 'small', onclick: takeAll, title: 'Saves these messages as a file, and deletes them, in one step' }, 'Take')
@@ -29,7 +30,7 @@ const goneNote = element('p', { class: 'warning gone', role: 'status' }, 'This m
 const refusedNote = element('p', { class: 'warning', hidden: true })
 const side = element('section', { class: 'side', 'aria-label': 'List of messages' }, element('h1', { class: 'offscreen' }, 'Mail'),
   element('div', { class: 'tools' }, element('div', { class: 'searching' }, field, help), error,
-    element('div', { class: 'buttons' }, inbox, accepted, take, remove), status, note),
+    element('div', { class: 'buttons' }, inbox, accepted), element('div', { class: 'buttons' }, status, take, remove), lost, note),
   list.element)
 
 /** @type {string} */
@@ -164,11 +165,10 @@ function draw() {
   setText(error, messages.error ?? '')
   field.setAttribute('aria-invalid', String(messages.error !== null))
   const perSecond = figures?.messages_per_second ?? 0
-  const parts = [messages.isLoaded ? counted(messages.total, 'message') : 'Loading…']
   // They are of all records, not of those that are selected.
-  if (messages.evicted > 0 && !isFiltered) parts.push(`${counted(messages.evicted, 'older record')} evicted`)
+  setText(lost, messages.evicted > 0 && !isFiltered ? `${counted(messages.evicted, 'older record')} evicted` : '')
   setText(note, state === 'live' && isSampling ? `${rate(perSecond)} a second: the list shows samples, counts are exact.` : '')
-  setText(status, messages.error ? 'What was found before:' : parts.join(', '))
+  setText(status, messages.error ? 'What was found before:' : messages.isLoaded ? counted(messages.total, 'message') : 'Loading…')
   const hasAny = messages.total > 0
   take.disabled = remove.disabled = !hasAny || messages.error !== null
   setText(remove, isFiltered ? 'Delete these' : 'Delete all')
