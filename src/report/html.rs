@@ -60,8 +60,8 @@ fn figures(stats: &Stats) -> Vec<Tile> {
     vec![
         tile("messages accepted", grouped(stats.messages.accepted), false),
         tile("messages a second", per_second(stats), false),
-        tile("refused", grouped(stats.messages.refused), false),
-        tile("aborted", grouped(stats.messages.aborted), false),
+        tile("refused", grouped(stats.messages.refused), stats.messages.refused > 0),
+        tile("aborted", grouped(stats.messages.aborted), stats.messages.aborted > 0),
         tile("sessions", grouped(stats.sessions.opened), false),
         tile("clients gave up", grouped(stats.sessions.gave_up), stats.sessions.gave_up > 0),
         tile("think time, p99", at(&think, 0.99), false),
