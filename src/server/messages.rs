@@ -76,8 +76,9 @@ impl Server {
 
     /// Waits until a message matches, and returns it: the oldest one, if there are several. Messages that arrived before the
     /// call count, and so do mails that were refused or abandoned: check [`Message::msg`] where that matters. `matches` is
-    /// called on this thread, once for each message; for the record of a running session ([`RecordMode::Session`](crate::RecordMode::Session)), as it is when
-    /// another message arrives, and once more when the session has ended.
+    /// called on this thread, once for each message; for the record of a running session
+    /// ([`RecordMode::Session`](crate::smtp::RecordMode::Session)), as it is when another message arrives, and once more when the
+    /// session has ended.
     ///
     /// ```
     /// use std::time::Duration;
