@@ -177,7 +177,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 #[bench::extended_ehlo(args = (warm_extended(mail::EHLO)), config = limit(4_710))]
 #[bench::within_tls(args = (warm_with_tls(true)), config = limit(4_710))]
 #[bench::extended_parameters(args = (warm_extended_parameters()), config = limit(8_450))]
-#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(6_380))]
+#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(6_440))]
 #[bench::among_rules(args = (warm_among_rules()), config = limit(15_600))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;

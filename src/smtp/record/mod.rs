@@ -98,7 +98,8 @@ pub(crate) struct Decided(u64);
 
 impl Decided {
     pub(in crate::smtp) fn at(now: Duration) -> Self {
-        Self((now.as_micros() as u64).max(1))
+        // Not of 128 bits, as `as_micros` is: this is made for each command.
+        Self((now.as_secs() * 1_000_000 + u64::from(now.subsec_micros())) | 1)
     }
 
     fn get(self) -> Option<Duration> {
