@@ -8,6 +8,7 @@ mod glance;
 mod input;
 mod invariants;
 mod measuring;
+mod origin;
 mod output;
 mod pacing;
 mod preface;
@@ -15,7 +16,6 @@ mod ruling;
 mod securing;
 mod unsent;
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mio::Token;
@@ -29,11 +29,11 @@ use crate::log::Event;
 use crate::measure::{Asked, Cause, Probe, Tries};
 use crate::records::budget::Charge;
 use crate::records::store::RunningKey;
-use crate::records::{Endpoint, Proxied};
-use crate::smtp::rules::{Environment, Memory, PeerAddress};
-use crate::smtp::{Expect, Next, Portion, Protocol, Reply, Session, Stage, Step};
+use crate::smtp::rules::{Environment, Memory};
+use crate::smtp::{Expect, Next, Portion, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use checking::Checking;
+pub(super) use origin::Origin;
 use pacing::Pace;
 use preface::Preface;
 use securing::Securing;
@@ -189,42 +189,6 @@ pub(super) struct Connection<T> {
     probe: Probe,
     /// The mail transaction that is open; `None` where nothing can be put off.
     tries: Option<Box<Tries>>,
-}
-
-/// Where and when a connection was accepted.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub(super) session_id: u64,
-    pub(super) peer_addr: Endpoint,
-    /// Where the client has connected to, or a proxy says that it has; that of the listener until somebody asks.
-    pub(super) local_addr: Endpoint,
-    /// Where the listener is bound: this does not change.
-    pub(super) listener: Endpoint,
-    /// The peer of the connection, where it has named another client; `None` where it has not.
-    pub(super) proxied: Option<Arc<Proxied>>,
-    pub(super) connected_at: SystemTime,
-    /// The same moment, as time since the server started.
-    pub(super) connected: Duration,
-    /// What its listener speaks.
-    pub(super) protocol: Protocol,
-    /// TLS begins with the connection.
-    pub(super) is_encrypted: bool,
-    /// That of its listener.
-    pub(super) inbox: Option<Arc<str>>,
-}
-
-impl Origin {
-    /// The client's address, as rules and limits know it.
-    pub(super) fn peer(&self) -> PeerAddress {
-        self.peer_addr.ip().map_or(PeerAddress::Unix, PeerAddress::Ip)
-    }
-
-    /// Both ends, as Go's errors name them where go-smtp-mock logs them: `tcp 127.0.0.1:25->127.0.0.1:43210`.
-    pub(super) fn route(&self) -> String {
-        let Self { local_addr, peer_addr, .. } = self;
-        let network = if peer_addr.ip().is_some() { "tcp " } else { "" };
-        format!("{network}{local_addr}->{peer_addr}")
-    }
 }
 
 impl<T: Transport> Connection<T> {

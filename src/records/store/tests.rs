@@ -420,7 +420,7 @@ mod shown {
         assert!(!store.has_filed_from(5));
         finish(&store, 0, 6);
         assert_eq!(store.take_shown(&store.snapshot_from(0).records).len(), 1);
-        assert_eq!(all(), None, "whoever chooses records has chosen those");
+        assert_eq!(all(), None, "a choice of records is of those");
     }
 
     /// Shards look for waits at each message: one that is always there would make them lock and wake at each.

@@ -91,8 +91,8 @@ impl Exchange {
     }
 }
 
-/// When a reply was decided, in microseconds since the server started; 0 where there was none. It is no part of what was said:
-/// all are equal.
+/// When a reply was decided, in microseconds since the server started; 0 where there was none. All are equal: a
+/// comparison of exchanges is one of their texts and replies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Decided(u64);
 
