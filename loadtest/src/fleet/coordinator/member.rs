@@ -1,0 +1,89 @@
+//! An agent as its coordinator knows it, and what it has reported.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::EXCHANGES;
+use crate::account::accounting::Accounting;
+use crate::fleet::offset::Offset;
+use crate::fleet::protocol::{Second, State};
+use crate::measure::interval::Interval;
+use crate::measure::metrics::{add, histogram};
+use crate::report::Report;
+use crate::report::series::Series;
+
+/// Whether an agent is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    There,
+    Late,
+    Lost,
+}
+
+/// What an agent has reported second by second.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    /// How many seconds.
+    pub(crate) seconds: u64,
+    pub(crate) until: Duration,
+    pub(crate) measured: Accounting,
+    pub(crate) warmup: Accounting,
+    /// Of accepted messages, without the seconds that are part of the warm-up.
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) rows: Series,
+}
+
+impl Reported {
+    pub(super) fn new() -> Reported {
+        Reported {
+            seconds: 0,
+            until: Duration::ZERO,
+            measured: Accounting::default(),
+            warmup: Accounting::default(),
+            latency: histogram(),
+            rows: Series::new(),
+        }
+    }
+
+    pub(super) fn note(&mut self, second: &Second, interval: &Interval, warmup: Duration) {
+        if self.until >= warmup {
+            add(&mut self.latency, &interval.latency);
+        }
+        self.seconds += 1;
+        self.until = self.until.saturating_add(interval.length);
+        self.measured.clone_from(&second.measured);
+        self.warmup.clone_from(&second.warmup);
+        self.rows.push(interval.clone().into());
+    }
+}
+
+/// An agent.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(super) id: String,
+    pub(super) nonce: u64,
+    pub(crate) name: String,
+    /// The part of the run.
+    pub(crate) part: u64,
+    /// When its last request came.
+    pub(crate) heard: Duration,
+    pub(crate) state: State,
+    pub(crate) clock: Option<Offset>,
+    pub(crate) presence: Presence,
+    /// Whether a reply to it had the start: only then it may have sent anything.
+    pub(crate) has_start: bool,
+    pub(crate) reported: Reported,
+    pub(crate) report: Option<Box<Report>>,
+}
+
+impl Member {
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Armed && self.clock.is_some_and(|clock| clock.exchanges >= EXCHANGES)
+    }
+
+    /// Whether nothing more is expected of it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.report.is_some() || self.presence == Presence::Lost || matches!(self.state, State::Failed(_))
+    }
+}

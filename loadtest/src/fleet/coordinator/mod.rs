@@ -1,0 +1,205 @@
+//! The coordinator's side of the protocol. Pure: requests and the time go in, replies and events come out.
+//!
+//! All times are since 1970 by the coordinator's clock, which never goes back.
+
+mod losses;
+mod member;
+mod requests;
+mod seconds;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+pub(crate) use member::{Member, Presence};
+
+use crate::fleet::protocol::State;
+use crate::measure::interval::Interval;
+
+/// After this time without a request, an agent is late: the view does not wait for it. Before the start it is dropped, so
+/// that another may take its place.
+pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
+
+/// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
+
+/// From the decision to start to the start: time for all agents to learn of it, each of which asks ten times a second, and
+/// again when it had no reply for a second.
+const LEAD: Duration = Duration::from_secs(3);
+
+/// The exchanges with an agent before its clock is known well enough.
+const EXCHANGES: u64 = 8;
+
+/// The run that is coordinated.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The number of agents, and of parts.
+    pub(crate) agents: u64,
+    /// The time in which all agents must be there.
+    pub(crate) patience: Duration,
+    /// Whether the loss of an agent stops the others.
+    pub(crate) stops_on_loss: bool,
+    /// The flags of the whole run.
+    pub(crate) flags: Vec<String>,
+    /// The id of the run.
+    pub(crate) run: u32,
+    pub(crate) warmup: Duration,
+}
+
+/// What has happened, for the view.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// So many agents are there.
+    Joined(String, u64),
+    /// An agent was dropped before the start.
+    Dropped(String),
+    Starts(Duration),
+    Late(String),
+    Lost(String),
+    Back(String),
+    /// A second of the run, of all agents that are there.
+    Second(Box<Interval>),
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every agent has reported, or is lost.
+    Complete,
+    /// Agents were missing when the time was over; the names of those that were there.
+    Missing(Vec<String>),
+    /// An agent can't run: its name and reason.
+    Unable(String, String),
+    /// A signal came before the start.
+    Interrupted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    Gathering,
+    Started(Duration),
+    Over(Ending),
+}
+
+/// The state of the coordination.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    settings: Settings,
+    began: Duration,
+    stage: Stage,
+    members: Vec<Member>,
+    /// Why all must stop.
+    stop: Option<String>,
+    /// Seconds that not all agents have reported, for the view.
+    behind: BTreeMap<u64, Interval>,
+    /// The first second that was not shown.
+    unshown: u64,
+    events: VecDeque<Event>,
+}
+
+impl Coordinator {
+    pub(crate) fn new(settings: Settings, now: Duration) -> Coordinator {
+        Coordinator {
+            settings,
+            began: now,
+            stage: Stage::Gathering,
+            members: Vec::new(),
+            stop: None,
+            behind: BTreeMap::new(),
+            unshown: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The next event that was not taken.
+    pub(crate) fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The start of the run, once it is set.
+    pub(crate) fn start(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Started(at) => Some(at),
+            Stage::Gathering | Stage::Over(_) => None,
+        }
+    }
+
+    pub(crate) fn ending(&self) -> Option<&Ending> {
+        match &self.stage {
+            Stage::Over(ending) => Some(ending),
+            Stage::Gathering | Stage::Started(_) => None,
+        }
+    }
+
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    pub(crate) fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+
+    /// Starts the run when all are ready, and ends it when all are settled.
+    fn proceed(&mut self, now: Duration) {
+        match self.stage {
+            Stage::Gathering => {
+                let unable = self.members.iter().find_map(|member| match &member.state {
+                    State::Failed(why) => Some((member.name.clone(), why.clone())),
+                    _ => None,
+                });
+                if let Some((name, why)) = unable {
+                    self.end(&format!("{name} can't run: {why}"), Ending::Unable(name.clone(), why.clone()));
+                    return;
+                }
+                let is_full = self.members.len() as u64 == self.settings.agents;
+                if is_full && self.members.iter().all(Member::is_ready) {
+                    let start = now.saturating_add(LEAD);
+                    self.stage = Stage::Started(start);
+                    self.events.push_back(Event::Starts(start));
+                }
+            }
+            Stage::Started(_) if self.members.iter().all(Member::is_settled) => {
+                self.stage = Stage::Over(Ending::Complete);
+            }
+            Stage::Started(_) | Stage::Over(_) => {}
+        }
+    }
+
+    fn end(&mut self, why: &str, ending: Ending) {
+        self.stop = Some(why.to_owned());
+        self.stage = Stage::Over(ending);
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        match self.stage {
+            Stage::Gathering => {
+                let is_gone = |member: &Member| now.saturating_sub(member.heard) > LATE_AFTER;
+                for gone in self.members.iter().filter(|member| is_gone(member)) {
+                    self.events.push_back(Event::Dropped(gone.name.clone()));
+                }
+                self.members.retain(|member| !is_gone(member));
+                if now.saturating_sub(self.began) > self.settings.patience {
+                    let ending = Ending::Missing(self.names());
+                    self.end("not all agents came in time", ending);
+                }
+            }
+            Stage::Started(_) => {
+                self.look_for_lost(now);
+                self.proceed(now);
+                self.show_seconds();
+            }
+            Stage::Over(_) => {}
+        }
+    }
+
+    /// A signal ends the run.
+    pub(crate) fn interrupt(&mut self) {
+        match self.stage {
+            Stage::Gathering => self.end("the coordinator was ended by a signal", Ending::Interrupted),
+            Stage::Started(_) => {
+                let _ = self.stop.get_or_insert("the coordinator was ended by a signal".to_owned());
+            }
+            Stage::Over(_) => {}
+        }
+    }
+}

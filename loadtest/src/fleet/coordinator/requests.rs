@@ -1,0 +1,158 @@
+//! The requests of agents, and their replies.
+
+use std::time::Duration;
+
+use super::member::{Member, Presence, Reported};
+use super::{Coordinator, EXCHANGES, Event, Stage};
+use crate::fleet::protocol::{
+    Answer, Cause, Hello, NAME_LIMIT, Order, PROTOCOL, REASON_LIMIT, Refusal, State, Update, VERSION, Welcome,
+};
+
+/// The time between the updates of an agent: until its clock is measured, while it waits for others, around the start,
+/// and during the run.
+const WHILE_MEASURING: Duration = Duration::from_millis(20);
+const WHILE_WAITING: Duration = Duration::from_millis(500);
+const WHILE_STARTING: Duration = Duration::from_millis(100);
+const WHILE_RUNNING: Duration = Duration::from_secs(1);
+
+impl Coordinator {
+    /// An agent introduces itself.
+    ///
+    /// # Errors
+    /// It is not accepted.
+    pub(crate) fn register(&mut self, now: Duration, hello: &Hello) -> Result<Welcome, Refusal> {
+        if hello.protocol != PROTOCOL || hello.version != VERSION {
+            let hint = format!(
+                "the coordinator is smtpload {VERSION} (protocol {PROTOCOL}), this agent {} (protocol {}): run the same \
+                 version on all machines",
+                hello.version, hello.protocol
+            );
+            return Err(Refusal::new(Cause::Version, hint));
+        }
+        if hello.name.is_empty() || hello.name.len() > NAME_LIMIT || hello.name.chars().any(char::is_control)
+        {
+            let hint =
+                format!("the name of an agent has 1 to {NAME_LIMIT} octets, without control characters");
+            return Err(Refusal::new(Cause::Request, hint));
+        }
+        if let Some(known) = self.members.iter_mut().find(|member| member.nonce == hello.nonce) {
+            known.heard = now;
+            return Ok(Welcome { agent: known.id.clone(), name: known.name.clone() });
+        }
+        if self.stage != Stage::Gathering {
+            return Err(Refusal::new(
+                Cause::Begun,
+                "the run of this coordinator has begun without this agent",
+            ));
+        }
+        let taken = |part: u64| self.members.iter().any(|member| member.part == part);
+        let Some(part) = (0..self.settings.agents).find(|part| !taken(*part)) else {
+            let hint = format!(
+                "all {} agents of this run are there: {}; --agents of the coordinator sets their number",
+                self.settings.agents,
+                self.names().join(", ")
+            );
+            return Err(Refusal::new(Cause::Full, hint));
+        };
+        let name = self.unique(&hello.name);
+        let id = format!("{:08x}-{part}-{:016x}", self.settings.run, hello.nonce);
+        let welcome = Welcome { agent: id.clone(), name: name.clone() };
+        self.members.push(Member {
+            id,
+            nonce: hello.nonce,
+            name: name.clone(),
+            part,
+            heard: now,
+            state: State::Waiting,
+            clock: None,
+            presence: Presence::There,
+            has_start: false,
+            reported: Reported::new(),
+            report: None,
+        });
+        self.members.sort_by_key(|member| member.part);
+        self.events.push_back(Event::Joined(name, self.members.len() as u64));
+        Ok(welcome)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    /// The name, or the name with the first free number from 2 on.
+    fn unique(&self, name: &str) -> String {
+        let is_taken = |name: &str| self.members.iter().any(|member| member.name == name);
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| !is_taken(name)).unwrap_or_else(|| name.to_owned())
+    }
+
+    /// An agent reports. The answer's `replied_ns` is that of `received_ns`; the caller sets it when it replies.
+    ///
+    /// # Errors
+    /// There is no such agent, or the update is not valid.
+    pub(crate) fn update(&mut self, now: Duration, id: &str, update: Update) -> Result<Answer, Refusal> {
+        let Some(index) = self.members.iter().position(|member| member.id == id) else {
+            let hint = "this coordinator has no such agent: it is of another run, or was dropped because it did not report";
+            return Err(Refusal::new(Cause::Unknown, hint));
+        };
+        let invalid = |why: &str| Err(Refusal::new(Cause::Request, why));
+        if matches!(&update.state, State::Failed(why) if why.len() > REASON_LIMIT) {
+            return invalid("the reason of a failure is too long");
+        }
+        if self.take_seconds(index, &update.seconds).is_err() {
+            return invalid("the latencies of a second are no histogram");
+        }
+        let member = &mut self.members[index];
+        if member.presence != Presence::There {
+            member.presence = Presence::There;
+            self.events.push_back(Event::Back(member.name.clone()));
+        }
+        member.heard = now;
+        member.clock = update.clock.or(member.clock);
+        if member.report.is_none() && !matches!(member.state, State::Failed(_)) {
+            member.state = update.state;
+            member.report = update.report.filter(|_| member.state == State::Ended);
+            if matches!(member.state, State::Failed(_)) && matches!(self.stage, Stage::Started(_)) {
+                let name = member.name.clone();
+                self.lose(name);
+            }
+        }
+        self.proceed(now);
+        self.show_seconds();
+        Ok(self.answer(now, index))
+    }
+
+    fn answer(&mut self, now: Duration, index: usize) -> Answer {
+        let start = self.start();
+        let is_over = matches!(self.stage, Stage::Over(_));
+        let member = &mut self.members[index];
+        member.has_start |= start.is_some() && member.state == State::Armed;
+        let next = match (&member.state, start) {
+            (State::Waiting | State::Armed, None)
+                if member.clock.is_none_or(|clock| clock.exchanges < EXCHANGES) =>
+            {
+                WHILE_MEASURING
+            }
+            (_, Some(start)) if now > start => WHILE_RUNNING,
+            (State::Armed, _) | (_, Some(_)) => WHILE_STARTING,
+            (_, None) => WHILE_WAITING,
+        };
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        Answer {
+            received_ns: now_ns,
+            replied_ns: now_ns,
+            next_ms: u64::try_from(next.as_millis()).unwrap_or(u64::MAX),
+            order: Some(Order {
+                flags: self.settings.flags.clone(),
+                part: member.part,
+                parts: self.settings.agents,
+                run: self.settings.run,
+            }),
+            start_ns: start.and_then(|start| u64::try_from(start.as_nanos()).ok()),
+            seconds: member.reported.seconds,
+            stop: self.stop.clone(),
+            done: member.report.is_some() || (is_over && matches!(member.state, State::Ended)),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The seconds that agents report, added up for the view.
+
+use super::member::Presence;
+use super::{Coordinator, Event};
+use crate::fleet::protocol::{Second, State};
+
+/// The most seconds that wait for agents which have not reported them, for the view.
+const BEHIND_LIMIT: usize = 64;
+
+impl Coordinator {
+    /// Adds the seconds that follow those that are there.
+    pub(super) fn take_seconds(&mut self, index: usize, seconds: &[Second]) -> Result<(), ()> {
+        for second in seconds {
+            let reported = &mut self.members[index].reported;
+            if second.index != reported.seconds {
+                continue;
+            }
+            let interval = second.interval().map_err(|_| ())?;
+            reported.note(second, &interval, self.settings.warmup);
+            if second.index < self.unshown {
+                continue;
+            }
+            match self.behind.get_mut(&second.index) {
+                Some(whole) => whole.merge(&interval),
+                None => drop(self.behind.insert(second.index, interval)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on the seconds that all agents which are there have reported.
+    pub(super) fn show_seconds(&mut self) {
+        let awaited = self.members.iter().filter(|member| {
+            member.presence == Presence::There && !matches!(member.state, State::Ended | State::Failed(_))
+        });
+        let complete = awaited.map(|member| member.reported.seconds).min().unwrap_or(u64::MAX);
+        while let Some(entry) = self.behind.first_entry() {
+            if *entry.key() >= complete && self.behind.len() <= BEHIND_LIMIT {
+                break;
+            }
+            if let Some((second, interval)) = self.behind.pop_first() {
+                self.unshown = second + 1;
+                self.events.push_back(Event::Second(Box::new(interval)));
+            }
+        }
+    }
+}
