@@ -47,6 +47,11 @@ impl Marks {
         id
     }
 
+    /// All marks, the oldest first.
+    pub(super) fn all(&self) -> Vec<(String, Arc<Stats>)> {
+        lock(&self.0).marks.iter().cloned().collect()
+    }
+
     /// The reading of a mark.
     ///
     /// # Errors

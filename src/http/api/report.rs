@@ -18,6 +18,7 @@ use crate::text::timestamp;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/v1/report", |call| Box::pin(report(call))),
+    Route::get("/v1/marks", |call| Box::pin(async move { list_marks(&call) })),
     Route::with_body(Method::POST, "/v1/marks", MARK_OCTETS, |call| Box::pin(mark(call))),
     Route::with_body(Method::POST, "/v1/expect", EXPECTATIONS_OCTETS, |call| Box::pin(expect(call))),
 ];
@@ -73,9 +74,28 @@ struct Marked {
 }
 
 #[derive(Serialize)]
+struct MarkList {
+    /// The oldest first.
+    marks: Vec<MarkView>,
+}
+
+#[derive(Serialize)]
 struct MarkView {
     id: String,
     at: String,
+}
+
+impl MarkView {
+    fn of(id: String, stats: &Stats) -> Self {
+        let at = stats.started_at.map(|start| timestamp(start + stats.ends)).unwrap_or_default();
+        Self { id, at }
+    }
+}
+
+fn list_marks(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let marks = call.plane.marks.all().into_iter().map(|(id, stats)| MarkView::of(id, &stats)).collect();
+    Ok(json(&MarkList { marks }))
 }
 
 async fn mark(mut call: Call) -> Result<Reply, Refusal> {
@@ -85,8 +105,8 @@ async fn mark(mut call: Call) -> Result<Reply, Refusal> {
     let plane = Arc::clone(&call.plane);
     let work = move || {
         let stats = plane.server.stats();
-        let at = stats.started_at.map(|start| timestamp(start + stats.ends)).unwrap_or_default();
-        MarkView { id: plane.marks.set(name, stats), at }
+        let mark = MarkView::of(String::new(), &stats);
+        MarkView { id: plane.marks.set(name, stats), ..mark }
     };
     let mark = call.plane.desk.ask(work).await?;
     Ok(json_as(StatusCode::CREATED, &Marked { mark }))

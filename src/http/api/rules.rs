@@ -1,6 +1,7 @@
 //! `/v1/rules`: the rules of a running server, with their counts, and their replacement.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::with_body(Method::PUT, "/v1/rules", BODY, |call| Box::pin(replace(call))),
     Route::with_body(Method::POST, "/v1/rules", BODY, |call| Box::pin(add(call))),
     Route::get("/v1/rules/{rule}", |call| Box::pin(one(call))),
-    Route::with_body(Method::PATCH, "/v1/rules/{rule}", BODY, |call| Box::pin(exchange(call))),
+    Route::with_body(Method::PUT, "/v1/rules/{rule}", BODY, |call| Box::pin(exchange(call))),
+    Route::with_body(Method::PATCH, "/v1/rules/{rule}", BODY, |call| Box::pin(merge(call))),
     Route::delete("/v1/rules/{rule}", |call| Box::pin(remove(call))),
 ];
 
@@ -42,37 +44,68 @@ struct Named {
     ttl: Option<Value>,
 }
 
-struct Entry(Named);
+impl From<&str> for Named {
+    fn from(rule: &str) -> Self {
+        Self { rule: rule.to_owned(), id: None, ttl: None }
+    }
+}
 
-impl<'de> Deserialize<'de> for Entry {
+/// A requested change of a rule: what is missing stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    #[serde(default, deserialize_with = "present")]
+    rule: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    id: Option<String>,
+    /// A text, or a number of seconds; `null`: none.
+    #[serde(default, deserialize_with = "present")]
+    ttl: Option<Value>,
+}
+
+impl From<&str> for Patch {
+    fn from(rule: &str) -> Self {
+        Self { rule: Some(rule.to_owned()), id: None, ttl: None }
+    }
+}
+
+/// A field that is present, for which `null` is a value.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Fields, or only the text of a rule.
+struct Entry<F>(F);
+
+impl<'de, F: Deserialize<'de> + for<'r> From<&'r str>> Deserialize<'de> for Entry<F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
+        struct Either<F>(PhantomData<F>);
 
-        impl<'de> Visitor<'de> for Either {
-            type Value = Entry;
+        impl<'de, F: Deserialize<'de> + for<'r> From<&'r str>> Visitor<'de> for Either<F> {
+            type Value = Entry<F>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let example = r#"a rule like "rcpt reply=\"452 4.2.2 full\"", or {"rule": RULE, "id": NAME, "ttl": "30s"}"#;
                 f.write_str(example)
             }
 
-            fn visit_str<E>(self, rule: &str) -> Result<Entry, E> {
-                Ok(Entry(Named { rule: rule.to_owned(), id: None, ttl: None }))
+            fn visit_str<E>(self, rule: &str) -> Result<Entry<F>, E> {
+                Ok(Entry(F::from(rule)))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Entry, A::Error> {
-                Named::deserialize(MapAccessDeserializer::new(fields)).map(Entry)
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Entry<F>, A::Error> {
+                F::deserialize(MapAccessDeserializer::new(fields)).map(Entry)
             }
         }
 
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(Either(PhantomData))
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Replacement {
-    rules: Vec<Entry>,
+    rules: Vec<Entry<Named>>,
 }
 
 #[derive(Serialize)]
@@ -140,30 +173,42 @@ impl Place {
     }
 }
 
-impl Entry {
+impl Named {
     /// The requested rule.
-    fn rule(&self, place: Place) -> Result<Asked, Refusal> {
-        let ttl = self.0.ttl.as_ref().map(|ttl| match duration(ttl) {
-            Ok(ttl) if ttl.is_zero() => Err("a duration above zero".to_owned()),
-            read => read,
-        });
-        let ttl = ttl.transpose().map_err(|expected| invalid(place.field("ttl"), expected))?;
-        Ok(Asked { rule: self.named_rule(place)?, ttl })
-    }
-
-    fn named_rule(&self, place: Place) -> Result<Rule, Refusal> {
-        let Self(Named { rule: text, id, .. }) = self;
-        let rule: Rule = text.parse().map_err(|error| invalid(place.rule(), format!("{error}")))?;
-        let Some(id) = id else { return Ok(rule) };
+    fn read(&self, place: Place) -> Result<Asked, Refusal> {
+        let ttl = self.ttl.as_ref().map(|ttl| above_zero(ttl, place)).transpose()?;
+        let rule = parsed_rule(&self.rule, place)?;
+        let Some(id) = &self.id else { return Ok(Asked { rule, ttl }) };
         if rule.name().is_some_and(|own| own != id) {
             return Err(invalid(place.field("id"), "one id: that of the field, or the id= of the rule"));
         }
         let is_valid = rule.contradiction().is_none();
-        let named = rule.id(id);
-        match named.contradiction().filter(|_| is_valid) {
+        let rule = rule.id(id);
+        match rule.contradiction().filter(|_| is_valid) {
             Some(contradiction) => Err(invalid(place.field("id"), contradiction.expected)),
-            None => Ok(named),
+            None => Ok(Asked { rule, ttl }),
         }
+    }
+}
+
+fn parsed_rule(text: &str, place: Place) -> Result<Rule, Refusal> {
+    text.parse::<Rule>().map_err(|error| invalid(place.rule(), error.to_string()))
+}
+
+/// A `ttl`.
+fn above_zero(ttl: &Value, place: Place) -> Result<Duration, Refusal> {
+    match duration(ttl) {
+        Ok(ttl) if ttl.is_zero() => Err("a duration above zero".to_owned()),
+        read => read,
+    }
+    .map_err(|expected| invalid(place.field("ttl"), expected))
+}
+
+/// The rule with the id of the path, which it may name itself.
+fn with_id(rule: Rule, id: &str) -> Result<Rule, Refusal> {
+    match rule.name().is_none_or(|own| own == id) {
+        true => Ok(rule.id(id)),
+        false => Err(invalid("rule", format!("the id of the path, {id}, or none"))),
     }
 }
 
@@ -186,7 +231,7 @@ async fn replace(mut call: Call) -> Result<Reply, Refusal> {
     let Replacement { rules } = super::parsed(&mut call).await?;
     let parse = move || {
         let rules = rules.iter().enumerate();
-        rules.map(|(index, entry)| entry.rule(Place::Listed(index))).collect::<Result<Vec<_>, _>>()
+        rules.map(|(index, entry)| entry.0.read(Place::Listed(index))).collect::<Result<Vec<_>, _>>()
     };
     let rules = call.plane.desk.run(parse).await??;
     let texts: Vec<_> = rules.iter().map(|asked| asked.rule.to_string()).collect();
@@ -204,7 +249,7 @@ async fn replace(mut call: Call) -> Result<Reply, Refusal> {
 async fn add(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
-    let rule = super::parsed::<Entry>(&mut call).await?.rule(Place::Body)?;
+    let rule = super::parsed::<Entry<Named>>(&mut call).await?.0.read(Place::Body)?;
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
         rules.insert(place, rule.begin());
@@ -218,18 +263,47 @@ async fn add(mut call: Call) -> Result<Reply, Refusal> {
 /// Replaces the rule with the id of the path; the new rule takes that id.
 async fn exchange(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let id = call.segments[0].clone();
-    let Asked { rule, ttl } = super::parsed::<Entry>(&mut call).await?.rule(Place::Body)?;
-    if rule.name().is_some_and(|own| own != id) {
-        return Err(invalid("rule", format!("the id of the path, {id}, or none")));
+    let Asked { rule, ttl } = super::parsed::<Entry<Named>>(&mut call).await?.0.read(Place::Body)?;
+    let asked = Asked { rule: with_id(rule, &call.segments[0])?, ttl };
+    change_one(&call, move |_| asked.begin()).await
+}
+
+/// Changes what is given of the rule with the id of the path.
+async fn merge(mut call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let Patch { rule, id, ttl } = super::parsed::<Entry<Patch>>(&mut call).await?.0;
+    let own = &call.segments[0];
+    if id.is_some_and(|id| id != *own) {
+        return Err(invalid("id", format!("the id of the path, {own}, or none")));
     }
-    let (asked, name) = (Asked { rule: rule.id(&id), ttl }, id.clone());
-    let exchange = move |mut rules: Vec<Rule>| {
+    let rule =
+        rule.map(|text| parsed_rule(&text, Place::Body).and_then(|rule| with_id(rule, own))).transpose()?;
+    let ttl =
+        ttl.map(|ttl| (!ttl.is_null()).then(|| above_zero(&ttl, Place::Body)).transpose()).transpose()?;
+    let merge = move |before: &Rule| {
+        let end = before.expires_at();
+        let rule = rule.unwrap_or_else(|| before.clone());
+        match ttl {
+            None => rule.expiring_at(end),
+            Some(ttl) => Asked { rule, ttl }.begin(),
+        }
+    };
+    change_one(&call, merge).await
+}
+
+/// Changes the rule with the id of the path, in its place.
+async fn change_one(
+    call: &Call,
+    change: impl FnOnce(&Rule) -> Rule + Send + 'static,
+) -> Result<Reply, Refusal> {
+    let id = call.segments[0].clone();
+    let name = id.clone();
+    let change = move |mut rules: Vec<Rule>| {
         let place = place(&rules, &name)?;
-        rules[place] = asked.begin();
+        rules[place] = change(&rules[place]);
         Ok(rules)
     };
-    let done = changed(&call, exchange).await?;
+    let done = changed(call, change).await?;
     Ok(json(&view(done.rules, &id)?))
 }
 

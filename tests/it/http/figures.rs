@@ -28,6 +28,7 @@ fn messages(report: &Value) -> &Value {
 #[test]
 fn the_report_since_a_mark_is_that_of_the_phase_behind_it() {
     let plane = plane(Config::default());
+    assert_eq!(plane.json("/v1/marks"), json!({ "marks": [] }));
     mail(&plane);
     let mark = post(&plane, "/v1/marks", &json!({ "name": "warm" })).json_as(201);
     assert_eq!(mark["mark"]["id"], "warm");
@@ -41,9 +42,12 @@ fn the_report_since_a_mark_is_that_of_the_phase_behind_it() {
     assert_eq!(since["metrics"]["service.mail"]["count"], 2, "distributions too");
     let id = unnamed["mark"]["id"].as_str().expect("an id");
     assert_eq!(messages(&plane.json(&format!("/v1/report?since={id}"))), 2);
+    assert_eq!(plane.json("/v1/marks"), json!({ "marks": [mark["mark"], unnamed["mark"]] }));
     // A mark is where it was set last.
-    post(&plane, "/v1/marks", &json!({ "name": "warm" })).json_as(201);
+    let again = post(&plane, "/v1/marks", &json!({ "name": "warm" })).json_as(201);
     assert_eq!(messages(&plane.json("/v1/report?since=warm")), 0);
+    assert_eq!(plane.json("/v1/marks"), json!({ "marks": [unnamed["mark"], again["mark"]] }));
+    assert_eq!(plane.get("/v1/marks?since=warm").reason(400), "invalid");
 }
 
 #[test]

@@ -72,13 +72,48 @@ fn a_rule_is_added_changed_and_removed_by_its_id() {
     assert_eq!(rcpt(&plane, "eve@example.com"), "450 slow");
 
     let changed =
-        ask(&plane, "PATCH", "/v1/rules/first", &json!("rcpt to=eve@* reply=\"550 eve\"")).json_as(200);
+        ask(&plane, "PUT", "/v1/rules/first", &json!("rcpt to=eve@* reply=\"550 eve\"")).json_as(200);
     assert_eq!(changed["rule"], "rcpt id=first to=eve@* reply=\"550 eve\"");
     assert_eq!(rcpt(&plane, "eve@example.com"), "550 eve");
     let removed = plane.delete("/v1/rules/first");
     assert_eq!(removed["fired"], 2);
     assert_eq!(rcpt(&plane, "eve@example.com"), "450 slow");
     assert_eq!(plane.get("/v1/rules/first").reason(404), "no_such_rule");
+}
+
+/// PATCH changes what is given, PUT replaces the rule.
+#[test]
+fn a_patch_of_a_rule_keeps_what_it_does_not_name() {
+    let plane = plane(Config::default());
+    let rule = json!({ "rule": "rcpt reply=\"450 later\"", "id": "own", "ttl": "1h" });
+    ask(&plane, "POST", "/v1/rules", &rule).json_as(201);
+    let (eve, forever) = ("rcpt id=own to=eve@* reply=\"450 later\"", "rcpt id=own reply=\"450 later\"");
+    for (method, body, text, least) in [
+        ("PATCH", json!({}), forever, Some(3000)),
+        ("PATCH", json!({ "rule": eve }), eve, Some(3000)),
+        ("PATCH", json!({ "ttl": "5h" }), eve, Some(17_000)),
+        ("PATCH", json!("rcpt reply=\"450 later\""), forever, Some(17_000)),
+        ("PATCH", json!({ "id": "own", "ttl": null }), forever, None),
+        ("PATCH", json!({ "rule": eve }), eve, None),
+        ("PATCH", json!({ "rule": forever, "ttl": 7200 }), forever, Some(7000)),
+        ("PUT", json!({ "rule": eve }), eve, None),
+        ("PUT", json!({ "rule": eve, "ttl": "1h" }), eve, Some(3000)),
+        ("PUT", json!({ "rule": eve, "ttl": null }), eve, None),
+    ] {
+        let changed = ask(&plane, method, "/v1/rules/own", &body).json_as(200);
+        assert_eq!(plane.json("/v1/rules/own")["rule"], text, "{method} {body}");
+        assert_eq!(changed["rule"], text, "{method} {body}");
+        let left = changed["expires_in"].as_str().and_then(smtpmock::smtp::rules::parse_duration);
+        let is_expected = match (left, least) {
+            (Some(left), Some(least)) => (least..=least + 1000).contains(&left.as_secs()),
+            (left, least) => left.is_none() && least.is_none(),
+        };
+        assert!(is_expected, "{method} {body}: {changed}");
+    }
+    assert_eq!(rcpt(&plane, "eve@example.com"), "450 later");
+    ask(&plane, "PATCH", "/v1/rules/own", &json!({ "ttl": "50ms" })).json_as(200);
+    await_rules(&plane, 0);
+    assert_eq!(rcpt(&plane, "eve@example.com"), "250 Received");
 }
 
 #[test]
@@ -125,8 +160,18 @@ fn what_is_no_rule_changes_nothing_and_is_named() {
         ("POST", "/v1/rules", json!({ "rule": "rcpt accept", "ttl": "0s" }), 400, "ttl"),
         ("PATCH", "/v1/rules/own", json!({ "rule": "rcpt accept", "ttl": "2000h1" }), 400, "ttl"),
         ("POST", "/v1/rules?frist=true", json!("rcpt accept"), 400, "frist"),
+        ("PATCH", "/v1/rules/own", json!({ "ttl": "soon" }), 400, "ttl"),
+        ("PATCH", "/v1/rules/own", json!({ "ttl": 0 }), 400, "ttl"),
+        ("PATCH", "/v1/rules/own", json!({ "rule": null }), 400, "rule"),
+        ("PATCH", "/v1/rules/own", json!({ "id": null }), 400, "id"),
+        ("PATCH", "/v1/rules/own", json!({ "id": "other" }), 400, "id"),
+        ("PATCH", "/v1/rules/own", json!({ "reply": "450 later" }), 400, "reply"),
         ("PATCH", "/v1/rules/own", json!("rcpt id=other accept"), 400, "rule"),
         ("PATCH", "/v1/rules/none", json!("rcpt accept"), 404, "none"),
+        ("PATCH", "/v1/rules/none", json!({}), 404, "none"),
+        ("PUT", "/v1/rules/own", json!({ "ttl": "1s" }), 400, "rule"),
+        ("PUT", "/v1/rules/own", json!("rcpt id=other accept"), 400, "rule"),
+        ("PUT", "/v1/rules/none", json!("rcpt accept"), 404, "none"),
         ("DELETE", "/v1/rules/own", json!({}), 400, "body"),
         ("PUT", "/v1/rules", json!("x".repeat(1 << 20)), 413, "body"),
     ] {
@@ -216,9 +261,9 @@ fn a_rule_in_the_place_of_one_that_was_to_expire_stays() {
     };
     ["changed", "longer", "added", "own"].iter().for_each(|id| add(id, "2s"));
     let rule = json!("rcpt reply=\"450 later\"");
-    ask(&plane, "PATCH", "/v1/rules/changed", &rule).json_as(200);
+    ask(&plane, "PUT", "/v1/rules/changed", &rule).json_as(200);
     let longer = json!({ "rule": "rcpt reply=\"450 later\"", "ttl": "1h" });
-    ask(&plane, "PATCH", "/v1/rules/longer", &longer).json_as(200);
+    ask(&plane, "PUT", "/v1/rules/longer", &longer).json_as(200);
     plane.delete("/v1/rules/added");
     ask(&plane, "POST", "/v1/rules", &json!("rcpt id=added reply=\"450 later\"")).json_as(201);
     let own = "rcpt id=own reply=\"450 later\"";
