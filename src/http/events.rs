@@ -1,22 +1,27 @@
 //! Events as they happen, for the clients that listen: server-sent events. Nothing is done while nobody does.
 //!
-//! Tasks of the plane's thread make the events for all clients at once: of arrivals, of removals, of sessions, and of the
+//! Tasks of the plane's thread make the events for all clients at once: of messages and sessions, of removals, and of the
 //! figures each second. A client has a bounded queue of them. What does not fit is dropped, the oldest first, and counted.
 
-mod pump;
+mod arrivals;
+mod figures;
 mod queue;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use hyper::body::Bytes;
+use serde::Serialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use crate::net::passages::Passages;
 use crate::process::lock;
 use queue::Queue;
 
-pub(super) use pump::{figures, message, messages, removed, sessions};
+pub(super) use arrivals::{arrivals, message};
+pub(super) use figures::{figures, removed};
 
 /// Clients at once.
 const MOST_CLIENTS: usize = 64;
@@ -32,6 +37,12 @@ pub(super) enum Kind {
     Rule,
     Evicted,
     Deleted,
+}
+
+impl Event {
+    fn new(kind: Kind, number: u64, frame: Bytes) -> Self {
+        Self { kind, number, frame }
+    }
 }
 
 impl Kind {
@@ -78,6 +89,8 @@ pub(super) struct Hub {
     clients: Mutex<Clients>,
     /// Notified when there is another client.
     changed: Notify,
+    /// Where shards hand sessions over, while a client listens to them.
+    passages: Arc<Passages>,
 }
 
 #[derive(Debug, Default)]
@@ -93,8 +106,53 @@ struct Client {
     queue: Arc<Mutex<Queue>>,
     /// Messages with lower numbers are none of its events, or have been.
     seen: u64,
+    /// The same of sessions: earlier ones could follow messages that came first.
+    passed: u64,
     /// Seconds for which it has taken nothing of what is there.
     waiting: u32,
+}
+
+/// Messages and sessions in one order.
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// The numbers of messages that are left out. They are older than all that are not.
+    missed_messages: Vec<u64>,
+    /// Those of sessions.
+    missed_sessions: Vec<Range<u64>>,
+    events: Vec<Event>,
+    /// Messages that come later have this number or a higher one.
+    end: u64,
+}
+
+/// A message, or the begin or end of a session.
+#[derive(Debug)]
+struct Event {
+    kind: Kind,
+    /// In the order of its kind.
+    number: u64,
+    frame: Bytes,
+}
+
+fn frame(kind: Kind, id: Option<&str>, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("all its maps have texts for keys");
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    Bytes::from(format!("event: {}\n{id}data: {data}\n\n", kind.name()))
+}
+
+impl Client {
+    /// Whether a message or a session with this number is an event for it, and has not been.
+    fn awaits(&self, kind: Kind, number: u64) -> bool {
+        self.kinds.has(kind) && number >= if kind == Kind::Message { self.seen } else { self.passed }
+    }
+
+    /// How many of those that are left out would have been its events.
+    fn missed(&self, arrivals: &Arrivals) -> u64 {
+        let messages = arrivals.missed_messages.iter();
+        let messages = messages.filter(|number| self.awaits(Kind::Message, **number)).count() as u64;
+        let sessions = arrivals.missed_sessions.iter().filter(|_| self.kinds.has(Kind::Session));
+        messages
+            + sessions.map(|missed| missed.end.saturating_sub(missed.start.max(self.passed))).sum::<u64>()
+    }
 }
 
 /// The events of a client, as the body of a reply. Dropping it ends the subscription.
@@ -107,8 +165,9 @@ pub(super) struct Subscription {
 }
 
 impl Hub {
-    /// Adds a client, which holds this place; `None` if there are too many. `backlog` returns what comes first, how much is left out of it, and the number
-    /// from which messages are its events. No message is lost between the two.
+    /// Adds a client, which holds this place; `None` if there are too many. `backlog` returns what comes first, how much is left
+    /// out of it, and the number from which messages are its events. No message is lost between the two. Sessions that begin or
+    /// end later are its events.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         kinds: Kinds,
@@ -128,7 +187,8 @@ impl Hub {
         let queue = Arc::new(Mutex::new(queue));
         clients.last += 1;
         let key = clients.last;
-        clients.by_key.insert(key, Client { kinds, queue: Arc::clone(&queue), seen, waiting: 0 });
+        let passed = self.passages.count();
+        clients.by_key.insert(key, Client { kinds, queue: Arc::clone(&queue), seen, passed, waiting: 0 });
         drop(clients);
         self.changed.notify_waiters();
         Some(Subscription { hub: Arc::clone(self), key, queue, _place: place })
@@ -158,17 +218,17 @@ impl Hub {
         listening.map(|client| client.seen).min()
     }
 
-    /// Hands messages to the clients that have not seen them: frames by number, behind the numbers of those that are left
-    /// out. What comes later has the number `end` or a higher one.
-    fn publish_messages(&self, frames: &[(u64, Bytes)], missed: &[u64], end: u64) {
+    /// Hands messages and sessions to the clients that have not seen them, after how many are left out.
+    fn publish_arrivals(&self, arrivals: &Arrivals) {
         let mut clients = lock(&self.clients);
-        for client in clients.by_key.values_mut().filter(|client| client.kinds.has(Kind::Message)) {
+        for client in clients.by_key.values_mut() {
             let mut queue = lock(&client.queue);
-            queue.miss(missed.iter().filter(|number| **number >= client.seen).count() as u64);
-            for (_, frame) in frames.iter().filter(|(number, _)| *number >= client.seen) {
-                queue.push(frame.clone());
+            queue.miss(client.missed(arrivals));
+            for event in arrivals.events.iter().filter(|event| client.awaits(event.kind, event.number)) {
+                queue.push(event.frame.clone());
             }
-            client.seen = client.seen.max(end);
+            drop(queue);
+            client.seen = client.seen.max(arrivals.end);
         }
     }
 

@@ -199,8 +199,7 @@ impl ControlPlane {
             effective: settings.effective.clone(),
         });
         let expiring = expiry::expire(Arc::clone(&plane));
-        let (messages, figures) = (events::messages(Arc::clone(&plane)), events::figures(Arc::clone(&plane)));
-        let sessions = events::sessions(Arc::clone(&plane));
+        let (arrivals, figures) = (events::arrivals(Arc::clone(&plane)), events::figures(Arc::clone(&plane)));
         let removals = removals::follow(Arc::clone(&plane));
         let connections = Connections::new(Arc::clone(&plane), settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
@@ -209,9 +208,8 @@ impl ControlPlane {
             runtime.block_on(async {
                 let _accepting = tokio::spawn(connections.accept_from(acceptor));
                 let _expiring = tokio::spawn(expiring);
-                let _messages = tokio::spawn(messages);
+                let _arrivals = tokio::spawn(arrivals);
                 let _figures = tokio::spawn(figures);
-                let _sessions = tokio::spawn(sessions);
                 let _removals = tokio::spawn(removals);
                 let _ = stopped.await;
                 plane.end().await;

@@ -4,6 +4,8 @@
 #[cfg(feature = "http")]
 use std::collections::VecDeque;
 #[cfg(feature = "http")]
+use std::ops::Range;
+#[cfg(feature = "http")]
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,8 +56,20 @@ pub(crate) struct Passages(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     passages: VecDeque<Passage>,
-    /// Older ones that were dropped because there were too many.
-    missed: u64,
+    /// All that were ever handed over: the number of the next one.
+    count: u64,
+    /// Those of lower numbers were read.
+    read: u64,
+}
+
+/// What was handed over since the last read.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The numbers of older ones, which were dropped because there were too many.
+    pub(crate) missed: Range<u64>,
+    /// With their numbers, in their order.
+    pub(crate) passages: Vec<(u64, Passage)>,
 }
 
 #[cfg(feature = "http")]
@@ -64,15 +78,24 @@ impl Passages {
         let mut waiting = lock(&self.0);
         if waiting.passages.len() >= MOST_WAITING {
             waiting.passages.pop_front();
-            waiting.missed += 1;
         }
         waiting.passages.push_back(passage);
+        waiting.count += 1;
     }
 
-    /// How many were dropped, and those that came later.
-    pub(crate) fn take(&self) -> (u64, VecDeque<Passage>) {
-        let Waiting { passages, missed } = std::mem::take(&mut *lock(&self.0));
-        (missed, passages)
+    /// The number of the next one.
+    pub(crate) fn count(&self) -> u64 {
+        lock(&self.0).count
+    }
+
+    /// Takes those that were not read.
+    pub(crate) fn take(&self) -> Taken {
+        let mut waiting = lock(&self.0);
+        let (passages, end) = (std::mem::take(&mut waiting.passages), waiting.count);
+        let missed_from = std::mem::replace(&mut waiting.read, end);
+        drop(waiting);
+        let from = end - passages.len() as u64;
+        Taken { missed: missed_from..from, passages: (from..).zip(passages).collect() }
     }
 }
 
@@ -115,10 +138,11 @@ mod tests {
             let (peer, listener) = (Endpoint::Unix(None), Endpoint::Unix(None));
             announcer.announce(|| Passage { session_id, peer, listener, end: None });
         }
-        let (missed, waiting) = passages.take();
-        assert_eq!((missed, waiting.len(), waiting[0].session_id), (3, MOST_WAITING, 3));
-        let (missed, waiting) = passages.take();
-        assert_eq!((missed, waiting.len()), (0, 0));
+        let Taken { missed, passages: taken } = passages.take();
+        assert_eq!((missed, taken.len()), (0..3, MOST_WAITING));
+        assert!(taken.iter().all(|(number, passage)| *number == passage.session_id && *number >= 3));
+        let Taken { missed, passages: taken } = passages.take();
+        assert_eq!((missed.is_empty(), taken.len(), passages.count()), (true, 0, MOST_WAITING as u64 + 3));
         Announcer::default().announce(|| panic!("nobody listens"));
     }
 }

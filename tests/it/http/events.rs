@@ -1,5 +1,6 @@
 //! `/v1/events`: server-sent events.
 
+use std::collections::HashSet;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -138,6 +139,61 @@ fn sessions_are_events_when_they_begin_and_end() {
     drop(events);
     drop(Client::greeted(plane.smtp()));
     reader.join().expect("the reader");
+}
+
+/// Whatever is read together: shards hand sessions over in one place and file messages in another.
+#[test]
+fn a_session_opens_before_its_messages_and_closes_after_them_for_late_clients_too() {
+    const SESSIONS: usize = 150;
+    let plane = plane(Config::default());
+    deliver(&plane, "first");
+    let (resumed, all) = (format!("/v1/events?types=message,session&after={}", ids(&plane)[0]), "/v1/events");
+    let check = |mut client: HttpClient| {
+        let (mut opened, mut with_messages, mut closed) = (HashSet::new(), HashSet::new(), HashSet::new());
+        loop {
+            let Event { name, data, .. } = client.event();
+            match (name.as_str(), data["change"].as_str()) {
+                ("message", _) => {
+                    let session = data["session"].as_u64().expect("a session");
+                    assert!(!closed.contains(&session), "session {session} closed before its message");
+                    with_messages.insert(session);
+                    if data["mail_from"] == "end@example.com" {
+                        return opened.intersection(&closed).count();
+                    }
+                }
+                ("session", Some("opened")) => {
+                    let session = data["id"].as_u64().expect("an id");
+                    assert!(!with_messages.contains(&session), "session {session} opened after its message");
+                    opened.insert(session);
+                }
+                ("session", _) => _ = closed.insert(data["id"].as_u64().expect("an id")),
+                _ => {}
+            }
+        }
+    };
+    let early = listen(&plane, all, &[]);
+    thread::scope(|scope| {
+        let mut checks = vec![scope.spawn(move || check(early))];
+        let senders: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| (0..SESSIONS).for_each(|_| deliver(&plane, "one of many"))))
+            .collect();
+        while senders.iter().any(|sender| !sender.is_finished()) {
+            if checks.len() < 16 {
+                let target = if checks.len() % 2 == 0 { all } else { &resumed };
+                let late = listen(&plane, target, &[]);
+                checks.push(scope.spawn(move || check(late)));
+            }
+            thread::yield_now();
+        }
+        let mut end = Client::greeted(plane.smtp());
+        end.command("HELO client.example");
+        end.command("MAIL FROM:<end@example.com>");
+        end.command("RCPT TO:<bob@example.com>");
+        end.data();
+        end.send("x\r\n.\r\n");
+        let whole: Vec<_> = checks.into_iter().map(|check| check.join().expect("in order")).collect();
+        assert!(whole[0] > 0, "the first client has seen sessions from their begin to their end");
+    });
 }
 
 #[test]
