@@ -8,11 +8,12 @@ use std::time::Duration;
 use crate::account::accounting::Accounting;
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
-    Answer, Cause, Hello, Order, PROTOCOL, REASON_LIMIT, Refusal, SECONDS_AT_ONCE, Second, State, Update,
-    VERSION, Welcome,
+    Answer, Cause, Halt, Hello, Order, PROTOCOL, REASON_LIMIT, Refusal, SECONDS_AT_ONCE, Second, State,
+    Update, VERSION, Welcome,
 };
 use crate::measure::interval::Interval;
 use crate::report::Report;
+use crate::report::stopped::Stopped;
 
 /// An agent whose requests have not been answered for this long starts no more messages. Counted from when the last
 /// answered request was sent.
@@ -88,7 +89,8 @@ pub(crate) struct Agent {
     /// When the last request that was answered was sent.
     heard: Duration,
     ended: Option<Duration>,
-    must_stop: bool,
+    /// Set when its run must start no more messages.
+    stopped: Option<Stopped>,
     outcome: Option<Outcome>,
 }
 
@@ -109,7 +111,7 @@ impl Agent {
             next: now,
             heard: now,
             ended: None,
-            must_stop: false,
+            stopped: None,
             outcome: None,
         }
     }
@@ -129,9 +131,22 @@ impl Agent {
         self.report.as_deref()
     }
 
-    /// Whether its run must start no more messages.
-    pub(crate) fn must_stop(&self) -> bool {
-        self.must_stop
+    /// Why its run must start no more messages, or has ended early.
+    pub(crate) fn stopped(&self) -> Option<&Stopped> {
+        self.stopped.as_ref()
+    }
+
+    /// Ends the run early, but for an earlier reason. The coordinator learns of it at once.
+    fn stop(&mut self, why: Stopped, now: Duration) {
+        if self.state == State::Started && self.stopped.is_none() {
+            self.stopped = Some(why);
+            self.next = now;
+        }
+    }
+
+    /// A signal to the agent ends its run.
+    pub(crate) fn signalled(&mut self, signal: &str, now: Duration) {
+        self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
     }
 
     /// What to do now.
@@ -159,6 +174,7 @@ impl Agent {
             None => Todo::Register(self.hello.clone()),
             Some(_) => Todo::Update(Box::new(Update {
                 state: self.state.clone(),
+                stopped: self.stopped.clone(),
                 clock: self.meter.offset(),
                 seconds: self.pending.iter().take(SECONDS_AT_ONCE).cloned().collect(),
                 report: self.report.clone(),
@@ -177,7 +193,13 @@ impl Agent {
                     self.outcome = Some(Outcome::Unreached);
                 }
             }
-            (State::Started, _) => self.must_stop |= silent > ORPHANED_AFTER,
+            (State::Started, _) => {
+                if silent > ORPHANED_AFTER {
+                    let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+                    // When the next request is sent does not change: it is repeated already.
+                    self.stop(Stopped::NoCoordinator { silent_ms }, self.next);
+                }
+            }
             (_, Some(ended)) => {
                 if silent > ORPHANED_AFTER && now.saturating_sub(ended) > DELIVERED_WITHIN {
                     self.outcome = Some(Outcome::Undelivered);
@@ -222,8 +244,16 @@ impl Agent {
             State::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
             State::Ended if answer.done => self.outcome = Some(Outcome::Delivered),
             State::Ended => {}
-            State::Started => self.must_stop |= answer.stop.is_some(),
-            State::Waiting | State::Armed => self.outcome = answer.stop.map(Outcome::Stopped),
+            State::Started => match answer.stop {
+                Some(Halt::Early(why)) => self.stop(why, now),
+                Some(Halt::Unstarted(_)) | None => {}
+            },
+            State::Waiting | State::Armed => {
+                self.outcome = answer.stop.map(|halt| match halt {
+                    Halt::Unstarted(why) => Outcome::Stopped(why),
+                    Halt::Early(why) => Outcome::Stopped(why.to_string()),
+                });
+            }
         }
         if matches!(self.state, State::Ended) || self.pending.len() >= SECONDS_AT_ONCE {
             self.next = now;
@@ -238,8 +268,10 @@ impl Agent {
                 (self.id, self.order, self.state) = (None, None, State::Waiting);
                 (self.meter, self.next) = (Meter::default(), now.saturating_add(REPEATED_AFTER));
             }
+            // Another coordinator: there is none for this run.
             (_, State::Started) => {
-                self.must_stop = true;
+                let silent_ms = u64::try_from(now.saturating_sub(self.heard).as_millis()).unwrap_or(u64::MAX);
+                self.stop(Stopped::NoCoordinator { silent_ms }, now);
                 self.next = now.saturating_add(REPEATED_AFTER);
             }
             (_, State::Ended) => self.outcome = Some(Outcome::Undelivered),
@@ -286,6 +318,8 @@ impl Agent {
         match report {
             Ok(report) => {
                 self.state = State::Ended;
+                // It may have been complete just before.
+                self.stopped.take_if(|_| !report.interrupted);
                 self.report = Some(Box::new(report));
             }
             Err(why) => self.state = State::Failed(why),

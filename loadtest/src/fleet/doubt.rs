@@ -70,7 +70,7 @@ fn row(member: &Member, report: Option<&Report>, lost: Option<Lost>) -> AgentRow
         clock_uncertainty_ms: member.clock.map(|clock| clock.uncertainty_ns as f64 / 1e6),
         started_late_ms: part.and_then(|part| part.started_late_ms),
         saturated: report.is_some_and(|report| report.generator.saturated),
-        interrupted: report.is_some_and(|report| report.interrupted),
+        stopped: member.stopped.clone(),
         lost,
     }
 }

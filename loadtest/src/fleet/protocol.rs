@@ -12,9 +12,10 @@ use crate::fleet::offset::Offset;
 use crate::measure::interval::Interval;
 use crate::measure::metrics::histogram;
 use crate::report::Report;
+use crate::report::stopped::Stopped;
 
 /// The version of the protocol; raised by each change of it.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// The version of the program. Parts of one run are made by one version: another may draw other arrivals.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,7 +32,7 @@ pub(crate) const SECONDS_AT_ONCE: usize = 60;
 /// Octets of the name of an agent.
 pub(crate) const NAME_LIMIT: usize = 64;
 
-/// Octets of a reason that an agent gives.
+/// Octets of a reason that an agent reports.
 pub(crate) const REASON_LIMIT: usize = 1024;
 
 /// The path of agents.
@@ -76,6 +77,9 @@ pub(crate) enum State {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Update {
     pub(crate) state: State,
+    /// Why its run starts no more messages before its part is complete; in the last update only if its report agrees.
+    #[serde(default)]
+    pub(crate) stopped: Option<Stopped>,
     /// The offset of its clock, once it is measured.
     pub(crate) clock: Option<Offset>,
     /// Seconds of its run, in order; those that the coordinator has are ignored.
@@ -99,10 +103,20 @@ pub(crate) struct Answer {
     pub(crate) start_ns: Option<u64>,
     /// How many seconds of the agent's run the coordinator has.
     pub(crate) seconds: u64,
-    /// Why the agent must stop.
-    pub(crate) stop: Option<String>,
+    /// The agent must stop.
+    pub(crate) stop: Option<Halt>,
     /// The coordinator needs nothing more.
     pub(crate) done: bool,
+}
+
+/// Why an agent must stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Halt {
+    /// The run does not start.
+    Unstarted(String),
+    /// The run ends early.
+    Early(Stopped),
 }
 
 /// What an agent is to do.

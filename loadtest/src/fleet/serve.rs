@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
@@ -121,14 +121,14 @@ pub(crate) struct Gathered {
     pub(crate) members: Vec<Member>,
 }
 
-/// Coordinates a run until it is over or ends after a signal; calls `on_event` for all that happens.
+/// Coordinates a run until it is over or ends after a signal, which `signal` returns; calls `on_event` for all that happens.
 ///
 /// # Errors
 /// The executor can't be started.
 pub(crate) fn serve(
     place: Place,
     settings: Settings,
-    interrupt: &AtomicBool,
+    signal: impl Fn() -> Option<&'static str>,
     mut on_event: impl FnMut(Event, &Coordinator),
 ) -> io::Result<Gathered> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -147,8 +147,8 @@ pub(crate) fn serve(
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let mut coordinator = desk.coordinator();
-            if interrupt.load(Ordering::Relaxed) {
-                coordinator.interrupt();
+            if let Some(signal) = signal() {
+                coordinator.interrupt(signal);
             }
             let now = clock.now();
             coordinator.tick(now);

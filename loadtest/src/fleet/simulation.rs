@@ -18,8 +18,10 @@ use crate::measure::interval::Interval;
 use crate::measure::metrics::{End, record};
 use crate::measure::tally::Tally;
 use crate::report::Report;
+use crate::report::agents::stopped_early;
 use crate::report::merge::MergeError;
 use crate::report::series::Series;
+use crate::report::stopped::Stopped;
 use crate::run::build;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -131,8 +133,9 @@ struct Machine {
     agent: Agent,
     /// Its clock minus the world's, in nanoseconds.
     offset: i64,
-    /// When it is killed, and when its link is cut, and heals.
+    /// When it is killed, when it receives a signal, and when its link is cut, and heals.
     killed: Option<Duration>,
+    signalled: Option<Duration>,
     cut: Option<(Duration, Duration)>,
     travelling: Option<(Duration, Travelling)>,
     /// When the request that is on its way is given up.
@@ -175,6 +178,7 @@ impl World {
                 ),
                 offset,
                 killed: None,
+                signalled: None,
                 cut: None,
                 travelling: None,
                 timeout: Duration::MAX,
@@ -205,6 +209,7 @@ impl World {
                 Event::Lost(name) => self.events.push(format!("{name} lost")),
                 Event::Late(name) => self.events.push(format!("{name} late")),
                 Event::Back(name) => self.events.push(format!("{name} back")),
+                Event::Stopped(name, why) => self.events.push(format!("{name} stopped: {why}")),
                 Event::Dropped(name) => self.events.push(format!("{name} dropped")),
                 Event::Starts(at) => self.start = Some(at),
                 Event::Joined(..) | Event::Second(_) => {}
@@ -224,7 +229,10 @@ impl World {
         self.deliver(index, local);
         let machine = &mut self.machines[index];
         if let Some(load) = &mut machine.load {
-            let must_stop = machine.agent.must_stop();
+            if !load.is_over && machine.signalled.is_some_and(|at| now >= at) {
+                machine.agent.signalled("SIGTERM", local);
+            }
+            let must_stop = machine.agent.stopped().is_some();
             let is_batch = now.saturating_sub(load.start).as_millis() % BATCH.as_millis() < STEP.as_millis();
             if !load.is_over && now >= load.start && (is_batch || must_stop) {
                 for second in load.advance(now, must_stop) {
@@ -254,6 +262,12 @@ impl World {
             Todo::Wait(_) => {}
             Todo::End(outcome) => machine.outcome = Some(outcome),
         }
+    }
+
+    /// As `work`, while the coordinator stands still and answers nothing.
+    fn work_unanswered(&mut self, index: usize) {
+        self.machines[index].travelling = None;
+        self.work(index);
     }
 
     fn send(&mut self, index: usize, what: Travelling, local: Duration) {
@@ -401,6 +415,63 @@ fn what_a_killed_agent_has_sent_is_in_the_range_and_it_is_named() {
         assert_eq!(named, lost);
         assert!(report.accounting.measured.balances());
         assert_eq!(report.latency.message.ok.count(), report.accounting.measured.accepted);
+    });
+}
+
+#[test]
+fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
+        world.machines[1].signalled =
+            Some(DAWN + Duration::from_millis(world.random.rand_range(5_000..25_000)));
+        world.run();
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        let name = world
+            .coordinator
+            .members()
+            .iter()
+            .find(|member| member.part == world.machines[1].agent.order().unwrap().part);
+        let name = name.unwrap().name.clone();
+        assert!(world.events.contains(&format!("{name} stopped: SIGTERM")), "{:?}", world.events);
+        let (sent, alone) = (world.sent(), alone().accounting.measured.accepted);
+        assert!(sent < alone, "{sent}");
+        let report = world.report();
+        let delivered = report.delivered.unwrap();
+        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
+        for row in &report.agents {
+            let expected = match (row.name == name, seed % 2 == 1) {
+                (true, _) => Some(Stopped::Signal { signal: "SIGTERM".to_owned() }),
+                (false, true) => Some(Stopped::LostAgent { agent: name.clone() }),
+                (false, false) => None,
+            };
+            assert_eq!(row.stopped, expected, "{}", row.name);
+        }
+        assert_eq!(stopped_early(&report), [format!("{name} (SIGTERM)")]);
+    });
+}
+
+#[test]
+fn a_coordinator_that_stood_still_loses_no_agent_and_names_those_that_stopped() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 2, 0, false);
+        while world.start.is_none_or(|start| world.now < start + Duration::from_secs(4)) {
+            world.step();
+        }
+        let pause = Duration::from_secs(if seed % 2 == 0 { 8 } else { 17 });
+        let until = world.now + pause;
+        while world.now < until {
+            world.now += STEP;
+            (0..world.machines.len()).for_each(|index| world.work_unanswered(index));
+        }
+        world.run();
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(!world.events.iter().any(|event| event.ends_with("lost")), "{:?}", world.events);
+        let (sent, events) = (world.sent(), world.events.clone());
+        let report = world.report();
+        let delivered = report.delivered.unwrap();
+        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
+        let expected = if seed % 2 == 0 { 0 } else { 2 };
+        assert_eq!(stopped_early(&report).len(), expected, "{events:?}");
     });
 }
 

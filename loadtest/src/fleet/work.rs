@@ -20,6 +20,7 @@ use crate::load::plan::Plan;
 use crate::load::start::StartAt;
 use crate::measure::interval::Interval;
 use crate::report::Report;
+use crate::report::stopped::Stopped;
 use crate::run::{build, engine};
 use crate::time::clock::{self, Timeline};
 
@@ -60,7 +61,7 @@ pub(crate) enum Note {
     Unreachable(String),
     Joined(String),
     Armed(Order),
-    Stops,
+    Stops(Stopped),
 }
 
 /// A run in its thread.
@@ -87,13 +88,13 @@ impl Running {
     }
 }
 
-/// Works for a coordinator until the end; `arm` builds the plan of an order.
+/// Works for a coordinator until the end; `arm` builds the plan of an order, `signal` is the signal that has come.
 ///
 /// # Errors
 /// The executor or the run's thread can't be started.
 pub(crate) fn work(
     settings: Settings,
-    interrupt: &AtomicBool,
+    signal: impl Fn() -> Option<&'static str>,
     arm: impl Fn(&Order) -> Result<Plan, String>,
     note: impl FnMut(Note),
 ) -> io::Result<Done> {
@@ -103,12 +104,11 @@ pub(crate) fn work(
         agent: Agent::new(settings.name, settings.nonce, settings.patience, clock.now()),
         clock,
         link: Link::new(settings.coordinator, settings.token),
-        interrupt,
+        signal,
         arm,
         note,
         plan: None,
         running: None,
-        ending: None,
     };
     let outcome = runtime.block_on(async {
         loop {
@@ -128,41 +128,35 @@ pub(crate) fn work(
     Ok(Done { outcome, report: agent.report().cloned(), order: agent.order().cloned() })
 }
 
-/// Why a run must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    Signal,
-    Coordinator,
-}
-
 /// An agent at work.
-struct Worker<'i, A, N> {
+struct Worker<S, A, N> {
     agent: Agent,
     clock: Timeline,
     link: Link,
-    interrupt: &'i AtomicBool,
+    signal: S,
     arm: A,
     note: N,
     /// That of the order, until it runs.
     plan: Option<Plan>,
     running: Option<Running>,
-    /// Set when the run was ended early.
-    ending: Option<Why>,
 }
 
-impl<A: Fn(&Order) -> Result<Plan, String>, N: FnMut(Note)> Worker<'_, A, N> {
+impl<S, A, N> Worker<S, A, N>
+where
+    S: Fn() -> Option<&'static str>,
+    A: Fn(&Order) -> Result<Plan, String>,
+    N: FnMut(Note),
+{
     /// Ends the run when it must, and passes on what it has reported.
     fn look_at_run(&mut self) {
         let Some(run) = &self.running else { return };
-        let why = match (self.agent.must_stop(), self.interrupt.load(Ordering::Relaxed)) {
-            (true, _) => Some(Why::Coordinator),
-            (false, true) => Some(Why::Signal),
-            (false, false) => None,
-        };
-        if self.ending.is_none() && why.is_some() {
-            self.ending = why;
-            run.interrupt.store(true, Ordering::Relaxed);
-            (self.note)(Note::Stops);
+        if let Some(signal) = (self.signal)() {
+            self.agent.signalled(signal, self.clock.now());
+        }
+        if let Some(why) = self.agent.stopped()
+            && !run.interrupt.swap(true, Ordering::Relaxed)
+        {
+            (self.note)(Note::Stops(why.clone()));
         }
         loop {
             match run.seconds.try_recv() {
@@ -180,8 +174,8 @@ impl<A: Fn(&Order) -> Result<Plan, String>, N: FnMut(Note)> Worker<'_, A, N> {
     /// Whether a signal ends it now: before its run, or while it tries to deliver the report. The signal that ended the
     /// run does not.
     fn is_abandoned(&self) -> bool {
-        let is_signalled = self.interrupt.load(Ordering::Relaxed);
-        self.running.is_none() && is_signalled && self.ending != Some(Why::Signal)
+        let has_ended_run = matches!(self.agent.stopped(), Some(Stopped::Signal { .. }));
+        self.running.is_none() && (self.signal)().is_some() && !has_ended_run
     }
 
     /// Does what is next. Returns the outcome at the end.

@@ -205,7 +205,9 @@ fn judge(report: &Report, refused: bool) -> Exit {
         || report.sinks.as_ref().is_some_and(|sinks| !sinks.agree());
     let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
     let has_failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
-    let is_whole = report.missing.is_empty() && agents::lost(report).is_empty();
+    let is_whole = report.missing.is_empty()
+        && agents::lost(report).is_empty()
+        && agents::stopped_early(report).is_empty();
     if has_failed || !is_whole || report.targets.iter().any(TargetRow::is_dead) {
         Exit::Failed
     } else if report.generator.saturated {
@@ -225,13 +227,16 @@ fn failure(report: &Report) -> String {
         let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
         return format!("the run is not whole: parts are missing: {}", missing.join("; "));
     }
-    let lost = agents::lost(report);
-    if !lost.is_empty() {
-        let delivered = report.delivered.map_or_else(String::new, |delivered| delivered.text());
-        return format!(
-            "the run is not whole: lost agents: {}; the servers have received {delivered} messages",
-            lost.join(", ")
-        );
+    let unfinished =
+        [("lost agents", agents::lost(report)), ("agents that stopped early", agents::stopped_early(report))];
+    let unfinished = unfinished.iter().filter(|(_, names)| !names.is_empty());
+    let unfinished: Vec<String> =
+        unfinished.map(|(how, names)| format!("{how}: {}", names.join(", "))).collect();
+    if !unfinished.is_empty() {
+        let delivered = report.delivered.map_or_else(String::new, |delivered| {
+            format!("; the servers have received {} messages", delivered.text())
+        });
+        return format!("the run is not whole: {}{delivered}", unfinished.join("; "));
     }
     let dialed = report.dialed();
     let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{Args, Parser as _};
@@ -14,7 +12,7 @@ use smtpmock::output::{PATIENCE, Streams, Writer};
 use smtpmock::units::duration;
 
 use crate::fleet::agent::Outcome;
-use crate::fleet::coordinator::{Coordinator, Ending, Event, Presence, Settings};
+use crate::fleet::coordinator::{Coordinator, Ending, Event, Settings};
 use crate::fleet::protocol::{AGENTS_LIMIT, Cause, NAME_LIMIT, Order};
 use crate::fleet::serve::{Gathered, Place, PlaceError, serve as coordinate};
 use crate::fleet::sinks::{self, SinkError};
@@ -52,7 +50,7 @@ pub(crate) struct ServeArgs {
     /// Wait this long for all agents
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "5m")]
     agents_timeout: Duration,
-    /// What the other agents do when one is lost
+    /// What the other agents do when one is lost, or ends its part early by itself
     #[arg(long, value_name = "WHAT", value_enum, default_value = "continue")]
     on_lost: OnLost,
     /// Agents must have this token, or that of the variable SMTPLOAD_TOKEN. Needed unless only this machine can connect.
@@ -306,7 +304,7 @@ pub(crate) fn serve(
         run: id,
         warmup: whole.warmup,
     };
-    let gathered = coordinate(place, settings, &interrupt, |event, state| view.show(event, state));
+    let gathered = coordinate(place, settings, || interrupt.signal(), |event, state| view.show(event, state));
     view.live.end();
     let Gathered { ending, start, members } = gathered.map_err(Stop::Run)?;
     let Some(start) = start else {
@@ -362,10 +360,11 @@ impl View<'_> {
             Event::Late(name) => self.say(&format!("agent {name} is late: nothing from it for some seconds")),
             Event::Lost(name) => self.say(&format!("agent {name} is lost")),
             Event::Back(name) => self.say(&format!("agent {name} is back")),
+            Event::Stopped(name, why) => self.say(&format!("agent {name} has stopped early: {why}")),
             Event::Second(interval) => {
                 let members = state.members();
-                let there = members.iter().filter(|member| member.presence == Presence::There).count();
-                self.live.show_with(&interval, &format!("  {there} of {} agents", members.len()));
+                let working = members.iter().filter(|member| member.is_working()).count();
+                self.live.show_with(&interval, &format!("  {working} of {} agents", members.len()));
             }
         }
     }
@@ -390,7 +389,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         nonce: draw(),
         patience: args.coordinator_timeout,
     };
-    let interrupt: Arc<AtomicBool> = interrupt::listen().map_err(Stop::Signals)?;
+    let interrupt = interrupt::listen().map_err(Stop::Signals)?;
     let arm = |order: &Order| {
         let plan =
             plan_of(&order.flags, order.part, order.parts, order.run).map_err(|error| error.to_string())?;
@@ -416,12 +415,12 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
                     without_secrets(&order.flags)
                 )
             }
-            Note::Stops => "starts no more messages".to_owned(),
+            Note::Stops(why) => format!("starts no more messages: {why}"),
         };
         streams.err.put(format!("{}\n", escape(&line)));
         said = Some(note);
     };
-    let done = work(settings, &interrupt, arm, note).map_err(Stop::Run)?;
+    let done = work(settings, || interrupt.signal(), arm, note).map_err(Stop::Run)?;
     let has_delivered = done.outcome == Outcome::Delivered;
     if let Some(report) = done.report.filter(|_| !has_delivered || args.json.is_some()) {
         let (run, part) = done.order.map_or((0, 0), |order| (order.run, order.part));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::accounting::Accounting;
 #[cfg(feature = "fleet")]
 use crate::client::phase::Phase;
+use crate::report::stopped::Stopped;
 use crate::report::{Report, show_ns};
 
 /// An agent of a run.
@@ -22,8 +23,9 @@ pub(crate) struct AgentRow {
     pub(crate) started_late_ms: Option<f64>,
     /// Whether it missed its own schedule.
     pub(crate) saturated: bool,
-    /// Whether it was stopped before its part was complete.
-    pub(crate) interrupted: bool,
+    /// Why it started no more messages before its part was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped: Option<Stopped>,
     /// If its report is missing: what is known instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<Lost>,
@@ -152,8 +154,8 @@ impl AgentRow {
         if self.saturated {
             text.push_str(", SATURATED");
         }
-        if self.interrupted {
-            text.push_str(", stopped early");
+        if let Some(why) = &self.stopped {
+            text.push_str(&format!(", STOPPED EARLY: {why}"));
         }
         if let Some(lost) = &self.lost {
             let most = lost.started_at_most.map_or_else(|| "unbounded".to_owned(), |most| most.to_string());
@@ -169,6 +171,20 @@ impl AgentRow {
 /// The names of the agents without a report.
 pub(crate) fn lost(report: &Report) -> Vec<String> {
     report.agents.iter().filter(|agent| agent.lost.is_some()).map(|agent| agent.name.clone()).collect()
+}
+
+/// The agents that ended their parts early although their coordinator was not to be ended, each with its reason. Those
+/// that it stopped as another was missing are named only if that one is not.
+pub(crate) fn stopped_early(report: &Report) -> Vec<String> {
+    let early = |is_ordered: bool| -> Vec<String> {
+        let rows = report.agents.iter().filter_map(|row| Some((&row.name, row.stopped.as_ref()?)));
+        let rows = rows.filter(|(_, why)| {
+            !matches!(why, Stopped::CoordinatorSignal { .. }) && why.is_ordered() == is_ordered
+        });
+        rows.map(|(name, why)| format!("{name} ({why})")).collect()
+    };
+    let own = early(false);
+    if own.is_empty() && lost(report).is_empty() { early(true) } else { own }
 }
 
 /// The difference between the latest and the earliest start of the agents, and the bound of its error, both in

@@ -14,6 +14,7 @@ pub(crate) mod parts;
 pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod steps;
+pub(crate) mod stopped;
 pub(crate) mod summary;
 pub(crate) mod targets;
 pub(crate) mod text;

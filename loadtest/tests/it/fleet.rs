@@ -17,15 +17,15 @@ use crate::support::waiting::PATIENCE;
 use crate::support::{Outcome, Sink};
 
 /// A program that runs, and the lines of its standard error.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     lines: Receiver<String>,
     /// Reads standard error to its end.
     reader: JoinHandle<String>,
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Running {
+    pub(crate) fn start(command: &mut Command) -> Running {
         let mut child = command.spawn().expect("the program starts");
         let err = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
@@ -42,7 +42,7 @@ impl Running {
     }
 
     /// Waits for a line with this text.
-    fn line(&self, with: &str) -> String {
+    pub(crate) fn line(&self, with: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("no `{with}`: {error}"));
@@ -52,28 +52,28 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
         kill_process(pid, signal).expect("it runs");
     }
 
     /// Waits for its end.
-    fn ended(self) -> Outcome {
+    pub(crate) fn ended(self) -> Outcome {
         let output = self.child.wait_with_output().expect("it ends");
         Outcome { stderr: self.reader.join().expect("standard error"), ..Outcome::of(&output) }
     }
 }
 
 /// A coordinator that runs.
-struct Coordinator {
-    program: Running,
-    url: String,
-    folder: TempDir,
+pub(crate) struct Coordinator {
+    pub(crate) program: Running,
+    pub(crate) url: String,
+    pub(crate) folder: TempDir,
 }
 
 impl Coordinator {
     /// Starts one on a free port. On a busy machine agents may well be late: only tests of that notice.
-    fn start(target: &str, args: &str) -> Coordinator {
+    pub(crate) fn start(target: &str, args: &str) -> Coordinator {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = program();
         command.args(["serve", target, "--listen", "0", "--late-after", "60s", "--report-json"]);
@@ -84,7 +84,7 @@ impl Coordinator {
         Coordinator { program, url, folder }
     }
 
-    fn agent(&self, args: &[&str]) -> Running {
+    pub(crate) fn agent(&self, args: &[&str]) -> Running {
         agent(&self.url, args)
     }
 
@@ -93,7 +93,7 @@ impl Coordinator {
     }
 
     /// Sends a request with this head by hand, and returns the reply.
-    fn ask(&self, request: &str, body: &str) -> String {
+    pub(crate) fn ask(&self, request: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).expect("it listens");
         let head = format!("{request}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
         stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).expect("it reads");
@@ -103,7 +103,7 @@ impl Coordinator {
     }
 
     /// Waits for its end, and reads its report.
-    fn ended(self) -> Outcome {
+    pub(crate) fn ended(self) -> Outcome {
         let outcome = self.program.ended();
         let file = path(&self.folder, "report.json");
         let report = std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -111,17 +111,17 @@ impl Coordinator {
     }
 }
 
-fn agent(url: &str, args: &[&str]) -> Running {
+pub(crate) fn agent(url: &str, args: &[&str]) -> Running {
     let mut command = program();
     Running::start(command.args(["agent", url]).args(args))
 }
 
-fn address(mock: &Mock) -> String {
+pub(crate) fn address(mock: &Mock) -> String {
     mock.ready()["smtp"][0].as_str().expect("an address").to_owned()
 }
 
 /// The tokens of the messages in a capture, without the digest: `run-seq`.
-fn tokens(mock: &Mock) -> Vec<String> {
+pub(crate) fn tokens(mock: &Mock) -> Vec<String> {
     let messages = mock.records().into_iter().filter(|record| record["msg"] == true);
     let tokens = messages.map(|record| {
         let text = record["msg_request"].as_str().expect("text");

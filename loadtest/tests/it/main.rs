@@ -9,6 +9,8 @@ mod esmtp;
 mod exit_codes;
 #[cfg(feature = "fleet")]
 mod fleet;
+#[cfg(feature = "fleet")]
+mod fleet_ends;
 mod giving_up;
 mod input;
 mod liars;

@@ -12,6 +12,7 @@ use crate::measure::interval::Interval;
 use crate::measure::metrics::{add, histogram};
 use crate::report::Report;
 use crate::report::series::Series;
+use crate::report::stopped::Stopped;
 
 /// Whether an agent is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(crate) struct Member {
     pub(crate) state: State,
     pub(crate) clock: Option<Offset>,
     pub(crate) presence: Presence,
+    /// Why it has ended its run early.
+    pub(crate) stopped: Option<Stopped>,
     /// Whether a reply to it had the start: only then it may have sent anything.
     pub(crate) has_start: bool,
     pub(crate) reported: Reported,
@@ -80,6 +83,11 @@ pub(crate) struct Member {
 impl Member {
     pub(super) fn is_ready(&self) -> bool {
         self.state == State::Armed && self.clock.is_some_and(|clock| clock.exchanges >= EXCHANGES)
+    }
+
+    /// Whether its part is complete, or may still be.
+    pub(crate) fn is_working(&self) -> bool {
+        self.presence == Presence::There && self.stopped.is_none() && !matches!(self.state, State::Failed(_))
     }
 
     /// Whether nothing more is expected of it.

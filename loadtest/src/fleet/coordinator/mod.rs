@@ -12,8 +12,9 @@ use std::time::Duration;
 
 pub(crate) use member::{Member, Presence};
 
-use crate::fleet::protocol::State;
+use crate::fleet::protocol::{Halt, State};
 use crate::measure::interval::Interval;
+use crate::report::stopped::Stopped;
 
 /// After this time without a request, an agent is late: the view does not wait for it. Before the start it is dropped, so
 /// that another may take its place.
@@ -25,6 +26,9 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 /// From the decision to start to the start: time for all agents to learn of it, each of which asks ten times a second, and
 /// again when it had no reply for a second.
 const LEAD: Duration = Duration::from_secs(3);
+
+/// When the coordinator has not looked for this long, it stood still itself: what came meanwhile waits to be read.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// The exchanges with an agent before its clock is known well enough.
 const EXCHANGES: u64 = 8;
@@ -56,6 +60,8 @@ pub(crate) enum Event {
     Late(String),
     Lost(String),
     Back(String),
+    /// An agent has ended its part early by itself.
+    Stopped(String, Stopped),
     /// A second of the run, of all agents that are there.
     Second(Box<Interval>),
 }
@@ -85,10 +91,13 @@ enum Stage {
 pub(crate) struct Coordinator {
     settings: Settings,
     began: Duration,
+    /// When time passed last, and when it passed again after the coordinator itself had stood still.
+    ticked: Duration,
+    resumed: Duration,
     stage: Stage,
     members: Vec<Member>,
-    /// Why all must stop.
-    stop: Option<String>,
+    /// All must stop.
+    stop: Option<Halt>,
     /// Seconds that not all agents have reported, for the view.
     behind: BTreeMap<u64, Interval>,
     /// The first second that was not shown.
@@ -101,6 +110,8 @@ impl Coordinator {
         Coordinator {
             settings,
             began: now,
+            ticked: now,
+            resumed: now,
             stage: Stage::Gathering,
             members: Vec::new(),
             stop: None,
@@ -165,19 +176,29 @@ impl Coordinator {
     }
 
     fn end(&mut self, why: &str, ending: Ending) {
-        self.stop = Some(why.to_owned());
+        self.stop = Some(Halt::Unstarted(why.to_owned()));
         self.stage = Stage::Over(ending);
     }
 
-    /// Time has passed.
+    /// How long nothing came from an agent while the coordinator could have received it.
+    fn silence(&self, member: &Member, now: Duration) -> Duration {
+        now.saturating_sub(member.heard.max(self.resumed))
+    }
+
+    /// Time has passed. The caller calls it at least ten times a second.
     pub(crate) fn tick(&mut self, now: Duration) {
+        if now.saturating_sub(self.ticked) > STOOD_STILL {
+            self.resumed = now;
+        }
+        self.ticked = now;
         match self.stage {
             Stage::Gathering => {
-                let is_gone = |member: &Member| now.saturating_sub(member.heard) > LATE_AFTER;
-                for gone in self.members.iter().filter(|member| is_gone(member)) {
-                    self.events.push_back(Event::Dropped(gone.name.clone()));
-                }
-                self.members.retain(|member| !is_gone(member));
+                let (gone, there) = std::mem::take(&mut self.members)
+                    .into_iter()
+                    .partition(|member| self.silence(member, now) > LATE_AFTER);
+                self.members = there;
+                let gone: Vec<Member> = gone;
+                self.events.extend(gone.into_iter().map(|member| Event::Dropped(member.name)));
                 if now.saturating_sub(self.began) > self.settings.patience {
                     let ending = Ending::Missing(self.names());
                     self.end("not all agents came in time", ending);
@@ -193,11 +214,12 @@ impl Coordinator {
     }
 
     /// A signal ends the run.
-    pub(crate) fn interrupt(&mut self) {
+    pub(crate) fn interrupt(&mut self, signal: &str) {
         match self.stage {
-            Stage::Gathering => self.end("the coordinator was ended by a signal", Ending::Interrupted),
+            Stage::Gathering => self.end(&format!("the coordinator received {signal}"), Ending::Interrupted),
             Stage::Started(_) => {
-                let _ = self.stop.get_or_insert("the coordinator was ended by a signal".to_owned());
+                let why = Stopped::CoordinatorSignal { signal: signal.to_owned() };
+                let _ = self.stop.get_or_insert(Halt::Early(why));
             }
             Stage::Over(_) => {}
         }

@@ -66,6 +66,7 @@ impl Coordinator {
             state: State::Waiting,
             clock: None,
             presence: Presence::There,
+            stopped: None,
             has_start: false,
             reported: Reported::new(),
             report: None,
@@ -100,22 +101,35 @@ impl Coordinator {
         if matches!(&update.state, State::Failed(why) if why.len() > REASON_LIMIT) {
             return invalid("the reason of a failure is too long");
         }
+        if update.stopped.as_ref().is_some_and(|stopped| stopped.size() > REASON_LIMIT) {
+            return invalid("the reason of an early end is too long");
+        }
         if self.take_seconds(index, &update.seconds).is_err() {
             return invalid("the latencies of a second are no histogram");
         }
         let member = &mut self.members[index];
         if member.presence != Presence::There {
             member.presence = Presence::There;
-            self.events.push_back(Event::Back(member.name.clone()));
+            // One that has stopped meanwhile is not back as if nothing had happened.
+            if update.stopped.is_none() {
+                self.events.push_back(Event::Back(member.name.clone()));
+            }
         }
         member.heard = now;
         member.clock = update.clock.or(member.clock);
         if member.report.is_none() && !matches!(member.state, State::Failed(_)) {
+            let has_stopped = member.stopped.is_none() && update.stopped.is_some();
+            member.stopped = update.stopped;
             member.state = update.state;
             member.report = update.report.filter(|_| member.state == State::Ended);
-            if matches!(member.state, State::Failed(_)) && matches!(self.stage, Stage::Started(_)) {
-                let name = member.name.clone();
+            let name = member.name.clone();
+            let has_failed = matches!(member.state, State::Failed(_));
+            let stopped = member.stopped.clone().filter(|_| has_stopped);
+            if has_failed && matches!(self.stage, Stage::Started(_)) {
                 self.lose(name);
+            } else if let Some(why) = stopped.filter(|why| !why.is_ordered()) {
+                self.miss(&name);
+                self.events.push_back(Event::Stopped(name, why));
             }
         }
         self.proceed(now);

@@ -1,0 +1,78 @@
+//! How a run of several machines ends when one of them does not do its part.
+
+use rustix::process::Signal;
+
+use crate::fleet::{Coordinator, address, tokens};
+use crate::mock::Mock;
+use crate::support::Outcome;
+
+/// The row of an agent in a report.
+fn row<'r>(outcome: &'r Outcome, name: &str) -> &'r serde_json::Value {
+    let rows = outcome.report["agents"].as_array().expect("a list");
+    rows.iter().find(|row| row["name"] == name).expect("its row")
+}
+
+/// Checks that the servers' count is the range, which is one number.
+fn is_exact(outcome: &Outcome, mock: &Mock) {
+    let received = tokens(mock).len() as u64;
+    let range = ["/delivered/at_least", "/delivered/at_most"].map(|field| outcome.number(field));
+    assert_eq!(range, [received, received]);
+}
+
+#[test]
+fn an_agent_that_a_signal_ends_is_named_with_it_and_the_run_is_not_whole() {
+    for (signal, name, stops) in [(Signal::TERM, "SIGTERM", false), (Signal::INT, "SIGINT", true)] {
+        let mock = Mock::start(&[]);
+        let policy = if stops { "stop" } else { "continue" };
+        let length = if stops { "10m" } else { "5s" };
+        let load = format!(
+            "--agents 2 --rate 40/s --duration {length} --seed 5 --on-lost {policy} --fail-if errors>0"
+        );
+        let coordinator = Coordinator::start(&address(&mock), &load);
+        let [stays, goes] = ["stays", "goes"].map(|name| coordinator.agent(&["--name", name]));
+        coordinator.program.line(" 2 s ");
+        goes.signal(signal);
+        goes.line(&format!("starts no more messages: {name}"));
+        // At once, and it is not counted from then on.
+        coordinator.program.line(&format!("agent goes has stopped early: {name}"));
+        if !stops {
+            coordinator.program.line("  1 of 2 agents");
+        }
+        let (stays, goes) = (stays.ended(), goes.ended());
+        stays.code_is(0);
+        goes.code_is(0);
+        let outcome = coordinator.ended();
+        outcome.code_is(1);
+        let named = format!(
+            "the run is not whole: agents that stopped early: goes ({name}); the servers have received "
+        );
+        assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
+        assert!(outcome.stdout.contains(&format!("STOPPED EARLY: {name}")), "{}", outcome.stdout);
+        assert_eq!(row(&outcome, "goes")["stopped"], serde_json::json!({"by": "signal", "signal": name}));
+        let other = &row(&outcome, "stays")["stopped"];
+        match stops {
+            true => assert_eq!(*other, serde_json::json!({"by": "lost-agent", "agent": "goes"})),
+            false => assert!(other.is_null(), "{other}"),
+        }
+        is_exact(&outcome, &mock);
+    }
+}
+
+#[test]
+fn a_signal_to_the_coordinator_ends_all_agents_and_is_no_failure() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 10m --seed 5");
+    let agents = ["a", "b"].map(|name| coordinator.agent(&["--name", name]));
+    coordinator.program.line(" 2 s ");
+    coordinator.program.signal(Signal::INT);
+    for agent in agents {
+        agent.line("starts no more messages: the coordinator received SIGINT");
+        agent.ended().code_is(0);
+    }
+    let outcome = coordinator.ended().expect(0);
+    for name in ["a", "b"] {
+        let expected = serde_json::json!({"by": "coordinator-signal", "signal": "SIGINT"});
+        assert_eq!(row(&outcome, name)["stopped"], expected);
+    }
+    is_exact(&outcome, &mock);
+}
