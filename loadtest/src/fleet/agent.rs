@@ -13,6 +13,7 @@ use crate::fleet::protocol::{
 };
 use crate::measure::interval::Interval;
 use crate::report::Report;
+use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
 
 /// An agent whose requests have not been answered for this long starts no more messages. Counted from when the last
@@ -78,6 +79,8 @@ pub(crate) struct Agent {
     meter: Meter,
     state: State,
     order: Option<Order>,
+    /// Of the plan.
+    digest: Option<Digest>,
     /// By the coordinator's clock.
     start: Option<Duration>,
     pending: VecDeque<Second>,
@@ -104,6 +107,7 @@ impl Agent {
             meter: Meter::default(),
             state: State::Waiting,
             order: None,
+            digest: None,
             start: None,
             pending: VecDeque::new(),
             counted: Default::default(),
@@ -176,6 +180,7 @@ impl Agent {
                 state: self.state.clone(),
                 stopped: self.stopped.clone(),
                 clock: self.meter.offset(),
+                digest: self.digest.clone().filter(|_| self.state == State::Armed),
                 seconds: self.pending.iter().take(SECONDS_AT_ONCE).cloned().collect(),
                 report: self.report.clone(),
             })),
@@ -285,9 +290,12 @@ impl Agent {
     }
 
     /// The plan is built, or can't be.
-    pub(crate) fn armed(&mut self, plan: Result<(), String>, now: Duration) {
+    pub(crate) fn armed(&mut self, plan: Result<Digest, String>, now: Duration) {
         self.state = match plan {
-            Ok(()) => State::Armed,
+            Ok(digest) => {
+                self.digest = Some(digest);
+                State::Armed
+            }
             Err(mut why) => {
                 why.truncate((0..=REASON_LIMIT).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0));
                 State::Failed(why)

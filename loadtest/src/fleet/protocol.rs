@@ -12,6 +12,7 @@ use crate::fleet::offset::Offset;
 use crate::measure::interval::Interval;
 use crate::measure::metrics::histogram;
 use crate::report::Report;
+use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
 
 /// The version of the protocol; raised by each change of it.
@@ -82,6 +83,9 @@ pub(crate) struct Update {
     pub(crate) stopped: Option<Stopped>,
     /// The offset of its clock, once it is measured.
     pub(crate) clock: Option<Offset>,
+    /// With [`State::Armed`]: the digest of its plan.
+    #[serde(default)]
+    pub(crate) digest: Option<Digest>,
     /// Seconds of its run, in order; those that the coordinator has are ignored.
     #[serde(default)]
     pub(crate) seconds: Vec<Second>,

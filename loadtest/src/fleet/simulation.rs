@@ -23,6 +23,7 @@ use crate::report::merge::MergeError;
 use crate::report::series::Series;
 use crate::report::stopped::Stopped;
 use crate::run::build;
+use crate::run::digest::digest;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
 
@@ -165,6 +166,7 @@ impl World {
             stops_on_loss,
             flags: FLAGS.iter().map(|flag| (*flag).to_owned()).collect(),
             run: 7,
+            digest: digest(&plan(0, agents)),
             warmup: Duration::ZERO,
         };
         let machines = (0..agents).map(|index| {
@@ -254,7 +256,7 @@ impl World {
         match machine.agent.next(local) {
             Todo::Register(hello) => self.send(index, Travelling::Hello(hello, local), local),
             Todo::Update(update) => self.send(index, Travelling::Update(update, local), local),
-            Todo::Arm(_) => machine.agent.armed(Ok(()), local),
+            Todo::Arm(_) => machine.agent.armed(Ok(digest(&plan(0, 1))), local),
             Todo::Run(start) => {
                 let order = machine.agent.order().unwrap().clone();
                 machine.load = Some(Load::new(&order, shifted(start, -machine.offset), start));

@@ -21,6 +21,7 @@ use crate::load::start::StartAt;
 use crate::measure::interval::Interval;
 use crate::report::Report;
 use crate::report::stopped::Stopped;
+use crate::run::digest::digest;
 use crate::run::{build, engine};
 use crate::time::clock::{self, Timeline};
 
@@ -200,7 +201,7 @@ where
                 }
             }
             Todo::Arm(order) => {
-                let armed = (self.arm)(&order).map(|plan| self.plan = Some(plan));
+                let armed = (self.arm)(&order).map(|plan| digest(self.plan.insert(plan)));
                 if armed.is_ok() {
                     (self.note)(Note::Armed(order));
                 }

@@ -93,6 +93,8 @@ pub(crate) struct Plan {
     /// When the run starts; at once if `None`.
     pub(crate) start_at: Option<StartAt>,
     pub(crate) warmup: Duration,
+    /// Connections of the whole run: what was asked for, or the default, without those that more threads and targets need.
+    pub(crate) asked_connections: usize,
     /// Connections of all threads of this part; at least one for each thread and target.
     pub(crate) connections: usize,
     pub(crate) threads: usize,

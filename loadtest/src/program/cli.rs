@@ -364,7 +364,8 @@ impl RunArgs {
             return Err(PlanError::AllWarmup);
         }
         let part = self.part_of(profile.as_ref(), limit)?;
-        let (connections, threads) = self.counts(profile.is_some(), part, named.len())?;
+        let open_loop = profile.is_some();
+        let (connections, threads) = self.counts(open_loop, part, named.len())?;
         let (targets, addresses) = self.targets(&named, connections, resolve)?;
         let sources = self.sources()?;
         let dialect = self.dialect(self.tls.encryption(named[0])?, &draw)?;
@@ -388,6 +389,7 @@ impl RunArgs {
             is_cut: self.part.is_some(),
             start_at: self.start_at,
             warmup: self.warmup,
+            asked_connections: self.asked_connections(open_loop),
             connections,
             threads,
             messages_per_session: self.messages_per_session,
@@ -493,15 +495,20 @@ impl RunArgs {
         Ok(part)
     }
 
+    /// The connections of the whole run, or the default.
+    fn asked_connections(&self, open_loop: bool) -> usize {
+        self.connections.unwrap_or(if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED })
+    }
+
     /// The connections of the part, and its threads.
     fn counts(&self, open_loop: bool, part: Part, targets: usize) -> Result<(usize, usize), PlanError> {
-        let fallback = if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED };
+        let asked = self.asked_connections(open_loop);
         let parts = part.of() as usize;
         let threads = self.threads;
         if !(1..=THREADS_LIMIT).contains(&threads) {
             return Err(PlanError::Threads(threads));
         }
-        let whole = self.connections.unwrap_or(fallback.max(threads * targets * parts));
+        let whole = self.connections.unwrap_or(asked.max(threads * targets * parts));
         let count = whole as u64;
         if (1..part.of()).contains(&count) {
             return Err(PlanError::IdleParts { flag: "--connections", count, part });

@@ -30,6 +30,7 @@ use crate::program::plan_error::PlanError;
 use crate::program::stop::Stop;
 use crate::program::values;
 use crate::report::json;
+use crate::run::digest::digest;
 use crate::run::live::Live;
 
 /// The variable with the token.
@@ -302,6 +303,7 @@ pub(crate) fn serve(
         stops_on_loss: args.on_lost == OnLost::Stop,
         flags,
         run: id,
+        digest: digest(&whole),
         warmup: whole.warmup,
     };
     let gathered = coordinate(place, settings, || interrupt.signal(), |event, state| view.show(event, state));

@@ -6,7 +6,7 @@ use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
 use crate::report::parts::{self, PartsError};
 use crate::report::series::Series;
-use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, steps, targets};
+use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, plans, steps, targets};
 
 /// Runs whose starts are at most this far apart went through the same steps together.
 const PARALLEL_S: f64 = 1.0;
@@ -47,6 +47,7 @@ pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
     let mut reports = reports.into_iter();
     let mut whole = reports.next().ok_or(MergeError::NoReport)?;
     let mut verification = whole.verification.take();
+    whole.plans = plans::of(&whole);
     whole.gates.clear();
     whole.baseline.clear();
     for mut other in reports {
@@ -101,6 +102,7 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
     whole.interrupted |= other.interrupted;
     whole.gave_up = whole.gave_up.take().or(other.gave_up.take());
     merge_settings(whole, &other, is_same_run);
+    plans::merge(&mut whole.plans, plans::of(&other));
     whole.parts.append(&mut other.parts);
     whole.agents.append(&mut other.agents);
     whole.delivered = whole.delivered.zip(other.delivered).map(|(mut mine, theirs)| {

@@ -11,6 +11,7 @@ pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod merge;
 pub(crate) mod parts;
+pub(crate) mod plans;
 pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod steps;
@@ -33,6 +34,7 @@ use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::agents::{AgentRow, Delivered, Sinks};
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::parts::{Missing, PartRow};
+use crate::report::plans::PlanRow;
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
 use crate::report::targets::TargetRow;
@@ -59,6 +61,9 @@ pub(crate) struct Report {
     /// The parts of runs that are cut, and instants of starts that were set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) parts: Vec<PartRow>,
+    /// The plans of the runs that are cut, by the id of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) plans: Vec<PlanRow>,
     /// Parts of these runs that are not in a merged report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<Missing>,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Report, show_ns};
+use crate::report::{Report, plans, show_ns};
 
 /// The most parts of a run in a report.
 const PARTS_LIMIT: u64 = 10_000;
@@ -90,8 +90,8 @@ pub(crate) enum PartsError {
     Part { run: String, index: u64, of: u64 },
     /// The parts of this run are of different numbers of parts.
     Cuts { run: String, of: u64, other: u64 },
-    /// They differ in a setting of the whole run.
-    Setting { run: String, name: &'static str },
+    /// They differ in these settings of the whole run.
+    Settings { run: String, names: String },
 }
 
 impl fmt::Display for PartsError {
@@ -104,17 +104,18 @@ impl fmt::Display for PartsError {
             PartsError::Cuts { run, of, other } => {
                 write!(f, "run {run} is cut into {of} parts in one report and into {other} in another")
             }
-            PartsError::Setting { run, name } => {
+            PartsError::Settings { run, names } => {
                 write!(
                     f,
-                    "the parts of run {run} differ in their {name}: all flags but --part must be the same"
+                    "the parts of run {run} differ in their {names}: what they send must be that of one run, but for --part"
                 )
             }
         }
     }
 }
 
-/// Whether `other` continues a run of `whole` with another part of it. `Err` if a part is in both, or they do not fit.
+/// Whether `other` continues a run of `whole`, which has its plans, with another part of it. `Err` if a part is in both, or
+/// they do not fit.
 pub(crate) fn continues(whole: &Report, other: &Report) -> Result<bool, PartsError> {
     let mut continues = false;
     for run in other.settings.runs.iter().filter(|run| whole.settings.runs.contains(run)) {
@@ -131,15 +132,9 @@ pub(crate) fn continues(whole: &Report, other: &Report) -> Result<bool, PartsErr
         if let Some(twice) = theirs.iter().find(|part| mine.iter().any(|one| one.index == part.index)) {
             return Err(PartsError::Part { run: run.clone(), index: twice.index, of: twice.of });
         }
-        let (a, b) = (&whole.settings, &other.settings);
-        let settings = [
-            (a.seed == b.seed, "seed"),
-            (whole.settings.runs.len() > 1 || a.shape.load == b.shape.load, "load"),
-            (whole.settings.runs.len() > 1 || a.duration_s == b.duration_s, "duration"),
-            (whole.settings.runs.len() > 1 || a.warmup_s == b.warmup_s, "warm-up"),
-        ];
-        if let Some((_, name)) = settings.iter().find(|(is_same, _)| !is_same) {
-            return Err(PartsError::Setting { run: run.clone(), name });
+        let names = plans::differences(run, &whole.plans, &plans::of(other));
+        if !names.is_empty() {
+            return Err(PartsError::Settings { run: run.clone(), names });
         }
         continues = true;
     }

@@ -17,6 +17,7 @@ use crate::measure::metrics::Pair;
 use crate::measure::tally::{Handshakes, Tally};
 use crate::report::distribution::Distribution;
 use crate::report::parts::PartRow;
+use crate::report::plans::PlanRow;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::targets::TargetRow;
@@ -24,6 +25,7 @@ use crate::report::{
     ANY, Accounts, AddressCounts, Generator, HandshakeCounts, IMPLICIT, Latency, Machine, Protocol,
     RefusalText, Report, SCHEMA, STRONGEST, SessionCounts, Settings, Shape, Split, TlsShape, WHOLE,
 };
+use crate::run::digest::digest;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
 
@@ -54,6 +56,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         gave_up: run.given_up.map(|time| gave_up(time, &tally)),
         settings: settings(plan),
         parts: part(plan, &tally),
+        plans: plans(plan),
         missing: Vec::new(),
         agents: Vec::new(),
         delivered: None,
@@ -113,6 +116,12 @@ fn part(plan: &Plan, tally: &Tally) -> Vec<PartRow> {
         started_late_ms: plan.start_at.map(|_| tally.began.elapsed().as_secs_f64() * 1e3),
     };
     if plan.is_cut || plan.start_at.is_some() { vec![row] } else { Vec::new() }
+}
+
+/// The plan, with its part.
+fn plans(plan: &Plan) -> Vec<PlanRow> {
+    let row = || PlanRow { run: format!("{:08x}", plan.run), digest: digest(plan) };
+    plan.is_cut.then(row).into_iter().collect()
 }
 
 fn handshakes(tally: &Tally) -> HandshakeCounts {
@@ -222,7 +231,7 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
     }
 }
 
-fn settings(plan: &Plan) -> Settings {
+pub(super) fn settings(plan: &Plan) -> Settings {
     Settings {
         target: plan.target_names(),
         shape: Shape {
@@ -286,7 +295,7 @@ fn tls_shape(plan: &Plan) -> Option<TlsShape> {
     })
 }
 
-fn load_text(load: &Load) -> String {
+pub(super) fn load_text(load: &Load) -> String {
     let Load::Open { profile, arrivals } = load else {
         return "closed".to_owned();
     };

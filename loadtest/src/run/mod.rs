@@ -2,5 +2,6 @@
 //! `client`, `load`, `measure`, `reactor`, `report` and `time`; runs on the main thread.
 
 pub(crate) mod build;
+pub(crate) mod digest;
 pub(crate) mod engine;
 pub(crate) mod live;

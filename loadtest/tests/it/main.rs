@@ -24,6 +24,8 @@ mod own_doing;
 mod parts;
 mod session;
 mod steps;
+#[cfg(feature = "fleet")]
+mod sums;
 mod support;
 mod targets;
 mod truth;

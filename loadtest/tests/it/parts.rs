@@ -243,15 +243,88 @@ fn parts_that_are_missing_or_come_twice_are_named() {
     let twice = merge(&[&files[0], &files[1], &files[0]], &[]);
     twice.code_is(2);
     assert!(twice.stderr.contains(&format!("part 0/4 of run {run} is in two")), "{}", twice.stderr);
-    for (args, part, why) in [
-        ("-c 4 --count 12 --seed 3", "1/3", "into 4 parts in one report and into 3 in another"),
-        ("-c 4 --count 12 --seed 3 --warmup 1ms", "1/4", "differ in their warm-up"),
+    let other = reports(&folder, &sink, "-c 4 --count 12 --seed 3", &["1/3"]);
+    let refused = merge(&[&files[0], &other[0]], &[]);
+    refused.code_is(2);
+    let cuts = "into 4 parts in one report and into 3 in another";
+    assert!(refused.stderr.contains(cuts), "{}", refused.stderr);
+}
+
+#[test]
+fn parts_of_other_settings_or_of_another_message_file_are_refused_with_what_differs() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
+    let file = path(&folder, "msg.eml");
+    let write = |text: &str| std::fs::write(&file, text).expect("a file");
+    write("Subject: x\r\n\r\none\r\n");
+    let args = format!("-c 4 --count 12 --seed 3 --message {file}");
+    let first = reports(&folder, &sink, &args, &["0/4"]).remove(0);
+    for (more, differs) in [
+        // Messages of the first nanosecond are not measured.
+        ("--warmup 1ns", "their warm-up:"),
+        ("--to other@example.com", "their --to:"),
+        ("--pipelining", "their --pipelining:"),
     ] {
-        let other = reports(&folder, &sink, args, &[part]);
-        let refused = merge(&[&files[0], &other[0]], &[]);
+        let other = reports(&folder, &sink, &format!("{args} {more}"), &["1/4"]);
+        let refused = merge(&[&first, &other[0]], &[]);
         refused.code_is(2);
-        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+        assert!(refused.stderr.contains(differs), "{}", refused.stderr);
     }
+    // Their shares are those of the same numbers, or of 13 and 5.
+    for (from, to, differs) in
+        [("--count 12", "--count 13", "their --count:"), ("-c 4", "-c 5", "their --connections:")]
+    {
+        let other = reports(&folder, &sink, &args.replace(from, to), &["1/4"]);
+        let refused = merge(&[&other[0], &first], &[]);
+        refused.code_is(2);
+        assert!(refused.stderr.contains(differs), "{}", refused.stderr);
+    }
+    // What may differ: how long a process waits, and its threads.
+    let other =
+        reports(&folder, &sink, &format!("{args} --timeout 9s --grace 9s --bind 127.0.0.1"), &["1/4"]);
+    assert_eq!(merge(&[&first, &other[0]], &[]).expect(1).count("accepted"), 6);
+    // The same length.
+    write("Subject: x\r\n\r\ntwo\r\n");
+    let other = reports(&folder, &sink, &args, &["1/4"]);
+    let refused = merge(&[&first, &other[0]], &[]);
+    refused.code_is(2);
+    assert!(refused.stderr.contains(&format!("differ in their --message {file}:")), "{}", refused.stderr);
+}
+
+#[test]
+fn parts_of_several_runs_are_merged_in_any_order() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
+    let run = |name: &str, args: &str| -> Vec<String> {
+        let files = reports(&folder, &sink, args, &["0/3", "1/3", "2/3"]);
+        let renamed = |file: &String| {
+            let to = format!("{file}.{name}");
+            std::fs::rename(file, &to).expect("a file");
+            to
+        };
+        files.iter().map(renamed).collect()
+    };
+    let (a, b) = (run("a", "-c 3 --count 9 --seed 21"), run("b", "-c 6 --count 12 --seed 22"));
+    let whole = merge(&[&a[0], &a[1], &a[2], &b[0], &b[1], &b[2]], &[]).expect(0);
+    assert_eq!((whole.count("accepted"), whole.report["parts"].as_array().map(Vec::len)), (21, Some(6)));
+    let again = merge(&[&b[2], &a[1], &b[0], &a[0], &a[2], &b[1]], &[]).expect(0);
+    for field in ["accounting", "latency", "parts", "plans"] {
+        assert_eq!(whole.report[field], again.report[field], "{field}");
+    }
+    // A part is compared with those of its own run, and sums with sums.
+    let both = path(&folder, "both.json");
+    plain(&["merge", &a[0], &b[0], &b[1], "--json", &both]).code_is(1);
+    let rest = merge(&[&both, &a[1], &a[2], &b[2]], &[]).expect(0);
+    assert_eq!(rest.report["latency"], whole.report["latency"]);
+    let other = run("c", "-c 3 --count 12 --seed 21");
+    let refused = merge(&[&both, &other[1]], &[]);
+    refused.code_is(2);
+    let id = whole.report["plans"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|plan| plan["run"] == files::json(&a[0])["settings"]["runs"][0]);
+    let id = id.expect("its run")["run"].as_str().expect("an id").to_owned();
+    let differs = format!("the parts of run {id} differ in their --count:");
+    assert!(refused.stderr.contains(&differs), "{}", refused.stderr);
 }
 
 #[test]
@@ -259,16 +332,18 @@ fn each_part_finds_its_own_messages_in_the_captures_of_all_servers() {
     let (one, other) = (Mock::start(&[]), Mock::start(&[]));
     let captures = [one.capture(), other.capture()];
     let folder = tempfile::tempdir().expect("a folder");
-    let send = |mock: &Mock, part: &str, file: &str, captures: &[String]| {
-        let target = address(mock);
-        let args = [&target, "-c", "2", "--count", "40", "--seed", "4", "--part", part, "--json", file];
+    // Two parts of a run to two servers: each part goes to one of them.
+    let targets = [address(&one), address(&other)];
+    let send = |part: &str, file: &str, captures: &[String]| {
+        let targets = ["--target", &targets[0], "--target", &targets[1]];
+        let args = ["-c", "4", "--count", "40", "--seed", "4", "--part", part, "--json", file];
+        let args = targets.into_iter().chain(args);
         let verified = captures.iter().flat_map(|capture| ["--verify", capture]);
-        plain(&args.into_iter().chain(verified).collect::<Vec<_>>())
+        plain(&args.chain(verified).collect::<Vec<_>>())
     };
     let names = ["first", "second", "again"].map(|name| path(&folder, name));
-    // The last part goes to another server.
-    send(&one, "0/2", &names[0], &captures).code_is(0);
-    send(&other, "1/2", &names[1], &captures).code_is(0);
+    send("0/2", &names[0], &captures).code_is(0);
+    send("1/2", &names[1], &captures).code_is(0);
     let found = files::json(&names[1])["verification"].clone();
     assert_eq!((&found["captured"], &found["of_other_parts"]), (&json!(20), &json!(20)));
     let both = merge(&[&names[0], &names[1]], &[]).expect(0).report["verification"].clone();
@@ -282,7 +357,7 @@ fn each_part_finds_its_own_messages_in_the_captures_of_all_servers() {
     let twice = second.lines().find(is_message).expect("a message");
     let changed = first.replacen("quick brown", "quick black", 1);
     std::fs::write(&captures[0], format!("{changed}{first}{second}{twice}\n")).expect("a file");
-    let again = send(&other, "1/2", &names[2], &captures[..1]);
+    let again = send("1/2", &names[2], &captures[..1]);
     again.code_is(10);
     assert!(again.stderr.contains("what was sent: 1 duplicated ("), "only its own: {}", again.stderr);
     let twice = plain(&[&address(&one), "--verify", &captures[0], "--verify", &captures[0]]);

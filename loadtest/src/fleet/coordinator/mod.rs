@@ -14,6 +14,7 @@ pub(crate) use member::{Member, Presence};
 
 use crate::fleet::protocol::{Halt, State};
 use crate::measure::interval::Interval;
+use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
 
 /// After this time without a request, an agent is late: the view does not wait for it. Before the start it is dropped, so
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) flags: Vec<String>,
     /// The id of the run.
     pub(crate) run: u32,
+    /// Of the plan, that of each agent.
+    pub(crate) digest: Digest,
     pub(crate) warmup: Duration,
 }
 

@@ -7,6 +7,7 @@ use super::{Coordinator, EXCHANGES, Event, Stage};
 use crate::fleet::protocol::{
     Answer, Cause, Hello, NAME_LIMIT, Order, PROTOCOL, REASON_LIMIT, Refusal, State, Update, VERSION, Welcome,
 };
+use crate::report::plans::Digest;
 
 /// The time between the updates of an agent: until its clock is measured, while it waits for others, around the start,
 /// and during the run.
@@ -107,6 +108,7 @@ impl Coordinator {
         if self.take_seconds(index, &update.seconds).is_err() {
             return invalid("the latencies of a second are no histogram");
         }
+        let state = self.checked(update.state, update.digest.as_ref());
         let member = &mut self.members[index];
         if member.presence != Presence::There {
             member.presence = Presence::There;
@@ -120,7 +122,7 @@ impl Coordinator {
         if member.report.is_none() && !matches!(member.state, State::Failed(_)) {
             let has_stopped = member.stopped.is_none() && update.stopped.is_some();
             member.stopped = update.stopped;
-            member.state = update.state;
+            member.state = state;
             member.report = update.report.filter(|_| member.state == State::Ended);
             let name = member.name.clone();
             let has_failed = matches!(member.state, State::Failed(_));
@@ -135,6 +137,17 @@ impl Coordinator {
         self.proceed(now);
         self.show_seconds();
         Ok(self.answer(now, index))
+    }
+
+    /// An agent with another plan can't run.
+    fn checked(&self, state: State, digest: Option<&Digest>) -> State {
+        let differ = digest.map_or_else(String::new, |digest| self.settings.digest.differences(digest));
+        match state {
+            State::Armed if !differ.is_empty() => State::Failed(format!(
+                "its {differ} differs from the coordinator's: files must be the same on all machines"
+            )),
+            state => state,
+        }
     }
 
     fn answer(&mut self, now: Duration, index: usize) -> Answer {
