@@ -278,6 +278,37 @@ impl Accounting {
             && recipients.iter().all(|(code, count)| self.recipients_refused.get(code) >= Some(count))
     }
 
+    /// Whether this can be a later state of an account: no count is smaller, but for messages in flight.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn continues(&self, earlier: &Accounting) -> bool {
+        fn all<K: Ord>(now: &BTreeMap<K, u64>, earlier: &BTreeMap<K, u64>) -> bool {
+            earlier.iter().all(|(key, count)| now.get(key).copied().unwrap_or(0) >= *count)
+        }
+        let Accounting {
+            started,
+            accepted,
+            refused,
+            refused_enhanced,
+            aborted,
+            timed_out,
+            in_flight: _,
+            unsent,
+            recipients_accepted,
+            recipients_refused,
+            recipients_refused_enhanced,
+        } = earlier;
+        self.started >= *started
+            && self.accepted >= *accepted
+            && self.unsent >= *unsent
+            && self.recipients_accepted >= *recipients_accepted
+            && all(&self.refused, refused)
+            && all(&self.refused_enhanced, refused_enhanced)
+            && all(&self.aborted, aborted)
+            && all(&self.timed_out, timed_out)
+            && all(&self.recipients_refused, recipients_refused)
+            && all(&self.recipients_refused_enhanced, recipients_refused_enhanced)
+    }
+
     /// What this account has gained since an earlier state of it.
     pub(crate) fn since(&self, earlier: &Accounting) -> Accounting {
         Accounting {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::account::accounting::Accounting;
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
-    Answer, Cause, Halt, Hello, Order, PROTOCOL, REASON_LIMIT, Refusal, SECONDS_AT_ONCE, Second, State,
-    Update, VERSION, Welcome,
+    Answer, Cause, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second, State, Update, VERSION,
+    Welcome, reason,
 };
 use crate::measure::interval::Interval;
 use crate::report::Report;
@@ -296,10 +296,7 @@ impl Agent {
                 self.digest = Some(digest);
                 State::Armed
             }
-            Err(mut why) => {
-                why.truncate((0..=REASON_LIMIT).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0));
-                State::Failed(why)
-            }
+            Err(why) => State::Failed(reason(&why)),
         };
         self.next = now;
     }
@@ -330,7 +327,7 @@ impl Agent {
                 self.stopped.take_if(|_| !report.interrupted);
                 self.report = Some(Box::new(report));
             }
-            Err(why) => self.state = State::Failed(why),
+            Err(why) => self.state = State::Failed(reason(&why)),
         }
     }
 }

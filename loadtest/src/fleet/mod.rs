@@ -1,7 +1,7 @@
 //! One run of several machines: a coordinator (`smtpload serve`) and its agents (`smtpload agent URL`).
 //!
-//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `offset` and `protocol` are
-//! pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their sockets, on the
+//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `offset`, `protocol` and
+//! `sound` are pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their sockets, on the
 //! main thread; the run of an agent has a thread of its own.
 //!
 //! # Protocol
@@ -28,7 +28,8 @@
 //! end of the others is an agent again, and its report is complete.
 //!
 //! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update,
-//! `NAME_LIMIT` octets for a name.
+//! `NAME_LIMIT` octets for a name. An update that can't be true, by its form, its sums or the time, is refused and changes
+//! nothing (`sound`).
 
 pub(crate) mod agent;
 pub(crate) mod coordinator;
@@ -39,6 +40,7 @@ pub(crate) mod serve;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod sinks;
+mod sound;
 mod wire;
 pub(crate) mod work;
 

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smtpmock::units::EXACT_IN_JSON;
 
 /// The exchanges that are considered: the last ones, as clocks drift.
 const WINDOW: usize = 32;
@@ -34,7 +35,20 @@ pub(crate) struct Offset {
     pub(crate) exchanges: u64,
 }
 
+/// The largest offset: a century. A machine without a clock begins in 1970; arithmetic survives it.
+const OFFSET_LIMIT: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// The largest uncertainty: no request takes two minutes.
+const UNCERTAINTY_LIMIT: Duration = Duration::from_secs(60);
+
 impl Offset {
+    /// Whether a [`Meter`] can have measured it.
+    pub(crate) fn is_sound(self) -> bool {
+        Duration::from_nanos(self.offset_ns.unsigned_abs()) <= OFFSET_LIMIT
+            && Duration::from_nanos(self.uncertainty_ns) <= UNCERTAINTY_LIMIT
+            && self.exchanges <= EXACT_IN_JSON
+    }
+
     /// An instant of the coordinator's clock by the agent's clock.
     pub(crate) fn to_agent(self, instant: Duration) -> Duration {
         shifted(instant, self.offset_ns)
@@ -56,7 +70,8 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Notes an exchange. One whose time stamps are impossible, as a clock was set meanwhile, is ignored.
+    /// Notes an exchange. One whose time stamps are impossible, as a clock was set meanwhile, is ignored, and so is one that
+    /// took minutes.
     pub(crate) fn note(&mut self, stamps: Stamps) {
         let nanos = |instant: Duration| i64::try_from(instant.as_nanos()).ok();
         let all = [stamps.sent, stamps.received, stamps.replied, stamps.returned].map(nanos);
@@ -68,6 +83,10 @@ impl Meter {
         let offset = ((sent - received) + (returned - replied)) / 2;
         // One more for what the division loses.
         let uncertainty = ((away - there) as u64) / 2 + 1;
+        let measured = Offset { offset_ns: offset, uncertainty_ns: uncertainty, exchanges: self.exchanges };
+        if !measured.is_sound() {
+            return;
+        }
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
         }

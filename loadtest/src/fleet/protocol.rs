@@ -33,8 +33,18 @@ pub(crate) const SECONDS_AT_ONCE: usize = 60;
 /// Octets of the name of an agent.
 pub(crate) const NAME_LIMIT: usize = 64;
 
+/// Octets of the version of an agent.
+pub(crate) const VERSION_LIMIT: usize = 64;
+
 /// Octets of a reason that an agent reports.
 pub(crate) const REASON_LIMIT: usize = 1024;
+
+/// A reason as it may be sent: one line, cut off at the limit.
+pub(crate) fn reason(why: &str) -> String {
+    let mut line = why.replace(char::is_control, " ");
+    line.truncate((0..=REASON_LIMIT).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0));
+    line
+}
 
 /// The path of agents.
 pub(crate) const AGENTS: &str = "/v1/agents";

@@ -28,7 +28,7 @@ use crate::run::engine::Finished;
 use crate::time::clock::Moment;
 
 /// When the simulated world begins, since 1970.
-const DAWN: Duration = Duration::from_secs(1_800_000_000);
+pub(super) const DAWN: Duration = Duration::from_secs(1_800_000_000);
 
 /// One step of the virtual clock.
 const STEP: Duration = Duration::from_millis(5);
@@ -42,7 +42,7 @@ const BATCH: Duration = Duration::from_millis(100);
 
 // The attribute marks what is for tests only: the room itself does not know the command line.
 #[cfg(test)]
-fn plan(part: u64, parts: u64) -> Plan {
+pub(super) fn plan(part: u64, parts: u64) -> Plan {
     let mut cli = crate::program::cli::Cli::try_parse_from(["smtpload"].iter().chain(FLAGS)).unwrap();
     cli.run.part = Some(Part::new(part, parts).unwrap());
     cli.run.run_id = Some(7);
@@ -58,7 +58,7 @@ enum Travelling {
 }
 
 /// A run on a simulated machine: every message is accepted at once.
-struct Load {
+pub(super) struct Load {
     plan: Plan,
     /// By the clock of the world, and by that of the machine.
     start: Duration,
@@ -71,7 +71,7 @@ struct Load {
 }
 
 impl Load {
-    fn new(order: &Order, start: Duration, local_start: Duration) -> Load {
+    pub(super) fn new(order: &Order, start: Duration, local_start: Duration) -> Load {
         let plan = plan(order.part, order.parts);
         let tally = Tally::new(&plan);
         Load {
@@ -87,7 +87,7 @@ impl Load {
     }
 
     /// Sends what is due by `now`. Returns the seconds that are complete.
-    fn advance(&mut self, now: Duration, must_stop: bool) -> Vec<Interval> {
+    pub(super) fn advance(&mut self, now: Duration, must_stop: bool) -> Vec<Interval> {
         let elapsed = now.saturating_sub(self.start);
         let due = due(&self.plan, elapsed).unwrap();
         for _ in self.sent..due {
@@ -116,7 +116,7 @@ impl Load {
         complete
     }
 
-    fn report(&mut self, interrupted: bool) -> Report {
+    pub(super) fn report(&mut self, interrupted: bool) -> Report {
         let mut tally = std::mem::replace(&mut self.tally, Tally::new(&self.plan));
         tally.offered_until = Moment::ZERO.after(LENGTH);
         let began = std::time::UNIX_EPOCH + self.local_start;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::account::accounting::Accounting;
+use crate::account::accounting::{Accounting, add as add_count};
 use crate::measure::metrics::{add, histogram};
 
 /// The length of an interval.
@@ -54,10 +54,10 @@ impl Interval {
     /// Adds another thread's part of the same interval.
     pub(crate) fn merge(&mut self, other: &Interval) {
         self.length = self.length.max(other.length);
-        self.started += other.started;
-        self.accepted += other.accepted;
-        self.errors += other.errors;
-        self.in_flight += other.in_flight;
+        add_count(&mut self.started, other.started);
+        add_count(&mut self.accepted, other.accepted);
+        add_count(&mut self.errors, other.errors);
+        add_count(&mut self.in_flight, other.in_flight);
         self.starved |= other.starved;
         add(&mut self.latency, &other.latency);
         self.measured.merge(&other.measured);

@@ -109,6 +109,14 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.result
 }
 
+/// Checks the counts of an account.
+#[cfg(feature = "fleet")]
+pub(crate) fn check_account(place: &str, of: &Accounting) -> Result<(), TooLarge> {
+    let mut found = Checker::default();
+    accounting(place, of, &mut found);
+    found.result
+}
+
 fn accounting(place: &str, of: &Accounting, found: &mut Checker) {
     let mut see = |name: &str, count: u64| found.see_with(|| format!("{place}.{name}"), count);
     see("started", of.started);

@@ -120,7 +120,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
 }
 
 /// Checks what the types of a report do not enforce, and computes the derived fields.
-fn settle(mut report: Report) -> Result<Report, ReportError> {
+///
+/// # Errors
+/// It can't be the report of a run.
+pub(crate) fn settle(mut report: Report) -> Result<Report, ReportError> {
     if report.spans.is_empty() {
         report.spans =
             vec![Span::new(report.settings.warmup_s, report.measured_s, report.sessions.most_open)];

@@ -28,16 +28,6 @@ impl Stopped {
             Stopped::LostAgent { .. } | Stopped::CoordinatorSignal { .. } => true,
         }
     }
-
-    /// Octets of its texts.
-    #[cfg(feature = "fleet")]
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Stopped::Signal { signal } | Stopped::CoordinatorSignal { signal } => signal.len(),
-            Stopped::LostAgent { agent } => agent.len(),
-            Stopped::NoCoordinator { .. } => 0,
-        }
-    }
 }
 
 impl fmt::Display for Stopped {

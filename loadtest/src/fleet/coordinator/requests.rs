@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::member::{Member, Presence, Reported};
-use super::{Coordinator, EXCHANGES, Event, Stage};
+use super::{Coordinator, EXCHANGES, Event, Settings, Stage};
 use crate::fleet::protocol::{
-    Answer, Cause, Hello, NAME_LIMIT, Order, PROTOCOL, REASON_LIMIT, Refusal, State, Update, VERSION, Welcome,
+    Answer, Cause, Hello, Order, PROTOCOL, Refusal, State, Update, VERSION, Welcome,
 };
+use crate::fleet::sound::{Known, check, check_hello};
 use crate::report::plans::Digest;
 
 /// The time between the updates of an agent: until its clock is measured, while it waits for others, around the start,
@@ -22,6 +23,7 @@ impl Coordinator {
     /// # Errors
     /// It is not accepted.
     pub(crate) fn register(&mut self, now: Duration, hello: &Hello) -> Result<Welcome, Refusal> {
+        check_hello(hello).map_err(|why| Refusal::new(Cause::Request, why.to_string()))?;
         if hello.protocol != PROTOCOL || hello.version != VERSION {
             let hint = format!(
                 "the coordinator is smtpload {VERSION} (protocol {PROTOCOL}), this agent {} (protocol {}): run the same \
@@ -30,14 +32,8 @@ impl Coordinator {
             );
             return Err(Refusal::new(Cause::Version, hint));
         }
-        if hello.name.is_empty() || hello.name.len() > NAME_LIMIT || hello.name.chars().any(char::is_control)
-        {
-            let hint =
-                format!("the name of an agent has 1 to {NAME_LIMIT} octets, without control characters");
-            return Err(Refusal::new(Cause::Request, hint));
-        }
-        if let Some(known) = self.members.iter_mut().find(|member| member.nonce == hello.nonce) {
-            known.heard = now;
+        // It does not renew the time of its last request: its updates do, so one that only introduces itself is dropped.
+        if let Some(known) = self.members.iter().find(|member| member.nonce == hello.nonce) {
             return Ok(Welcome { agent: known.id.clone(), name: known.name.clone() });
         }
         if self.stage != Stage::Gathering {
@@ -93,21 +89,27 @@ impl Coordinator {
     ///
     /// # Errors
     /// There is no such agent, or the update is not valid.
-    pub(crate) fn update(&mut self, now: Duration, id: &str, update: Update) -> Result<Answer, Refusal> {
+    pub(crate) fn update(&mut self, now: Duration, id: &str, mut update: Update) -> Result<Answer, Refusal> {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
             let hint = "this coordinator has no such agent: it is of another run, or was dropped because it did not report";
             return Err(Refusal::new(Cause::Unknown, hint));
         };
-        let invalid = |why: &str| Err(Refusal::new(Cause::Request, why));
-        if matches!(&update.state, State::Failed(why) if why.len() > REASON_LIMIT) {
-            return invalid("the reason of a failure is too long");
+        let order = self.order(index);
+        let (start, member) = (self.start(), &self.members[index]);
+        if member.report.is_some() {
+            // All of it is known; the reply was lost.
+            update.seconds.clear();
+            update.report = None;
         }
-        if update.stopped.as_ref().is_some_and(|stopped| stopped.size() > REASON_LIMIT) {
-            return invalid("the reason of an early end is too long");
-        }
-        if self.take_seconds(index, &update.seconds).is_err() {
-            return invalid("the latencies of a second are no histogram");
-        }
+        let known = Known {
+            order: &order,
+            elapsed: start.map(|start| now.saturating_sub(start)),
+            seconds: member.reported.seconds,
+            counted: [&member.reported.measured, &member.reported.warmup],
+        };
+        let intervals = check(&mut update, &known);
+        let intervals = intervals.map_err(|why| Refusal::new(Cause::Request, why.to_string()))?;
+        self.take_seconds(index, &update.seconds, intervals);
         let state = self.checked(update.state, update.digest.as_ref());
         let member = &mut self.members[index];
         if member.presence != Presence::There {
@@ -150,8 +152,14 @@ impl Coordinator {
         }
     }
 
+    /// The part of an agent.
+    fn order(&self, index: usize) -> Order {
+        let Settings { flags, agents, run, .. } = &self.settings;
+        Order { flags: flags.clone(), part: self.members[index].part, parts: *agents, run: *run }
+    }
+
     fn answer(&mut self, now: Duration, index: usize) -> Answer {
-        let start = self.start();
+        let (start, order) = (self.start(), self.order(index));
         let is_over = matches!(self.stage, Stage::Over(_));
         let member = &mut self.members[index];
         member.has_start |= start.is_some() && member.state == State::Armed;
@@ -170,12 +178,7 @@ impl Coordinator {
             received_ns: now_ns,
             replied_ns: now_ns,
             next_ms: u64::try_from(next.as_millis()).unwrap_or(u64::MAX),
-            order: Some(Order {
-                flags: self.settings.flags.clone(),
-                part: member.part,
-                parts: self.settings.agents,
-                run: self.settings.run,
-            }),
+            order: Some(order),
             start_ns: start.and_then(|start| u64::try_from(start.as_nanos()).ok()),
             seconds: member.reported.seconds,
             stop: self.stop.clone(),

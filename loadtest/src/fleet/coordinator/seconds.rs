@@ -3,19 +3,16 @@
 use super::member::Presence;
 use super::{Coordinator, Event};
 use crate::fleet::protocol::{Second, State};
+use crate::measure::interval::Interval;
 
 /// The most seconds that wait for agents which have not reported them, for the view.
 const BEHIND_LIMIT: usize = 64;
 
 impl Coordinator {
-    /// Adds the seconds that follow those that are there.
-    pub(super) fn take_seconds(&mut self, index: usize, seconds: &[Second]) -> Result<(), ()> {
-        for second in seconds {
+    /// Adds seconds, which follow those that are there, with their intervals.
+    pub(super) fn take_seconds(&mut self, index: usize, seconds: &[Second], intervals: Vec<Interval>) {
+        for (second, interval) in seconds.iter().zip(intervals) {
             let reported = &mut self.members[index].reported;
-            if second.index != reported.seconds {
-                continue;
-            }
-            let interval = second.interval().map_err(|_| ())?;
             reported.note(second, &interval, self.settings.warmup);
             if second.index < self.unshown {
                 continue;
@@ -25,7 +22,6 @@ impl Coordinator {
                 None => drop(self.behind.insert(second.index, interval)),
             }
         }
-        Ok(())
     }
 
     /// Passes on the seconds that all agents which are there have reported.
