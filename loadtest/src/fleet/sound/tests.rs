@@ -210,8 +210,7 @@ proptest! {
                 prop_assert_eq!(format!("{:?}", two.coordinator), before);
             }
         }
-        two.coordinator.tick(two.now + Duration::from_secs(60));
-        two.coordinator.tick(two.now + Duration::from_secs(60));
+        (0..60).for_each(|second| two.coordinator.tick(two.now + Duration::from_secs(second)));
         prop_assert!(two.coordinator.ending().is_some());
         let members = two.coordinator.into_members();
         // One that differs in its settings is the concern of the merge.
