@@ -79,13 +79,18 @@ fn row(member: &Member, report: Option<&Report>, lost: Option<Lost>) -> AgentRow
 fn lost(member: &Member, plan: &Plan, start: Duration) -> Lost {
     let why = match &member.state {
         State::Failed(why) => why.clone(),
+        State::Left(why) => format!("it has signed off before the start: {why}"),
         _ if !member.has_start => "it was gone before the start, and has sent nothing".to_owned(),
-        _ if member.presence == Presence::Lost => "no report from it any more".to_owned(),
+        _ if member.presence == Presence::Lost => "nothing came from it any more".to_owned(),
         _ => "it has not reported its end".to_owned(),
     };
     let started = member.reported.measured.started.saturating_add(member.reported.warmup.started);
     // An agent that knew the start goes on until it notices that there is no coordinator.
-    let may_run = member.has_start && !matches!(member.state, State::Failed(_) if started == 0);
+    let may_run = match member.state {
+        State::Left(_) => false,
+        State::Failed(_) => member.has_start && started > 0,
+        _ => member.has_start,
+    };
     let until = member.heard.saturating_add(STOPS_WITHIN).saturating_sub(start);
     let most = if may_run { due(plan, until) } else { Some(started) };
     Lost {

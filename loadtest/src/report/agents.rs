@@ -168,9 +168,10 @@ impl AgentRow {
     }
 }
 
-/// The names of the agents without a report.
+/// The agents without a report, each with its reason.
 pub(crate) fn lost(report: &Report) -> Vec<String> {
-    report.agents.iter().filter(|agent| agent.lost.is_some()).map(|agent| agent.name.clone()).collect()
+    let rows = report.agents.iter().filter_map(|row| Some((&row.name, &row.lost.as_ref()?.why)));
+    rows.map(|(name, why)| format!("{name} ({why})")).collect()
 }
 
 /// The agents that ended their parts early although their coordinator was not to be ended, each with its reason. Those

@@ -198,7 +198,13 @@ fn an_agent_that_is_killed_is_named_and_the_servers_count_is_in_the_range() {
     let outcome = coordinator.ended();
     outcome.code_is(1);
     outcome.check_sum();
-    assert!(outcome.stderr.contains("lost agents: goes; the servers have received "), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("lost agents: goes (nothing came from it any more); the servers have received "),
+        "{}",
+        outcome.stderr
+    );
 
     let (least, most) = (outcome.number("/delivered/at_least"), outcome.number("/delivered/at_most"));
     let received = tokens(&mock).len() as u64;
