@@ -62,14 +62,14 @@ pub(crate) struct Listen {
     pub(crate) inbox: Option<Arc<str>>,
 }
 
-/// PROXY headers at the beginning of connections.
+/// Whether connections begin with a header of the PROXY protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ProxyHeaders {
     #[default]
     None,
-    /// Trusted peers may send one.
+    /// Those of trusted peers may.
     Accepted,
-    /// All connections must begin with one, and all peers must be trusted.
+    /// All must, and all peers must be trusted.
     Required,
 }
 
@@ -117,7 +117,7 @@ impl Config {
 }
 
 impl ListenAt {
-    /// Any free port is a different one each time.
+    /// Any free port is another one each time.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
@@ -219,7 +219,7 @@ fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, Query), List
 /// The options of a URL.
 #[derive(Default)]
 struct Query {
-    /// Permissions of the file of a Unix socket.
+    /// Of the file of a Unix socket.
     mode: Option<u32>,
     proxy: Option<ProxyHeaders>,
     inbox: Option<Arc<str>>,
@@ -263,16 +263,16 @@ impl Scheme {
     }
 }
 
-/// Why a URL is no valid address after its scheme. Displays the expected form.
+/// Why the part of a URL behind its scheme names no address to listen at. Displays as what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListenUrlError {
     Address,
-    /// For a Unix socket, like the following ones.
+    /// Of a Unix socket, as the following ones.
     RelativePath,
     Encoding,
     /// With its length in octets.
     PathTooLong(usize),
-    /// For any transport, like the following ones.
+    /// Of any transport, as the following ones.
     Proxy,
     Inbox,
     Option(Transport),
@@ -330,7 +330,7 @@ fn unix_url(path: &str, mode: Option<u32>) -> Result<ListenAt, ListenUrlError> {
     Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode })
 }
 
-/// A valid name of an inbox, in lower case.
+/// The name of an inbox, in lower case.
 fn inbox(name: &str) -> Option<Arc<str>> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let is_name = (1..=LONGEST_INBOX).contains(&name.len()) && name.chars().all(is_part);

@@ -1,4 +1,5 @@
-//! The beginning and end of sessions, for a thread that listens. Without a listener a shard does nothing.
+//! Sessions that begin and end, for a thread that listens. A shard hands them over one by one while there is one, and does
+//! nothing otherwise.
 
 #[cfg(feature = "http")]
 use std::collections::VecDeque;
@@ -14,18 +15,18 @@ use crate::process::lock;
 use crate::records::Endpoint;
 use crate::stats::Ending;
 
-/// The beginning or end of a session.
+/// A session that has begun or ended.
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane listens"))]
 #[derive(Clone, Debug)]
 pub(crate) struct Passage {
     pub(crate) session_id: u64,
     pub(crate) peer: Endpoint,
     pub(crate) listener: Endpoint,
-    /// `None` at the beginning.
+    /// `None` for one that has begun.
     pub(crate) end: Option<End>,
 }
 
-/// The state of a session at its end.
+/// How a session was when it ended.
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane listens"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
@@ -35,18 +36,18 @@ pub(crate) struct End {
 }
 
 impl Passage {
-    /// The beginning or end of the session of this origin.
+    /// The session of this origin has begun, or ended.
     pub(super) fn of(origin: &Origin, end: Option<End>) -> Self {
         let Origin { session_id, peer_addr, listener, .. } = origin;
         Self { session_id: *session_id, peer: peer_addr.clone(), listener: listener.clone(), end }
     }
 }
 
-/// Most unread entries; beyond that the oldest are dropped.
+/// What waits to be read.
 #[cfg(feature = "http")]
 const MOST_WAITING: usize = 4096;
 
-/// Unread entries of all shards, in the order of arrival.
+/// What has begun and ended since it was read, of all shards, in the order in which they handed it over.
 #[cfg(feature = "http")]
 #[derive(Debug, Default)]
 pub(crate) struct Passages(Mutex<Waiting>);
@@ -98,19 +99,20 @@ impl Passages {
     }
 }
 
-/// The listeners of a shard.
+/// Those that a shard hands them over to.
 #[cfg(feature = "http")]
 pub(crate) type Listeners = Arc<[Arc<Passages>]>;
 
-/// Hands entries over to the listeners.
+/// Where a shard hands them over.
 #[derive(Debug, Default)]
 pub(super) struct Announcer {
+    /// Empty while nobody listens.
     #[cfg(feature = "http")]
     pub(super) to: Listeners,
 }
 
 impl Announcer {
-    /// Hands over an entry, which is built only if somebody listens.
+    /// Hands over what is only made if somebody listens.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "only the control plane listens"))]
     pub(super) fn announce(&self, passage: impl FnOnce() -> Passage) {
         #[cfg(feature = "http")]

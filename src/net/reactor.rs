@@ -24,29 +24,30 @@ use crate::log::EventLog;
 use crate::time::{Clock, Timestamp};
 use accepting::Accepting;
 
-/// Most events taken from the kernel at once.
+/// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
-/// Receive buffer of a throttled connection: small, so that back pressure reaches the sender soon.
+/// Receive buffer of a connection that is read slowly: small, so that back pressure reaches the sender soon.
 const THROTTLED_RECV_BUFFER: usize = 4096;
 
-/// The token of the waker of [`Control`]. It and the listeners have generation 0; connections start at 1.
+/// The token of the waker of [`Control`]. It and the listeners have generation 0, connections have generations from 1.
 const WAKER: Token = Token(u32::MAX as usize);
 
-/// The event loop of one shard, with its sockets.
+/// One shard's sockets, and what serves them.
 pub(super) struct Reactor {
     poll: Poll,
     listeners: Vec<Accepting>,
     connections: Slab<Connection<Stream>>,
-    /// Generation of the next connection: distinguishes it from earlier users of its slot. Never 0.
+    /// Generation of the next connection: distinguishes it from those that had its slot before. Never 0.
     next_generation: u32,
-    /// Connections whose turn ended before their work was done.
+    /// Connections whose turn ended before they had nothing more to do.
     again: Vec<Token>,
     resources: Resources,
     context: Context,
     mailbox: Arc<Mailbox>,
+    /// No connection is accepted.
     is_paused: bool,
-    /// The end of the shutdown timeout; `None` without a stop, and once it has passed.
+    /// When the time for sessions that still run is up; `None` without a stop, and once it was up.
     stop_at: Option<Timestamp>,
 }
 
@@ -84,7 +85,7 @@ impl Reactor {
         Ok((reactor, control))
     }
 
-    /// Serves until a stop is requested, and then until the last session or the shutdown timeout ends.
+    /// Serves until asked to stop, and then until the last session has ended, or the time for that is up.
     pub(super) fn run(mut self) -> io::Result<StopOutcome> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -106,7 +107,7 @@ impl Reactor {
         }
     }
 
-    /// The timeout of the next poll; `None`: unlimited.
+    /// How long to wait for events; `None`: without a limit.
     fn timeout(&self) -> Option<Duration> {
         let may_accept = || !self.is_paused && self.listeners.iter().any(|listening| listening.is_ready);
         if !self.again.is_empty() || may_accept() {
@@ -121,7 +122,7 @@ impl Reactor {
     fn turn(&mut self, events: &Events) {
         self.resources.begin_turn();
         let mut unfinished = std::mem::take(&mut self.again);
-        // A connection that also had an event is listed twice, and gets one turn.
+        // A connection that had an event as well is listed twice, and gets one turn like the others.
         unfinished.sort_unstable();
         unfinished.dedup();
         for event in events {
@@ -155,7 +156,7 @@ impl Reactor {
         }
     }
 
-    /// Gives a connection its turn. An event may name a connection that is already closed.
+    /// Gives a connection its turn. Events may name one that has been closed.
     fn drive(
         &mut self,
         token: Token,
@@ -193,7 +194,7 @@ impl Reactor {
 
     fn close(&mut self, slot: usize) {
         self.connections.remove(slot).close(&self.context, &mut self.resources);
-        // A descriptor is free now: a listener that paused for lack of one may retry.
+        // A descriptor is free now: a listener that paused for want of one may try.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
@@ -209,7 +210,7 @@ impl Reactor {
         Token((generation as usize) << 32 | slot)
     }
 
-    /// Executes the messages in the mailbox.
+    /// Does what the messages ask for.
     fn obey(&mut self) {
         while let Some(message) = self.mailbox.next() {
             match message {
@@ -237,25 +238,25 @@ impl Reactor {
         }
     }
 
-    /// Applies a new service from each session's next line. Delayed and dripping replies leave as they were decided.
+    /// Sessions are served by this from their next line on; what is held back or drips goes out as it was decided.
     fn serve_by(&mut self, service: Arc<Service>) {
         let before = std::mem::replace(&mut self.context.service, service);
         for (_, connection) in &mut self.connections {
             connection.count_place(&self.context);
         }
-        // The limit on sessions may have risen.
+        // More sessions may be let in than before.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
         let (old, new) = (before.rates(), self.context.service.rates());
         if old.read.is_none() && new.read.is_some() {
-            // As for connections accepted from now on. This can't be undone: the kernel adjusts the size only of
+            // As for those that are accepted from now on. There is no way back: the kernel chooses the size only for
             // sockets for which it was never set.
             for (_, connection) in &self.connections {
                 connection.stream().limit_receive_buffer(THROTTLED_RECV_BUFFER);
             }
         }
-        // Some wait for a pace that no longer applies.
+        // Some wait for a pace that is no longer theirs.
         if old != new {
             self.drive_all(Connection::run);
         }
@@ -265,11 +266,11 @@ impl Reactor {
         if self.resources.stop == Stop::Forced {
             return;
         }
-        // Connections in the backlog are open for their clients, also during a pause.
+        // Clients that wait see an open connection, also during a pause.
         self.is_paused = false;
         self.accept_waiting();
         for mut listening in self.listeners.drain(..) {
-            // A socket that other shards still share would continue to wake this one.
+            // One that other shards still have open would go on to wake this one.
             let _ = self.poll.registry().deregister(listening.socket.source());
         }
         let stop_at = self.resources.clock.now().after(timeout);
@@ -279,7 +280,7 @@ impl Reactor {
         self.drive_all(Connection::on_stop);
     }
 
-    /// The shutdown timeout is over.
+    /// The time of a stop is up.
     fn dismiss_all(&mut self) {
         self.stop_at = None;
         self.resources.stop = Stop::Forced;
@@ -349,7 +350,7 @@ mod tests {
             reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
             reactor.turn(&events);
         }
-        // Linux doubles the requested size.
+        // Linux doubles what it is asked for.
         let is_small = |reactor: &Reactor| {
             let mut connections = reactor.connections.iter();
             connections.all(|(_, found)| found.stream().receive_buffer() <= 2 * THROTTLED_RECV_BUFFER)
@@ -362,7 +363,7 @@ mod tests {
         assert!(is_small(&reactor), "this can't be undone");
     }
 
-    /// A regression: a listener with connections that may not be accepted made polls return at once.
+    /// A listener with connections that may not be accepted had polls return at once.
     #[test]
     fn a_pause_waits_for_events_and_its_end_accepts_what_has_come() {
         let (mut reactor, address) = reactor([]);
@@ -413,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_client_with_lines_that_many_rules_are_asked_about_had_all_of_them_answered_in_one_turn() {
-        // A pattern shape without an index: each name is compared with all of them.
+        // Patterns of a shape that has no index: each name is compared with all of them.
         let rule = |number| Rule::anywhere().helo(format!("*a{number}*b").as_str()).close();
         let (mut reactor, address) = reactor((0..500).map(rule));
         let mut stream = TcpStream::connect(address).expect("a connection");
@@ -429,14 +430,14 @@ mod tests {
         assert!(gave_way > 0, "others had no turn between");
     }
 
-    /// A hundred handshakes at once would delay all other connections by a hundred signatures.
+    /// A hundred at once would hold back the delays of all others by the time of a hundred signatures.
     #[cfg(feature = "tls")]
     #[test]
     fn a_turn_takes_few_steps_of_handshakes_and_the_next_ones_take_the_others() {
         const CLIENTS: usize = 14;
         let tls = crate::tls::Tls::self_signed();
         let (mut reactor, address) = reactor_of(&Config::default().tls(tls).listen("smtps://127.0.0.1"));
-        // Incomplete hellos: each takes a step, and none is done.
+        // The front of a hello: each takes a step, and none is done.
         let connect = |_| {
             let mut client = TcpStream::connect(address).expect("a connection");
             client.write_all(&[22, 3, 1]).expect("room in the socket");
@@ -458,7 +459,7 @@ mod tests {
         assert!(reactor.connections.iter().all(|(_, connection)| is_running(connection)));
     }
 
-    /// A client whose complete hello waits for a turn is not slow; its wait is the server's share until it is answered.
+    /// A client whose hello waits for a turn with time for it has done its part; one that was answered has not.
     #[cfg(feature = "tls")]
     #[test]
     fn the_time_of_a_handshake_that_was_put_off_is_the_servers_share() {
@@ -490,7 +491,7 @@ mod tests {
         };
         let mut clients: Vec<_> = (0..CLIENTS).map(connect).collect();
         let mut events = Events::with_capacity(EVENTS);
-        // One of them is postponed.
+        // One of them is put off.
         while reactor.again.is_empty() {
             reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
             reactor.turn(&events);

@@ -1,5 +1,4 @@
-//! Resources that the connections of a reactor share, each in its turn: the time, the wheel, buffers, figures and log
-//! lines.
+//! What the connections of a reactor share, each in its turn: the time, the wheel, buffers, figures and log lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +32,7 @@ pub(super) enum Stop {
     SparesIdle,
     /// Sessions end as soon as they are idle.
     ClosesIdle,
-    /// The shutdown timeout is over.
+    /// The time is up.
     Forced,
 }
 
@@ -46,14 +45,14 @@ impl Stop {
 /// What a connection uses that belongs to its reactor.
 pub(super) struct Resources {
     pub(super) clock: Clock,
-    /// The start of this turn. Bytes read in a turn had arrived by then.
+    /// When this turn began. Bytes that are read in a turn had arrived by then.
     pub(super) now: Timestamp,
     /// Delays that ended in this turn.
     pub(super) due: u64,
-    /// When the turn of the present connection ends; `None`: unlimited.
+    /// When the turn of the present connection ends; `None`: not limited by time.
     turn_until: Option<Timestamp>,
     pub(super) stop: Stop,
-    /// Handshake steps left in this turn of the reactor.
+    /// Steps of handshakes that this turn of the reactor has time for.
     handshake_steps: u32,
     /// When the last turn ended.
     pub(super) turn_ended: Timestamp,
@@ -63,16 +62,16 @@ pub(super) struct Resources {
     pub(super) scratch: Vec<u8>,
     /// Replies of the connection whose turn it is, until they are written.
     pub(super) replies: Vec<u8>,
-    /// The end of each of these replies, and the request that it answers.
+    /// Where each of them ends, and what it answers.
     pub(super) outgoing: Vec<Outgoing>,
-    /// Records finished in this turn; their replies have not left yet.
+    /// Records that were finished in this turn, until the replies in them have left.
     pub(super) filed: Vec<Filed>,
-    /// Runs password checks.
+    /// Runs the checks that connections wait for.
     pub(super) verifier: Verifier,
     pub(super) gathering: Gathering,
-    /// Announces sessions to listeners.
+    /// For who listens to sessions.
     pub(super) announcer: Announcer,
-    /// `None` without a log.
+    /// `None` with logging off.
     pub(super) notes: Option<Notes>,
 }
 
@@ -113,15 +112,15 @@ impl Resources {
         self.handshake_steps = HANDSHAKE_STEPS_PER_TURN;
     }
 
-    /// Whether this turn has time for another handshake step. The others wait for the next turn; delays that have ended
-    /// come first.
+    /// Whether this turn has time for another step of a handshake. Others wait for the next turn, before which the delays
+    /// that are over end.
     pub(super) fn take_handshake_step(&mut self) -> bool {
         let steps = self.handshake_steps.checked_sub(1);
         self.handshake_steps = steps.unwrap_or(0);
         steps.is_some()
     }
 
-    /// Begins the turn of a connection, limited to `time`; `None`: unlimited.
+    /// Begins the turn of a connection, which lasts at most so long; `None`: not limited by time.
     pub(super) fn limit_turn(&mut self, time: Option<Duration>) {
         self.turn_until = time.map(|time| self.clock.now().after(time));
     }
@@ -131,7 +130,7 @@ impl Resources {
         self.turn_until.is_some_and(|until| self.clock.now() >= until)
     }
 
-    /// A connection's turn leaves nothing here.
+    /// Nothing of a connection is left when its turn has ended.
     pub(super) fn has_no_leftovers(&self) -> bool {
         self.replies.is_empty() && self.outgoing.is_empty() && self.filed.is_empty()
     }
@@ -160,7 +159,7 @@ impl Resources {
         self.gathering.stats.sessions.peak.see(counters.note_welcome());
     }
 
-    /// A listener pauses after this error, which is counted each time and logged once.
+    /// A listener pauses after this error: counted each time, and logged once.
     pub(super) fn note_rest(&mut self, error: &io::Error) {
         self.gathering.stats.health.accept_rests += 1;
         if let Some(notes) = &mut self.notes {
@@ -168,7 +167,7 @@ impl Resources {
         }
     }
 
-    /// A connection is closed because of a bad or missing header: counted each time, logged once per fault.
+    /// A connection is closed for its header, or for want of one: counted each time, and reported once for each fault.
     pub(super) fn note_header(
         &mut self,
         hook: Option<&HeaderHook>,

@@ -1,4 +1,5 @@
-//! The capture: every finished record as a JSON line, or every mail in a mailbox format, written on a separate thread.
+//! The capture: every finished record as a JSON line, or every mail in the form of a mail program, written on a thread
+//! of its own.
 
 mod folder;
 mod json;
@@ -18,7 +19,7 @@ use crate::process::lock;
 use crate::records::Message;
 use crate::records::budget::Charge;
 
-/// The part of each record that is captured.
+/// How much of each record is captured.
 ///
 /// ```
 /// use smtpmock::{CaptureContent, Config};
@@ -28,18 +29,18 @@ use crate::records::budget::Charge;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptureContent {
-    /// Everything, including the message text.
+    /// Everything, the message text included.
     #[default]
     Message,
-    /// Everything except the message text.
+    /// Everything but the message text.
     Envelope,
 }
 
-/// The format of a capture.
+/// The form of a capture.
 ///
-/// All except the first contain only accepted messages. Each begins with its envelope in the format of Postfix's
-/// `smtp-sink -d`: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args` for each accepted
-/// recipient; then `Return-Path` and `Received`.
+/// All but the first contain mails: accepted messages, whatever else happened. In front of each is its envelope as
+/// Postfix's `smtp-sink -d` writes it: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args`
+/// for each accepted recipient; then `Return-Path` and `Received`.
 ///
 /// ```
 /// use smtpmock::{CaptureFormat, Config};
@@ -49,27 +50,27 @@ pub enum CaptureContent {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptureFormat {
-    /// A file with one line of JSON for each record.
+    /// A file with a line of JSON for each record.
     #[default]
     JsonLines,
-    /// One file in the mboxrd format: each mail begins with a `From ` line, lines end with LF, and lines of a mail that
-    /// begin with `From `, after any number of `>`, get another `>`.
+    /// One file in the form called mboxrd: each mail begins with a `From ` line, lines end with LF, and where one of its
+    /// own begins with `From `, behind any number of `>`, it has one `>` more.
     Mbox,
-    /// A maildir, created if necessary: a file for each mail in its `new`, written atomically. Lines end with LF.
+    /// A maildir, made if need be: a file for each mail in its `new`, written whole or not at all. Lines end with LF.
     Maildir,
-    /// A folder, created if necessary, with a file for each mail, written atomically:
-    /// `20261127T012443.123456Z-4711-1.eml`, by time of acceptance, process and number. Lines end as received.
+    /// A folder, made if need be, with a file for each mail, written whole or not at all:
+    /// `20261127T012443.123456Z-4711-1.eml`, by time of acceptance, process and number. Lines end as they came.
     Eml,
 }
 
 impl CaptureFormat {
-    /// It is a folder with a file for each mail.
+    /// It is a folder, with a file for each mail.
     pub fn is_folder(self) -> bool {
         matches!(self, Self::Maildir | Self::Eml)
     }
 }
 
-/// Bytes of records that may be queued.
+/// Bytes of records that may wait to be written.
 const QUEUE_LIMIT: usize = 64 << 20;
 
 pub(crate) use target::Target;
@@ -77,11 +78,11 @@ pub(crate) use target::Target;
 /// A record in the queue, with the charge for the memory of its text.
 type Item = (Message, Option<Charge>);
 
-/// Why a capture is incomplete. Compared by text: system errors can't be compared.
+/// Why a capture is incomplete. Equal to another with the same text: system errors can't be compared.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CaptureFailure {
-    /// Writing failed.
+    /// It can't be written.
     Write(Arc<io::Error>),
     /// Its reader accepted nothing for this long.
     Stalled(Duration),
@@ -113,10 +114,10 @@ impl PartialEq for CaptureFailure {
 
 impl Eq for CaptureFailure {}
 
-/// Called with the reason when the capture has become incomplete, on the thread that notices, possibly more than once.
+/// Called with the reason when the capture has become incomplete, on the thread that notices; maybe more than once.
 pub(crate) type OnFailure = Arc<dyn Fn(CaptureFailure) + Send + Sync>;
 
-/// The queue of finished records, shared by all shards of a server.
+/// Where finished records go; shared by all shards of a server.
 #[derive(Clone)]
 pub(crate) struct Capture {
     queue: Arc<WriteQueue<Item>>,
@@ -149,7 +150,7 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Queues a finished record. Waits while the queue is full: no record may be missing from a capture.
+    /// Queues a finished record. Waits while the queue is full: no record may be missing in a capture.
     pub(crate) fn push(&self, message: Message, charge: Option<Charge>) {
         let weight = message.memory();
         if !self.queue.push((message, charge), weight, PATIENCE) {
@@ -157,7 +158,7 @@ impl Capture {
         }
     }
 
-    /// Requests that the file is opened again by its name, for later records.
+    /// Requests that the file is opened again by its name, for the records that follow.
     pub(crate) fn reopen(&self) {
         self.reopens.store(true, Ordering::Relaxed);
         self.queue.nudge();
@@ -173,10 +174,11 @@ impl Capture {
         }
     }
 
-    /// A capture whose reader accepts nothing for so long has failed: it must not block sessions, or a stop, forever.
+    /// A capture whose reader accepts nothing for so long has failed: it must not delay sessions, or a stop, without
+    /// end.
     fn give_up(&self) {
         self.queue.abandon();
-        // The thread is within a write; it is detached.
+        // It is within a write, and nobody waits for it.
         drop(lock(&self.thread).take());
         (self.on_failure)(CaptureFailure::Stalled(PATIENCE));
     }
@@ -190,7 +192,7 @@ impl Capture {
         );
     }
 
-    /// An empty batch has no effect.
+    /// An empty batch leaves nothing behind.
     fn write_batch(&self, target: &mut Target, items: Vec<Item>, pulse: &Pulse) -> io::Result<()> {
         if self.reopens.swap(false, Ordering::Relaxed) {
             target.reopen(pulse)?;
@@ -198,14 +200,14 @@ impl Capture {
         if items.is_empty() {
             return target.flush(pulse);
         }
-        // Each is freed as soon as it is written: there may be many large ones.
+        // Each is freed as soon as it is written: there may be many, and large ones.
         items.into_iter().try_for_each(|(message, _charge)| target.put(&message, pulse))
     }
 }
 
-/// Lets malloc reuse the memory of earlier messages. glibc returns memory to the system as soon as 128 KiB are
-/// contiguous, and faulting each page in again costs more than processing a message; but it adapts its threshold to the
-/// largest block ever freed, up to 32 MiB. The pages of this block are never touched.
+/// Has messages take memory that earlier ones gave back. glibc's malloc gives memory back to the system as soon as 128
+/// KiB of it lie together, and each page that is taken again costs more than what is done with a message on it; but it
+/// learns from the largest block that was ever freed, of up to 32 MiB. Nothing of this block is touched.
 fn let_memory_be_reused() {
     const LARGE: usize = 16 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));

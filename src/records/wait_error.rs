@@ -20,29 +20,29 @@ use crate::smtp::Listed;
 /// ```
 #[derive(Clone)]
 pub struct WaitError {
-    /// How many were awaited; 1 with [`wait_for`](crate::Server::wait_for).
+    /// How many were waited for; 1 by [`wait_for`](crate::Server::wait_for).
     pub expected: usize,
-    /// The timeout.
+    /// For how long.
     pub timeout: Duration,
-    /// The messages that did arrive, matching or not. Waits that purge leave these in the server.
+    /// What did arrive, whether or not it matches. Waits that purge leave these in the server.
     pub arrived: Vec<Message>,
-    /// Only matching messages were awaited.
+    /// Whether only messages that match were awaited.
     is_selective: bool,
 }
 
 impl WaitError {
-    /// Fewer messages than expected arrived.
+    /// There are fewer messages than expected.
     pub(crate) fn too_few(expected: usize, timeout: Duration, arrived: Vec<Message>) -> Self {
         Self { expected, timeout, arrived, is_selective: false }
     }
 
-    /// No message matches.
+    /// None of the messages matches.
     pub(crate) fn no_match(timeout: Duration, arrived: Vec<Message>) -> Self {
         Self { expected: 1, timeout, arrived, is_selective: true }
     }
 }
 
-/// Shows the first ten messages that arrived, for `unwrap` in a test.
+/// What arrived is shown as [`Message`] shows itself, the first ten of it: for `unwrap` in a test.
 impl fmt::Debug for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { expected, timeout, arrived, is_selective: _ } = self;

@@ -1,4 +1,4 @@
-//! The open sessions of a running server, and ending them.
+//! The open sessions of a running server, and their end.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,16 +11,16 @@ use crate::net::{Farewell, OpenSession};
 #[cfg(feature = "http")]
 use crate::process::lock;
 
-/// Most sessions that a shard copies, or ends, between two turns.
+/// Sessions that a shard copies between two turns, and that it ends.
 const COPIES: usize = 1000;
 const ENDS: usize = 64;
 
 impl Server {
-    /// The open sessions, in the order of their numbers. Shards copy 1,000 of them at a time, between two turns;
-    /// sessions that begin or end meanwhile may be missing. A connection that waits for a PROXY header has no session.
+    /// The open sessions, in the order of their numbers. Shards copy 1,000 of them at a time, between two turns; those that
+    /// begin or end meanwhile may be missing. A connection of a proxy whose header has not come has no session.
     ///
     /// # Panics
-    /// If called by a hook on a reactor thread of this server, which could not answer while it waits.
+    /// Called by a hook on a reactor thread of this server, which could not answer while it waits.
     pub fn sessions(&self) -> Vec<OpenSession> {
         let mut all = Vec::<OpenSession>::new();
         loop {
@@ -33,7 +33,7 @@ impl Server {
         }
     }
 
-    /// Sessions with a greater number, at most `most`.
+    /// Those with a greater number, `most` at most.
     pub(crate) fn sessions_after(&self, after: u64, most: usize) -> Sessions {
         let mut all = Sessions::default();
         for Sessions { sessions, total, newest } in
@@ -48,10 +48,10 @@ impl Server {
         all
     }
 
-    /// Ends the session of this number. False if it does not exist, or is about to end.
+    /// Ends the session of this number. False if there is none, or it is about to end.
     ///
     /// # Panics
-    /// As [`sessions`](Self::sessions).
+    /// As [`sessions`](Self::sessions) does.
     pub fn end_session(&self, id: u64, farewell: Farewell) -> bool {
         let Some(before) = id.checked_sub(1) else { return false };
         let range = SessionRange { after: before, most: 1 };
@@ -59,33 +59,32 @@ impl Server {
         ended.into_iter().any(|Ended { count, .. }| count > 0)
     }
 
-    /// Ends all open sessions. Returns their number. Shards end 64 of them at a time, between two turns. Connections
-    /// are accepted as before: see [`pause`](Self::pause).
+    /// Ends all sessions that are open, and returns how many that are. Shards end 64 of them at a time, between two turns.
+    /// Connections are accepted as before: see [`pause`](Self::pause).
     ///
     /// # Panics
-    /// As [`sessions`](Self::sessions).
+    /// As [`sessions`](Self::sessions) does.
     pub fn end_sessions(&self, farewell: Farewell) -> usize {
-        // Sessions that begin meanwhile are not ended.
+        // Those that begin meanwhile stay.
         let up_to = self.sessions_after(0, 0).newest;
         let (mut count, mut after) = (0, Some(0));
         while let Some(number) = after {
             let range = SessionRange { after: number, most: ENDS };
             let ended = self.ask(|control| control.end(EndOrder { range, up_to, farewell }));
             count += ended.iter().map(|ended| ended.count).sum::<usize>();
-            // The least of them: another shard may have older ones left.
+            // The least of them: on another shard older ones may be left.
             after = ended.iter().filter_map(|ended| ended.last).min();
         }
         count
     }
 
-    /// Reports the beginning and end of sessions, as to other listeners, until
-    /// [`stop_announcing`](Self::stop_announcing).
+    /// Reports opened and closed sessions, as to all others that listen, until [`stop_announcing`](Self::stop_announcing).
     #[cfg(feature = "http")]
     pub(crate) fn announce_sessions(&self, to: &Arc<Passages>) {
         self.change_listeners(|listeners| listeners.push(Arc::clone(to)));
     }
 
-    /// Stops reporting to this listener.
+    /// Reports no more of them to this one.
     #[cfg(feature = "http")]
     pub(crate) fn stop_announcing(&self, to: &Arc<Passages>) {
         self.change_listeners(|listeners| listeners.retain(|listener| !Arc::ptr_eq(listener, to)));
@@ -93,14 +92,14 @@ impl Server {
 
     #[cfg(feature = "http")]
     fn change_listeners(&self, change: impl FnOnce(&mut Vec<Arc<Passages>>)) {
-        // Locked until the list is sent to the shards, so that the latest list is the last one sent.
+        // Locked until shards are sent the list: the last one that they are sent is the last one.
         let mut listeners = lock(&self.listeners_to_sessions);
         change(&mut listeners);
         let all = Listeners::from(listeners.as_slice());
         self.controls.iter().for_each(|control| control.announce(Arc::clone(&all)));
     }
 
-    /// Asks all shards at once. A shard that has ended does not answer.
+    /// Asks all shards at once. One that has ended does not answer.
     fn ask<A>(&self, ask: impl Fn(&Arc<Control>) -> Receiver<A>) -> Vec<A> {
         let would_wait = self.controls.iter().any(|control| control.would_wait_for_itself());
         assert!(!would_wait, "asking for sessions {}", super::WAITS_FOR_ITSELF);

@@ -1,4 +1,4 @@
-//! Placeholders for TLS in a library that is built without it: types without values.
+//! What stands for TLS in a library that is built without it: nothing, of which there is none.
 
 use super::{TlsError, TlsVersion};
 use crate::smtp::rules::WrongCertificate;
@@ -7,7 +7,7 @@ use crate::smtp::rules::WrongCertificate;
 #[derive(Clone, Debug)]
 pub(crate) enum Tls {}
 
-/// The TLS configuration of a server.
+/// What handshakes are decided by.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerTls {}
 

@@ -1,4 +1,4 @@
-//! Texts in PEM (RFC 7468): their contents and errors.
+//! Texts in PEM (RFC 7468): what they hold, and in which way they are wrong.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::TlsError;
 use super::x509::Facts;
 
 const CERTIFICATE: &str = "CERTIFICATE";
-/// Labels of supported keys: PKCS #8, PKCS #1, SEC 1.
+/// Labels of keys that are read: PKCS #8, PKCS #1, SEC 1.
 const KEYS: &[&str] = &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
-/// A certificate, certificates or a key in PEM, for [`Tls`](super::Tls); texts are converted implicitly. One from a
-/// file has the file's name, for errors.
+/// A certificate, certificates or a key in PEM, for [`Tls`](super::Tls); a text becomes one by itself. One of a file has its name,
+/// which errors state.
 #[derive(Clone)]
 pub struct Pem {
     text: String,
@@ -41,23 +41,23 @@ impl Pem {
     }
 
     pub(super) fn text(&self) -> &str {
-        // Some editors prepend it.
+        // Editors put it in front.
         self.text.trim_start_matches('\u{feff}')
     }
 
-    /// Its position in a setting that takes several, from 1.
+    /// Its place in a setting that takes several, from 1 on.
     pub(super) fn at(&self, setting: &'static str, number: usize) -> Input<'_> {
         Input { pem: self, setting, number }
     }
 
-    /// The labels of its sections, in order.
+    /// The labels of its sections, in their order.
     fn labels(&self) -> impl Iterator<Item = &str> {
         let lines = self.text().lines().map(str::trim_end);
         lines.filter_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
     }
 }
 
-/// A text with its setting.
+/// A text as a setting has it.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'p> {
     pem: &'p Pem,
@@ -66,12 +66,12 @@ pub(super) struct Input<'p> {
 }
 
 impl<'p> Input<'p> {
-    /// The error for an unexpected text.
+    /// The error that this text is not what is expected.
     pub(super) fn wrong(&self, expected: impl Into<String>) -> TlsError {
         TlsError { setting: self.setting, value: self.name(), expected: expected.into() }
     }
 
-    /// Its file, or its position.
+    /// Its file, or else its place.
     pub(super) fn name(&self) -> String {
         self.pem
             .file
@@ -79,7 +79,7 @@ impl<'p> Input<'p> {
             .map_or_else(|| format!("PEM text {}", self.number), |file| file.display().to_string())
     }
 
-    /// The file, for a suggested command.
+    /// The file, for a command that is suggested.
     fn file(&self) -> String {
         self.pem.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| file.display().to_string())
     }
@@ -88,7 +88,7 @@ impl<'p> Input<'p> {
         self.pem.text()
     }
 
-    /// Whether it is exactly one certificate.
+    /// Whether it is one certificate and nothing else.
     pub(super) fn is_one_certificate(&self) -> bool {
         let text = self.text().trim();
         text.starts_with("-----BEGIN CERTIFICATE-----")
@@ -99,7 +99,7 @@ impl<'p> Input<'p> {
     /// The certificates, at least one; each can be read.
     ///
     /// # Errors
-    /// It has none, or one can't be read.
+    /// There is none, or one can't be read.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         if !self.pem.labels().any(|label| label == CERTIFICATE) {
             return Err(self.wrong(self.no_certificate()));
@@ -115,7 +115,7 @@ impl<'p> Input<'p> {
         }
     }
 
-    /// The expected form of a text without certificates.
+    /// What is expected in place of a text without certificates.
     fn no_certificate(&self) -> String {
         let file = self.file();
         match self.pem.labels().next() {
@@ -140,7 +140,7 @@ impl<'p> Input<'p> {
     /// The first key.
     ///
     /// # Errors
-    /// It has none, or it can't be read.
+    /// There is none, or it can't be read.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         let file = self.file();
         let mut labels = self.pem.labels();
@@ -161,7 +161,7 @@ impl<'p> Input<'p> {
         }
     }
 
-    /// The expected form of a text without keys.
+    /// What is expected in place of a text without keys.
     fn no_key(&self) -> String {
         match self.pem.labels().find(|label| *label != "EC PARAMETERS") {
             Some(CERTIFICATE) => "a private key in PEM (BEGIN PRIVATE KEY); this is a certificate (BEGIN CERTIFICATE): are \

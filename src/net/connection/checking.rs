@@ -1,4 +1,4 @@
-//! A check on another thread that a reply depends on.
+//! A check that runs on another thread, on which a reply depends.
 
 use super::{Connection, Fate, Manner, Phase, Transport};
 use crate::measure::Cause;
@@ -8,7 +8,7 @@ use crate::net::verifier::Ticket;
 use crate::smtp::auth::{Check, Checked};
 use crate::time::Timestamp;
 
-/// The check that a session waits for. Dropping this cancels a check that has not begun.
+/// A check that a session waits for. Dropped with it, it does not run, unless it has begun.
 #[derive(Debug)]
 pub(super) struct Checking {
     /// When the command came.
@@ -21,14 +21,14 @@ impl Checking {
         self.since
     }
 
-    /// Bytes in memory.
+    /// Octets in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.ticket.memory()
     }
 }
 
 impl<T: Transport> Connection<T> {
-    /// Waits for a check. The session does nothing else meanwhile.
+    /// Waits for a check. Nothing else of the session happens meanwhile.
     pub(super) fn await_check(&mut self, context: &Context, resources: &mut Resources, check: Box<Check>) {
         let ticket = resources.verifier.submit(self.token, check);
         self.phase = Phase::Checking(Box::new(Checking { since: resources.now, ticket }));
@@ -38,15 +38,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Limits the time for the check to begin, since the client has ended its output: it may still read the reply, or
-    /// may have gone.
+    /// The client has ended its output: it may still read the reply, or may have gone. Its check has so much time to begin.
     pub(super) fn limit_check(&mut self, context: &Context, resources: &Resources) {
         if matches!(self.phase, Phase::Checking(_)) {
             self.deadline = resources.now.after(context.linger_timeout);
         }
     }
 
-    /// The time for a check is up. One that has begun is awaited.
+    /// The time for a check is up. One that runs is waited for.
     pub(super) fn end_check(
         &mut self,
         context: &Context,
@@ -65,7 +64,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// The result of a check. The session may have ended meanwhile.
+    /// A check has run. The session may have been ended meanwhile.
     pub(in crate::net) fn on_checked(
         &mut self,
         checked: Checked,

@@ -1,4 +1,4 @@
-//! Handshakes under rules: they are evaluated when the client's hello is complete.
+//! Handshakes that rules decide: they are asked when the client's hello has come, and what they decide is carried out.
 
 use super::securing::Securing;
 use super::{Connection, Fate, Manner, Phase, Transport};
@@ -9,21 +9,21 @@ use crate::net::stream::HandshakeFault;
 use crate::smtp::rules::{Drop, HandshakeEnd, HandshakePlan, TlsVersion};
 use crate::time::Timestamp;
 
-/// How rules affect a handshake.
+/// What rules have to do with a handshake.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Course {
-    /// Rules were not evaluated.
+    /// They have not been asked.
     Own,
-    /// The hello is unanswered since this time, for the delay of the plan.
+    /// The client's hello is left unanswered since this time, for the delay of the plan.
     Delayed(HandshakePlan, Timestamp),
-    /// The hello is unanswered since this time, until the session timeout.
+    /// The same until the session timeout.
     Silent(HandshakePlan, Timestamp),
-    /// The plan applies.
+    /// They have decided this.
     Followed(HandshakePlan),
 }
 
 impl Course {
-    /// Since when a rule leaves the hello unanswered, if one does.
+    /// A rule leaves the hello unanswered now, since then.
     pub(super) fn waiting_since(&self) -> Option<Timestamp> {
         match self {
             Self::Delayed(_, since) | Self::Silent(_, since) => Some(*since),
@@ -31,12 +31,12 @@ impl Course {
         }
     }
 
-    /// The delay of a rule has ended.
+    /// The delay of a rule is over.
     fn is_due(&self, now: Timestamp) -> bool {
         matches!(self, Self::Delayed(plan, since) if since.after(plan.delay) <= now)
     }
 
-    /// A rule has changed the handshake: a failure may not be the client's fault.
+    /// A rule has changed the course of the handshake: if it fails, the client may have done what is right.
     pub(super) fn is_ruled(&self) -> bool {
         match self {
             Self::Own => false,
@@ -45,7 +45,7 @@ impl Course {
         }
     }
 
-    /// The only version allowed, if a rule restricts it.
+    /// The only version that is spoken, if a rule says so.
     pub(super) fn version(&self) -> Option<TlsVersion> {
         match self {
             Self::Followed(plan) => plan.version,
@@ -60,12 +60,12 @@ impl Course {
         }
     }
 
-    /// The id or text of the rule that has changed the handshake.
+    /// The rule that has changed it, by its id or text.
     pub(super) fn rule(&self, context: &Context) -> Option<String> {
         self.plan().filter(|plan| plan.changes_course()).and_then(|plan| context.policy().rule_of(plan))
     }
 
-    /// The wrong certificate presented and the rule that asks for it: `expired by tls certificate=expired`.
+    /// The wrong certificate that is shown, and by which rule: `expired by tls certificate=expired`.
     pub(super) fn wrong_certificate(&self, context: &Context) -> Option<Box<str>> {
         let certificate = self.plan()?.certificate?;
         let rule = self.rule(context).unwrap_or_else(|| "a rule".to_owned());
@@ -74,7 +74,7 @@ impl Course {
 }
 
 impl<T: Transport> Connection<T> {
-    /// The client's hello is complete: evaluates the rules.
+    /// The client's hello has come.
     pub(super) fn ask_rules(
         &mut self,
         context: &Context,
@@ -89,7 +89,7 @@ impl<T: Transport> Connection<T> {
             return self.follow_plan(context, resources, securing, plan);
         }
         resources.note(|| Event::Delay(plan.delay));
-        // The hello may have come after this turn began, and a delay must not be shorter than configured.
+        // The hello may have come after this turn began, and no delay may be short.
         let since = resources.clock.now();
         self.deadline = since.after(plan.delay);
         securing.course = Course::Delayed(plan, since);
@@ -97,7 +97,7 @@ impl<T: Transport> Connection<T> {
         self.wait_by_rule(context, resources, securing)
     }
 
-    /// Applies the plan of the rules after its delay.
+    /// Carries out what rules have decided, behind its delay.
     fn follow_plan(
         &mut self,
         context: &Context,
@@ -128,8 +128,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// A rule leaves the hello unanswered. A client that ends its output meanwhile has given up: it can't finish a
-    /// handshake.
+    /// A rule leaves the hello unanswered. A client that ends its output meanwhile has given up: it can't finish a handshake.
     pub(super) fn wait_by_rule(
         &mut self,
         context: &Context,
@@ -151,7 +150,7 @@ impl<T: Transport> Connection<T> {
         self.waiting_fate()
     }
 
-    /// The time for a handshake, or the delay of a rule, is over.
+    /// The time for a handshake is up, or the delay of a rule.
     pub(super) fn end_handshake_wait(
         &mut self,
         context: &Context,
@@ -159,7 +158,7 @@ impl<T: Transport> Connection<T> {
         mut securing: Securing,
     ) -> Fate {
         match securing.course {
-            // Continues in the next turn that has time for a step. A timer would expire within this turn again.
+            // It goes on with the next turn that has time for a step. Its timer would expire within this turn again.
             Course::Delayed(plan, _) if plan.end.is_none() && !resources.take_handshake_step() => {
                 self.renew_handshake(context, resources);
                 self.arm(resources);
@@ -179,7 +178,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The handshake failed because of a rule, or may have: the client is not blamed.
+    /// The handshake failed by a rule, or may have: the client is not blamed.
     pub(super) fn is_ruled(&self, fault: HandshakeFault) -> bool {
         let is_ruled = matches!(&self.phase, Phase::Securing(securing) if securing.course.is_ruled());
         (is_ruled && fault != HandshakeFault::Own) || fault == HandshakeFault::Ruled

@@ -1,8 +1,8 @@
-//! TLS over any socket: rustls without its own buffers, which needs least memory on an idle connection.
+//! TLS over any socket: rustls without buffers of its own, which needs least memory while nothing happens.
 //!
-//! Replies are encrypted in records, each written before the next is made: at most the unsent part of one record is
-//! retained. Input is decrypted in a buffer of the thread, and copied once to its destination; only incomplete records,
-//! and plain text that was not read yet, are retained.
+//! Replies are encrypted in records, each written before the next is made: what the socket does not take of one is all that
+//! is retained. Input is decrypted in a buffer of the thread, and copied once, to where it is asked for; of what is read only
+//! the front of a record, and plain text that was not asked for, stay.
 
 mod hello;
 mod outcome;
@@ -26,76 +26,76 @@ use outcome::{agreed, fault_of};
 
 /// Octets of plain text in a record (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
-/// Most octets of a record in addition to its plain text: header, nonce and tag (RFC 5246 section 6.2.3, RFC 8446
-/// section 5.2).
+/// Octets that a record has beside its plain text, at most: header, nonce and tag (RFC 5246 section 6.2.3, RFC 8446 section 5.2).
 const OVERHEAD: usize = 5 + 256;
 /// Octets read from a socket at once.
 const READ: usize = 64 * 1024;
-/// Most reads in one turn of a handshake.
+/// Reads of one turn of a handshake.
 const READS: usize = 8;
-/// Approximate memory that rustls allocates for a session: a key of more than 600 octets for each direction, positions
-/// of handshake messages, and secrets for the next keys.
+/// Approximate memory of what rustls has of a session, beside its own value: a key for each direction, of which each takes more
+/// than 600 octets, where messages of a handshake are found, and secrets for the next keys.
 const SECRETS: usize = 2400;
 
-/// A record with the fatal alert unexpected_message (RFC 8446 section 6), where rustls has none.
+/// A record with the alert unexpected_message, which is fatal (RFC 8446 section 6): where rustls has none.
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
-/// A rule's answer to a hello that is no TLS record: the reply of an SMTP server that expects a command.
+/// What a rule answers a hello with: no record of TLS, but what a server of SMTP may send that expects a command.
 const GARBAGE: &[u8] = b"500 5.5.2 Syntax error\r\n";
-/// A record with the fatal alert internal_error (RFC 8446 section 6).
+/// The alert internal_error, which is fatal (RFC 8446 section 6).
 const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
-/// The alert certificate_required, which rustls sends in clear also in TLS 1.2, where it is not defined.
+/// The alert that rustls sends in clear to a client without a certificate in TLS 1.2, which has no such alert.
 const CERTIFICATE_REQUIRED: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
-/// handshake_failure, its equivalent in TLS 1.2 (RFC 5246 section 7.4.6).
+/// The one that TLS 1.2 has (RFC 5246 section 7.4.6).
 const HANDSHAKE_FAILURE: u8 = 40;
 
 const BELOW: &str = "a connection below TLS";
 
 thread_local! {
-    /// The buffer for decryption.
+    /// Where input is decrypted.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// The result of the thread's last handshake.
+    /// What the last handshake of the thread has agreed on.
     static LAST: RefCell<Option<Arc<TlsSession>>> = const { RefCell::new(None) };
 }
 
-/// TLS over another transport.
+/// A connection within TLS, over that of another transport.
 pub(in crate::net) struct Tls<S> {
-    /// The transport below; `None` only during construction.
+    /// The connection that it is laid over; `None` only while it is being made.
     below: Option<S>,
     layer: Layer,
 }
 
-/// TLS without its transport.
+/// TLS without the connection below it.
 struct Layer {
     stage: Stage,
-    /// Octets from the socket that are not decrypted: an incomplete record or hello.
+    /// Octets from the socket that are not decrypted: the front of a record, or of the hello.
     incoming: Vec<u8>,
-    /// Plain text that was not read, and how much of it was.
+    /// Plain text that was not given out, and how much of it was.
     plain: Vec<u8>,
     given: usize,
     /// Octets for the socket.
     outgoing: Vec<u8>,
-    /// Octets of replies in `outgoing`: those of its last record without close_notify.
+    /// Octets of replies in it: those of its last record, but for close_notify.
     pending: usize,
-    /// Octets of close_notify in `outgoing`.
+    /// Octets of close_notify in it.
     closing: usize,
     /// Octets that were read before the handshake was done.
     handshake_octets: u32,
-    /// The peer's close_notify has arrived.
+    /// The peer's close_notify has come.
     peer_closed: bool,
-    /// The server's close_notify is in `outgoing`, or has left.
+    /// The server's own is in `outgoing`, or has left.
     has_closed: bool,
-    /// The server name in the client's hello, until the handshake is done.
+    /// The name in the client's hello, until the handshake is done.
     server_name: Option<Box<str>>,
-    /// `None` until the handshake is done.
+    /// `None` before it is.
     session: Option<Arc<TlsSession>>,
 }
 
 enum Stage {
-    /// The client's hello is incomplete. `None`: a plan decides the configuration.
+    /// The client's hello is not complete. `None`: what the handshake is decided by depends on a plan.
     Hello(Option<Arc<ServerConfig>>),
-    /// The hello is complete, in `incoming`, and waits for a plan.
+    /// It is complete, and in `incoming`, and there is no plan.
     Undecided,
     Connected(Box<UnbufferedServerConnection>),
+    /// The handshake has failed.
     Failed(HandshakeFault),
 }
 
@@ -107,8 +107,7 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Tls<S> {
 }
 
 impl<S> Tls<S> {
-    /// Before the client's hello, of which `received` was read already. Without `config` the handshake waits for a
-    /// plan.
+    /// Without `config` the handshake waits for a plan. Before the client's hello, of which these octets have been read.
     pub(in crate::net) fn new(config: Option<Arc<ServerConfig>>, received: &[u8]) -> Box<Self> {
         let mut layer = Layer {
             stage: Stage::Hello(config),
@@ -247,7 +246,7 @@ impl Layer {
     }
 
     fn read(&mut self, socket: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Input> {
-        // Input left by an earlier read does not show whether the socket has more.
+        // What was left by an earlier read says nothing of the socket, which may have had an event since.
         let mut may_socket_have_more = true;
         loop {
             self.flush(socket)?;
@@ -260,12 +259,12 @@ impl Layer {
                 if !has_left {
                     (self.plain, self.given) = (Vec::new(), 0);
                 }
-                // After close_notify the end follows, without an event.
+                // The end follows where close_notify has come, and no event says so.
                 let may_have_more = has_left || may_socket_have_more || self.peer_closed;
                 return Ok(Input::Octets { count, may_have_more });
             }
             match &self.stage {
-                // The caller drops it, like all further input.
+                // It is dropped, as all that follows.
                 Stage::Failed(_) => return socket.read(buffer),
                 _ if self.has_closed && self.session.is_none() => return socket.read(buffer),
                 _ if self.peer_closed => return Ok(Input::End),
@@ -283,7 +282,7 @@ impl Layer {
             {
                 // The alert leaves if there is room.
                 let _ = self.flush(socket);
-                // A client that sends an alert has left: no protocol error.
+                // A client that sends an alert has left: that is no fault of its own.
                 let kind = match fault {
                     HandshakeFault::Alert(_) => io::ErrorKind::ConnectionAborted,
                     _ => io::ErrorKind::InvalidData,
@@ -299,7 +298,7 @@ impl Layer {
         }
     }
 
-    /// Runs the handshake as far as input allows, within a bounded number of reads.
+    /// The handshake, as far as it goes now, within a bounded number of reads.
     fn drive(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
         self.flush(socket)?;
         if self.handshake() != Handshake::Running {
@@ -316,7 +315,7 @@ impl Layer {
             };
             match self.handshake() {
                 Handshake::Running => self.flush(socket)?,
-                // Tickets, or the Finished of TLS 1.2, leave with a reply if one follows at once.
+                // Tickets, or TLS 1.2's Finished, leave with a reply if one follows at once.
                 Handshake::Done => {
                     return Ok(may_socket_have_more || !self.plain.is_empty() || self.peer_closed);
                 }
@@ -342,7 +341,7 @@ impl Layer {
         stage + buffers
     }
 
-    /// Reads once, at most `most` octets, and decrypts.
+    /// Reads once, at most so many octets, and decrypts.
     fn receive(
         &mut self,
         socket: &mut impl Transport,
@@ -369,7 +368,7 @@ impl Layer {
         })
     }
 
-    /// Takes all octets that were not decrypted so far, and retains an incomplete rest.
+    /// Takes all octets that were not decrypted so far, and retains those that are not whole.
     fn take(&mut self, octets: &mut [u8], room: &mut Room<'_>) {
         let is_complete = match &self.stage {
             Stage::Hello(_) => self.take_hello(octets),
@@ -380,7 +379,7 @@ impl Layer {
         self.incoming = octets[used..].to_vec();
     }
 
-    /// Looks at the hello so far. Returns whether it is complete, or invalid.
+    /// Looks at what has come of the hello. Whether it is complete, or there is none.
     fn take_hello(&mut self, mut octets: &[u8]) -> bool {
         let Stage::Hello(config) = &self.stage else { return true };
         if !may_be_complete(octets) {
@@ -402,7 +401,7 @@ impl Layer {
                 config.as_ref().map_or(Stage::Undecided, connected)
             }
             Err((error, mut alert)) => {
-                // Writing to a vector can't fail.
+                // To a vector it can't fail.
                 let _ = alert.write_all(&mut self.outgoing);
                 Stage::Failed(fault_of(&error))
             }
@@ -413,7 +412,7 @@ impl Layer {
         true
     }
 
-    /// Applies the plan to a complete hello.
+    /// The hello has come, and waits for a plan.
     fn follow_plan(&mut self, tls: &ServerTls, plan: &HandshakePlan) {
         debug_assert!(matches!(self.stage, Stage::Undecided), "a handshake has one plan");
         let mut end = |octets: &[u8]| {
@@ -425,15 +424,15 @@ impl Layer {
             (Some(HandshakeEnd::Garbage), _) => end(GARBAGE),
             (Some(HandshakeEnd::Silent | HandshakeEnd::Drop(_)), _) => end(&[]),
             (None, Ok(config)) => connected(&config),
-            // Its configuration was built when the rules were set.
+            // What it needs was made when the rules were set.
             (None, Err(_)) => end(&INTERNAL_ERROR),
         };
         let mut octets = std::mem::take(&mut self.incoming);
         self.take(&mut octets, &mut Room::default());
     }
 
-    /// Processes octets until more are needed; then calls `write` with the means to encrypt, if the handshake is done.
-    /// Returns how many octets are used up.
+    /// Goes on with these octets until more are needed, and then gives `write` the means to encrypt, where the handshake is
+    /// done. Returns how many octets are used up.
     fn advance(
         &mut self,
         octets: &mut [u8],
@@ -472,7 +471,7 @@ impl Layer {
                     false
                 }
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => false,
-                // Early data is disabled.
+                // Early data is off.
                 Ok(_) => {
                     fault = Some(HandshakeFault::Other);
                     false
@@ -499,7 +498,7 @@ impl Layer {
     }
 }
 
-/// Shares the previous session's value if equal, as most are: sessions and messages retain it.
+/// The same as the one before, if they are equal, which most are: sessions and messages retain it.
 fn shared(agreed: TlsSession) -> Arc<TlsSession> {
     LAST.with_borrow_mut(|last| match last {
         Some(last) if **last == agreed => Arc::clone(last),
@@ -507,7 +506,7 @@ fn shared(agreed: TlsSession) -> Arc<TlsSession> {
     })
 }
 
-/// A buffer for plain text: empty by default.
+/// Where plain text is asked for: nowhere by default.
 #[derive(Default)]
 struct Room<'b> {
     octets: &'b mut [u8],
@@ -515,7 +514,7 @@ struct Room<'b> {
 }
 
 impl Room<'_> {
-    /// Copies as many octets as fit. Returns their number.
+    /// Copies as many octets as there is room for, and returns how many.
     fn fill(&mut self, plain: &[u8]) -> usize {
         let free = &mut self.octets[self.filled..];
         let count = plain.len().min(free.len());
@@ -525,7 +524,7 @@ impl Room<'_> {
     }
 }
 
-/// The result of a read of the socket.
+/// What a read of the socket gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Received {
     Octets {
@@ -539,8 +538,8 @@ enum Received {
 
 type Traffic<'c> = WriteTraffic<'c, ServerConnectionData>;
 
-/// Queues the alert, if any. Afterwards rustls must not be asked for anything: its pending messages are in octets that
-/// it does not get again.
+/// Queues the alert, if there is one. Beyond it rustls must not be asked for anything: messages that are pending are in octets
+/// that it does not get again.
 fn refuse(connection: &mut UnbufferedServerConnection, outgoing: &mut Vec<u8>) {
     while connection.wants_write()
         && let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(&mut []).state
@@ -564,7 +563,7 @@ fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Vec
     true
 }
 
-/// A handshake with a complete hello.
+/// A handshake whose hello has come.
 fn connected(config: &Arc<ServerConfig>) -> Stage {
     match UnbufferedServerConnection::new(Arc::clone(config)) {
         Ok(connection) => Stage::Connected(Box::new(connection)),

@@ -1,4 +1,4 @@
-//! Sample records for tests of other modules.
+//! Records as tests of other parts need them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -11,19 +11,19 @@ use slab::Slab;
 use crate::process::lock;
 use crate::time::Deadline;
 
-/// The waits for the records of one store. Futures share the store: when it is dropped none is left, and the alarm
-/// thread ends.
+/// The waits for the records of one store. The futures among them share the store: when it is dropped, none is left,
+/// and the alarm thread ends.
 #[derive(Debug, Default)]
 pub(super) struct Waits(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Threads and futures that wait. Arrivals check it first.
+    /// Threads and futures that wait. Arrivals read it to find out whether anything waits.
     waiting: AtomicUsize,
     gate: Mutex<Gate>,
-    /// Notifies waiting threads.
+    /// For threads that wait.
     arrival: Condvar,
-    /// Notifies the alarm thread: its next deadline has changed, or it may end.
+    /// For the alarm thread: its next deadline has changed, or it may end.
     changed: Condvar,
 }
 
@@ -34,39 +34,39 @@ struct Gate {
     is_closed: bool,
 }
 
-/// The condition of a future.
+/// What a future waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// At least this many records are visible.
+    /// So many records can be seen.
     Records(usize),
     /// A record has this number, or a higher one.
     Number(u64),
 }
 
-/// A future that was polled and waits.
+/// A future that was polled and has to wait.
 #[derive(Debug)]
 struct Pending {
     awaited: Awaited,
     deadline: Deadline,
-    /// `None` after it was woken, until the next poll.
+    /// `None` once it was woken, until it is polled again.
     waker: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
 enum Alarm {
-    /// No thread runs.
+    /// There is no thread.
     #[default]
     Off,
-    /// The thread sleeps until this deadline.
+    /// The thread sleeps until then.
     Set(Deadline),
 }
 
-/// Identifies a waiting future.
+/// Names a future that waits.
 #[derive(Debug)]
 pub(super) struct WaitKey(usize);
 
 impl Waits {
-    /// Blocks this thread until `holds`, which is called now and at every arrival. False after the deadline.
+    /// Blocks this thread until `holds`, which is asked now and at every arrival. False when the time is up.
     pub(super) fn block_until(&self, deadline: Deadline, holds: impl Fn() -> bool) -> bool {
         let Self(shared) = self;
         shared.waiting.fetch_add(1, Ordering::SeqCst);
@@ -86,8 +86,8 @@ impl Waits {
         arrived
     }
 
-    /// Wakes `waker` once, when the wait is satisfied or at the deadline. Earlier arrivals don't count: check for them
-    /// afterwards.
+    /// Has `waker` woken when there is what is awaited, or at the deadline; once. Earlier arrivals
+    /// don't count: check for them afterwards.
     ///
     /// # Errors
     /// The system refuses the alarm thread.
@@ -129,7 +129,7 @@ impl Waits {
         shared.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Wakes waits, after an arrival. `has` returns whether a wait is satisfied. A wait is registered before it checks,
+    /// Wakes waits, after an arrival. `has` says whether there is what is awaited. A wait is registered before it asks that,
     /// and an arrival is counted before it looks for waits: at least one of the two sees the other.
     pub(super) fn wake(&self, has: impl Fn(Awaited) -> bool) {
         let Self(shared) = self;
@@ -146,7 +146,7 @@ impl Waits {
 
 #[cfg(test)]
 impl Waits {
-    /// Whether an arrival must look for waits.
+    /// Whether an arrival has to look for those that wait.
     pub(super) fn has_any(&self) -> bool {
         self.0.waiting.load(Ordering::SeqCst) > 0
     }
@@ -160,13 +160,13 @@ impl Drop for Waits {
 }
 
 impl Gate {
-    /// Takes the wakers that are due, to be called after the lock is released: they run foreign code.
+    /// Takes the wakers of these, to be woken when the lock is released: wakers are code of others.
     fn wakers_where(&mut self, is_due: impl Fn(&Pending) -> bool) -> Vec<Waker> {
         let futures = self.futures.iter_mut().map(|(_, pending)| pending);
         futures.filter(|pending| is_due(pending)).filter_map(|pending| pending.waker.take()).collect()
     }
 
-    /// The earliest deadline of futures that were not woken yet.
+    /// The earliest deadline of those that were not woken yet.
     fn next_deadline(&self) -> Deadline {
         let asleep = self.futures.iter().filter(|(_, pending)| pending.waker.is_some());
         asleep.map(|(_, pending)| pending.deadline).min().unwrap_or(Deadline::NEVER)
@@ -200,7 +200,7 @@ fn ring(shared: &Shared) {
     }
 }
 
-/// When the alarm thread ends, even by a waker's panic, the next waiting future starts another.
+/// Whenever the alarm thread ends, by a waker's panic too, the next future that has to wait starts another.
 struct Off<'a>(&'a Shared);
 
 impl Drop for Off<'_> {

@@ -1,4 +1,4 @@
-//! A value in a JSON document with its path, for errors.
+//! A value in a JSON document with its path, which errors name.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! One exchange of messages (RFC 4954 section 4), in decoded messages: the session handles base64.
+//! One exchange of messages (RFC 4954 section 4), as the messages themselves: their base64 is the session's.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -21,30 +21,30 @@ pub(in crate::smtp) struct AuthExchange {
     state: State,
     /// The user that the client claims to be.
     user: Option<Box<[u8]>>,
-    /// A hash of the claimed user and the secret, to detect repeated attempts.
+    /// A hash of the user and the secret that it sent. It finds a secret that is tried again.
     attempt: Option<u64>,
 }
 
-/// What the next response must be.
+/// What the next response is.
 enum State {
-    /// The first message of a client-first mechanism.
+    /// The first message of a mechanism in which the client begins.
     First,
     /// The authorization identity of EXTERNAL.
     External(Arc<ExternalIdentity>),
-    /// The password, in LOGIN.
+    /// Of LOGIN.
     Password,
-    /// The answer to this challenge of CRAM-MD5.
+    /// The answer to this challenge.
     #[cfg(feature = "auth")]
     Cram(Vec<u8>),
     /// The client's final message of SCRAM.
     #[cfg(feature = "auth")]
     Proof(Hash, Expected),
-    /// Empty, after the server's final message.
+    /// Nothing, behind the server's final message.
     #[cfg(feature = "auth")]
     Proven,
-    /// Any, after the challenge with the reason of a refusal.
+    /// Anything, behind the challenge that says why the token is refused.
     Refused,
-    /// None: a check is pending.
+    /// None: a check is under way.
     Checking,
 }
 
@@ -53,16 +53,16 @@ enum State {
 pub(in crate::smtp) enum Refusal {
     /// The credentials are wrong.
     Credentials,
-    /// A response is not valid in this mechanism.
+    /// A response is no message of the mechanism.
     Malformed,
 }
 
-/// The server's reaction to a response.
+/// What follows a response.
 #[derive(Debug)]
 pub(in crate::smtp) enum Reaction {
     /// The server sends this message.
     Challenge(Vec<u8>),
-    /// The result depends on this check.
+    /// It is known when this has run.
     Check(Check),
     /// The exchange is over.
     Over(Result<(), Refusal>),
@@ -78,7 +78,7 @@ impl std::fmt::Debug for AuthExchange {
 }
 
 impl AuthExchange {
-    /// Begins an exchange, with the initial response if there is one. `nonce` is called if the mechanism needs one.
+    /// Begins an exchange, with the initial response if there is one. `nonce` is drawn where the mechanism needs one.
     pub(in crate::smtp) fn begin(
         mechanism: Mechanism,
         initial: Option<&[u8]>,
@@ -94,7 +94,7 @@ impl AuthExchange {
         (exchange, reaction)
     }
 
-    /// Begins an exchange of EXTERNAL with a client of this proven identity.
+    /// Begins an exchange of EXTERNAL with a client that has proven to be this one.
     pub(in crate::smtp) fn begin_external(
         identity: Arc<ExternalIdentity>,
         initial: Option<&[u8]>,
@@ -128,7 +128,7 @@ impl AuthExchange {
         self.mechanism
     }
 
-    /// The user that the client claims to be, once sent.
+    /// The user that the client claims to be, once it has named one.
     pub(in crate::smtp) fn user(&self) -> Option<&[u8]> {
         self.user.as_deref()
     }
@@ -137,7 +137,7 @@ impl AuthExchange {
         self.attempt
     }
 
-    /// No response is expected: a check is pending.
+    /// No response is expected: a check is under way.
     pub(in crate::smtp) fn is_checking(&self) -> bool {
         matches!(self.state, State::Checking)
     }
@@ -146,7 +146,7 @@ impl AuthExchange {
         Identity { user: self.user.unwrap_or_default(), mechanism: Some(self.mechanism) }
     }
 
-    /// Bytes in memory.
+    /// Octets in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         let state = match &self.state {
             #[cfg(feature = "auth")]
@@ -206,7 +206,7 @@ impl AuthExchange {
             Mechanism::ScramSha1 => self.take_scram(response, auth, Hash::Sha1, nonce),
             #[cfg(feature = "auth")]
             Mechanism::ScramSha256 => self.take_scram(response, auth, Hash::Sha256, nonce),
-            // Never offered without the feature.
+            // Without the feature these are never offered.
             _ => {
                 let _ = nonce;
                 FAILED
@@ -214,7 +214,7 @@ impl AuthExchange {
         }
     }
 
-    /// The certificate was verified: the user need not be configured.
+    /// What was verified is the credential: the user need not be listed.
     fn take_authorization(&mut self, response: &[u8], identity: &ExternalIdentity) -> Reaction {
         let Some(authorization) = external::parse(response) else { return MALFORMED };
         let user = identity.authorize(authorization);
@@ -227,7 +227,7 @@ impl AuthExchange {
         self.user = Some(plain.user.into());
         match plain.authorization.is_empty() || plain.authorization == plain.user || auth.takes_any {
             true => self.compare(auth, plain.password),
-            // Acting for another user is not allowed.
+            // Nobody may act as somebody else.
             false => FAILED,
         }
     }
@@ -247,7 +247,7 @@ impl AuthExchange {
         }
     }
 
-    /// Stores a 64-bit hash of the attempt: too short to recover a secret, long enough to avoid collisions.
+    /// The hash is of 64 bits: too short to find a secret by, and long enough that two are hardly ever the same.
     fn note_attempt(&mut self, secret: &[u8]) {
         let mut hasher = DefaultHasher::new();
         for part in [self.user.as_deref().unwrap_or_default(), secret] {
@@ -261,7 +261,7 @@ impl AuthExchange {
         let Some(Bearer { user, token }) = bearer else { return MALFORMED };
         self.user = Some(user.into());
         self.note_attempt(token);
-        // All are compared, so that the time does not reveal which one matches.
+        // All are compared, so that the time does not depend on which it is.
         let is_known = auth.tokens.iter().fold(false, |found, known| found | known.is(token));
         if is_known || auth.takes_any {
             return Reaction::Over(Ok(()));
@@ -273,7 +273,7 @@ impl AuthExchange {
     }
 }
 
-/// Challenge-response mechanisms.
+/// Mechanisms of challenge and response.
 #[cfg(feature = "auth")]
 impl AuthExchange {
     fn take_answer(&mut self, response: &[u8], auth: &Auth, challenge: &[u8]) -> Reaction {

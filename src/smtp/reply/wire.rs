@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// Octets stored inline. A reply with places is built for each command, and most are shorter.
+/// Octets that need no allocation of their own. A reply with places filled is made for one command, and most are shorter.
 const SHORT: usize = 62;
 
-/// Octets, stored inline if few.
+/// Octets, a few of them in place.
 #[derive(Clone)]
 pub(super) enum Wire {
     Short { length: u8, octets: [u8; SHORT] },
@@ -30,7 +30,7 @@ impl Wire {
         }
     }
 
-    /// Bytes on the heap.
+    /// Octets in memory beside itself.
     pub(super) fn heap(&self) -> usize {
         match self {
             Self::Short { .. } => 0,

@@ -1,4 +1,4 @@
-//! Client addresses as seen by rules and limits, and peers that are trusted to name another client.
+//! The address of a client, as rules and limits know it, and peers that are trusted to give another one.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,12 +7,12 @@ use std::str::FromStr;
 use super::cidr::Cidr;
 use super::grammar::GrammarError;
 
-/// A client's address, as seen by rules and limits.
+/// The address of a client, as rules and limits tell clients apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerAddress {
-    /// Connected over IP.
+    /// It connected over IP.
     Ip(IpAddr),
-    /// Connected over a Unix socket: in no network, and the same address for all such clients.
+    /// It connected over a Unix socket: it is in no network, and all such clients have this address together.
     Unix,
 }
 
@@ -32,15 +32,15 @@ impl From<IpAddr> for PeerAddress {
     }
 }
 
-/// Peers that may name another client: by a PROXY header, or by XCLIENT.
+/// Peers that may name another client than themselves: by a header of the PROXY protocol, or by XCLIENT.
 ///
-/// As text: a network in CIDR notation, an address, or `unix`.
+/// Its text is a network in CIDR notation, an address, or `unix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Trusted {
-    /// Peers that connect from a network.
+    /// Those that connect from a network.
     Network(Cidr),
-    /// Peers that connect over a Unix socket: every process that the permissions of its file allow.
+    /// Those that connect over a Unix socket: every process that the permissions of its file let in.
     Unix,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Reported {
 }
 
 impl Reported {
-    pub(super) fn new() -> Reported {
+    pub(crate) fn new() -> Reported {
         Reported {
             seconds: 0,
             until: Duration::ZERO,
@@ -87,15 +87,11 @@ impl Member {
 
     /// Whether its part is complete, or may still be.
     pub(crate) fn is_working(&self) -> bool {
-        self.presence == Presence::There
-            && self.stopped.is_none()
-            && !matches!(self.state, State::Failed(_) | State::Left(_))
+        self.presence == Presence::There && self.stopped.is_none() && !matches!(self.state, State::Failed(_))
     }
 
     /// Whether nothing more is expected of it.
     pub(super) fn is_settled(&self) -> bool {
-        self.report.is_some()
-            || self.presence == Presence::Lost
-            || matches!(self.state, State::Failed(_) | State::Left(_))
+        self.report.is_some() || self.presence == Presence::Lost || matches!(self.state, State::Failed(_))
     }
 }
