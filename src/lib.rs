@@ -65,18 +65,18 @@
 //!   )?;
 //!   # Ok::<(), Box<dyn std::error::Error>>(())
 //!   ```
-//! - A test that goes on under other settings [reconfigures](Server::reconfigure) the server: the first mail is
-//!   accepted, and then the mailbox is full.
-//! - [`Config::auth`] lets clients authenticate, and [`Message::auth_user`] says who did.
+//! - [`Server::reconfigure`] replaces the settings while the server runs: the first mail is accepted, and then the
+//!   mailbox is full.
+//! - [`Config::auth`] lets clients authenticate, and [`Message::auth_user`] is the authenticated user.
 //! - `Config::tls` encrypts sessions, by STARTTLS or from the first octet, with a certificate that clients can verify.
-//! - What the client did, how long it took between two commands and where it gave up, is in [`Server::stats`], with
-//!   [findings](Stats::findings) about it.
+//! - [`Server::stats`] counts what clients did, how long they took between two commands and where they gave up, with
+//!   [findings](Stats::findings).
 //! - [`Message`] has the envelope, the header fields and the text of one mail, and the dialogue that brought it.
 //!
 //! # Tokio
 //!
-//! `#[tokio::test]` runs the test and what it tests on one thread. [`Server::wait_for_messages`] would block it, and
-//! the code that is to send, until the timeout; [`Server::wait_for_messages_async`] does not:
+//! `#[tokio::test]` runs the test and what it tests on one thread. [`Server::wait_for_messages`] would block that
+//! thread, and the sending code, until the timeout; [`Server::wait_for_messages_async`] does not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -100,9 +100,9 @@
 //! # }
 //! ```
 //!
-//! The server has threads of its own and needs no runtime, nor does the future: it runs under async-std, smol or a
-//! bare `block_on` as well. Everything else that a server does takes no time worth awaiting, but for a stop: it waits
-//! for sessions in the middle of a mail, for [`Config::shutdown_timeout`] at most.
+//! The server has threads of its own and needs no runtime, nor does the future: it runs under async-std, smol or a bare
+//! `block_on` as well. Other methods return within microseconds, except a stop: it waits for sessions in the middle of
+//! a mail, for [`Config::shutdown_timeout`] at most.
 //!
 //! # Features
 //!
@@ -134,24 +134,23 @@
 //!
 //! A shard owns its connections and its figures; nothing of a session is shared. Shards share the counters of sessions
 //! and milestones, the memory budget, the counts of rules, the deferred messages, and the store, in which each shard
-//! has a part of its own. The first wait that is a future starts one more
-//! thread, which wakes such waits at their deadlines. A control plane (`http`) has four: one serves all its connections, and
-//! three parse, search and reconfigure.
+//! has its own part. The first wait that is a future starts one more thread, which wakes such waits at their deadlines.
+//! A control plane (`http`) has four: one serves all its connections, and three parse, search and reconfigure.
 //!
-//! The program adds threads of its own, all in `program`. The main thread decides and stops the server (`lifetime`); one
-//! receives signals, and ends the program at a second one whatever the others wait for (`interrupts`); one waits for the
-//! time of `--exit-after`; one makes reports, progress and interval logs (`reporter`); and each output has one that
-//! writes to it (`output`), so that a stuck reader blocks no thread that decides. All of them are started before the
-//! server is ready, so that the end of a run needs no new thread. A shard starts one more for the first password that is
-//! hashed by bcrypt, which takes long to check (`net::verifier`).
+//! The program adds threads of its own, all in `program`. The main thread decides and stops the server (`lifetime`);
+//! one receives signals, and ends the program at the second one even if other threads block (`interrupts`); one waits
+//! for the time of `--exit-after`; one makes reports, progress and interval logs (`reporter`); and each output has a
+//! writer thread (`output`), so that a stuck reader blocks no other thread. All of them are started before the server
+//! is ready, so that the end of a run needs no new thread. The first check of a password hashed by bcrypt, which takes
+//! long, starts one more thread (`net::verifier`).
 //!
 //! ## The way of a byte
 //!
-//! `net::reactor` polls and dispatches → `net::connection` reads from its transport (`net::stream`) into a reused buffer
-//! → [`smtp::Session`] finds the end of the line or of the data, decides, and returns a step → the step is measured
-//! (`measure`, [`stats`]) and its record filed (`records`) → its reply is appended, and written at the end of the turn, or
-//! held back by `net::wheel` → once all of it has left, the message is accepted and its record captured (`records`).
-//! `src/net/LIFECYCLE.md` has it in full.
+//! `net::reactor` polls and dispatches → `net::connection` reads from its transport (`net::stream`) into a reused
+//! buffer → [`smtp::Session`] finds the end of the line or of the data, decides, and returns a step → the step is
+//! measured (`measure`, [`stats`]) and its record filed (`records`) → its reply is appended, and written at the end of
+//! the turn, or held back by `net::wheel` → once all of it has left, the message is accepted and its record captured
+//! (`records`). `src/net/LIFECYCLE.md` has the details.
 //!
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.
 
@@ -202,7 +201,7 @@ pub use search::{Query, QueryError};
 pub use server::{CaptureFailure, ReconfigureError, Server, ServerFailure, ShardFailure, StopOutcome};
 pub use smtp::Protocol;
 pub use stats::Stats;
-/// Hidden: shared by the reports of `smtpmock` and `smtpload`, which may change with them.
+/// Hidden: shared with `smtpload`'s reports; may change with any release.
 #[doc(hidden)]
 pub use text::{escape, units};
 pub use tls::{ClientCertificate, TlsSession, TlsVersion, UnknownVersion};

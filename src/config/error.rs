@@ -6,14 +6,14 @@ use std::{fmt, io};
 
 use crate::tls::TlsError;
 
-/// A setting with a value it can't have.
+/// A setting with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Name of the setting: that of its setter in [`Config`](crate::Config).
+    /// Name of the setting: its setter in [`Config`](crate::Config).
     pub setting: &'static str,
     /// The invalid value.
     pub value: String,
-    /// What would be right, as a phrase: "a number from 1 to 256".
+    /// The valid values, as a phrase: "a number from 1 to 256".
     pub expected: String,
 }
 
@@ -22,8 +22,8 @@ impl ConfigError {
         Self { setting, value: value.to_string(), expected: expected.into() }
     }
 
-    /// [`expected`](Self::expected) for the program, which has flags only: without the methods of the library, which stand
-    /// at the end.
+    /// [`expected`](Self::expected) for the program, which has only flags: without the methods of the library, which
+    /// are at the end.
     #[doc(hidden)]
     pub fn expected_by_flags(&self) -> &str {
         let ends = [", Config::", ", or Tls::"].map(|method| self.expected.find(method));
@@ -45,7 +45,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Why a server did not start. Nothing is left listening.
+/// Why a server did not start. No listener is left open.
 ///
 /// ```
 /// use smtpmock::{Config, Server, StartError};
@@ -60,9 +60,9 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A setting has a value it can't have.
+    /// A setting has an invalid value.
     Config(ConfigError),
-    /// Another socket listens there already.
+    /// Another socket already listens there.
     AddressInUse(SocketAddr),
     /// A process already listens on the Unix socket; its process number if the system reports it.
     SocketInUse(PathBuf, Option<i32>),

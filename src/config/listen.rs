@@ -62,14 +62,14 @@ pub(crate) struct Listen {
     pub(crate) inbox: Option<Arc<str>>,
 }
 
-/// Whether connections begin with a header of the PROXY protocol.
+/// PROXY headers at the beginning of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ProxyHeaders {
     #[default]
     None,
-    /// Those of trusted peers may.
+    /// Trusted peers may send one.
     Accepted,
-    /// All must, and all peers must be trusted.
+    /// All connections must begin with one, and all peers must be trusted.
     Required,
 }
 
@@ -117,7 +117,7 @@ impl Config {
 }
 
 impl ListenAt {
-    /// Any free port is another one each time.
+    /// Any free port is a different one each time.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
@@ -219,7 +219,7 @@ fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, Query), List
 /// The options of a URL.
 #[derive(Default)]
 struct Query {
-    /// Of the file of a Unix socket.
+    /// Permissions of the file of a Unix socket.
     mode: Option<u32>,
     proxy: Option<ProxyHeaders>,
     inbox: Option<Arc<str>>,
@@ -263,16 +263,16 @@ impl Scheme {
     }
 }
 
-/// Why the part of a URL behind its scheme names no address to listen at. Displays as what would be right.
+/// Why a URL is no valid address after its scheme. Displays the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListenUrlError {
     Address,
-    /// Of a Unix socket, as the following ones.
+    /// For a Unix socket, like the following ones.
     RelativePath,
     Encoding,
     /// With its length in octets.
     PathTooLong(usize),
-    /// Of any transport, as the following ones.
+    /// For any transport, like the following ones.
     Proxy,
     Inbox,
     Option(Transport),
@@ -330,7 +330,7 @@ fn unix_url(path: &str, mode: Option<u32>) -> Result<ListenAt, ListenUrlError> {
     Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode })
 }
 
-/// The name of an inbox, in lower case.
+/// A valid name of an inbox, in lower case.
 fn inbox(name: &str) -> Option<Arc<str>> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let is_name = (1..=LONGEST_INBOX).contains(&name.len()) && name.chars().all(is_part);

@@ -1,4 +1,4 @@
-//! Milestones: numbers of messages or sessions, with hooks that are called when they are reached.
+//! Milestones: numbers of messages or sessions, with hooks that are called on reaching them.
 //!
 //! All shards share lock-free counters; the shard that reaches a milestone calls its hook. Without milestones nothing
 //! is counted.
@@ -14,7 +14,7 @@ use crate::config::ConfigError;
 #[non_exhaustive]
 pub enum Milestone {
     /// This number of messages was accepted, over all sessions. A message counts when its positive reply has been
-    /// written completely, not while the reply is delayed or if it is lost.
+    /// written completely, not while that is delayed or if it is lost.
     Messages(u64),
     /// This number of sessions has ended.
     Sessions(u64),
@@ -34,7 +34,7 @@ impl Goal {
         Self { milestone, hook: Arc::new(hook) }
     }
 
-    /// Refuses a milestone of zero, which is reached at no moment.
+    /// Refuses a milestone of zero, which can't be reached.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self.milestone {
             Milestone::Messages(0) | Milestone::Sessions(0) => {

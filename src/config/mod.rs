@@ -39,8 +39,8 @@ pub use settings::{OverLimit, Settings};
 /// assert!(config.validate().is_ok());
 /// ```
 ///
-/// Settings that have a setter in [`Settings`] too can [change](crate::Server::reconfigure) while the server runs.
-/// The others are fixed when it starts.
+/// Settings with a setter in [`Settings`] can [change](crate::Server::reconfigure) while the server runs. The others
+/// are fixed at the start.
 #[derive(Clone, Debug)]
 pub struct Config<F = StartSettings> {
     /// The settings that are fixed at the start; `()` in the [`Settings`] of a running server.
@@ -57,7 +57,7 @@ pub struct Config<F = StartSettings> {
 /// The part of a [`Config`] that is fixed when its server starts: the settings of the process, not of a connection.
 #[derive(Clone, Debug)]
 pub struct StartSettings {
-    /// `None`: the default, or none where there are URLs.
+    /// `None`: the default, which does not apply if URLs are set.
     pub(crate) hosts: Option<Vec<String>>,
     pub(crate) port: Option<u16>,
     /// URLs.
@@ -117,38 +117,38 @@ impl Config {
         Self::default()
     }
 
-    /// Listens on these addresses instead of 127.0.0.1: IPv4, IPv6 (brackets optional), `localhost`
-    /// (127.0.0.1), or `ADDRESS:PORT` for one with a port of its own (0: any free one). Names are never
-    /// looked up. `[::]` takes IPv4 as well where the system allows it, unless `0.0.0.0` is listed too.
+    /// Listens on these addresses instead of 127.0.0.1: IPv4, IPv6 (brackets optional), `localhost` (127.0.0.1), or
+    /// `ADDRESS:PORT` for a separate port (0: any free one). Names are never resolved. `[::]` also accepts IPv4 if the
+    /// system allows it, unless `0.0.0.0` is listed too.
     #[must_use]
     pub fn hosts<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
         self.fixed.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Port for every address that names none of its own; 0 (default): any free one.
+    /// Port of every address without its own; 0 (default): any free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.fixed.port = Some(port);
         self
     }
 
-    /// Listens at this URL too; may be called several times. The listener on 127.0.0.1 is there only without URLs, or
-    /// when [`hosts`](Self::hosts) or [`port`](Self::port) is set.
+    /// Listens at this URL too; may be called several times. The default listener on 127.0.0.1 exists only without
+    /// URLs, or if [`hosts`](Self::hosts) or [`port`](Self::port) is set.
     ///
     /// `smtp://ADDRESS:PORT` is TCP; the address is as in `hosts`, IPv6 in brackets, and without a port any free one is
-    /// taken. `smtp+unix:///PATH` is a Unix socket, `?mode=0666` behind it sets its permissions (default: what the
-    /// umask leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not
-    /// Linux). A socket that no process listens at is replaced; the file is removed when the server stops. With `lmtp` in
-    /// place of `smtp` both speak [LMTP](crate::Protocol::Lmtp). With `smtps` and `lmtps` in their place TLS begins with each
-    /// connection (RFC 8314 section 3.3); that needs `Config::tls`.
+    /// taken. `smtp+unix:///PATH` is a Unix socket; `?mode=0666` sets its permissions (default: by the umask). `%`, `?`
+    /// and `#` in a path are percent-encoded; it has at most 107 octets (103 except on Linux). A stale socket is
+    /// replaced; the file is removed when the server stops. With `lmtp` in place of `smtp` both speak
+    /// [LMTP](crate::Protocol::Lmtp). With `smtps` and `lmtps` TLS begins with each connection (RFC 8314 section 3.3);
+    /// these need `Config::tls`.
     ///
-    /// `?proxy=require` behind either: each connection must begin with a header of the PROXY protocol, version 1 or 2, from
-    /// a [trusted](Self::trust) peer, which names the client; others are closed. `?proxy=accept`: connections of trusted
-    /// peers may, and are greeted after half a second without one; those of others are served as usual.
+    /// Either takes `?proxy=require`: each connection must begin with a header of the PROXY protocol, version 1 or 2,
+    /// from a [trusted](Self::trust) peer, which names the client; others are closed. `?proxy=accept`: connections of
+    /// trusted peers may, and are greeted after half a second without one; other connections are served as usual.
     ///
-    /// `?inbox=NAME` behind either: its mails belong to this [inbox](crate::Message::inboxes), of at most 64 letters, digits, `-`,
-    /// `_` and `.`.
+    /// Either takes `?inbox=NAME`: its mails belong to this [inbox](crate::Message::inboxes), of at most 64 letters,
+    /// digits, `-`, `_` and `.`.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -192,8 +192,8 @@ impl Config {
     }
 
     /// Memory, in bytes, for the pending data of all sessions together: messages and recipients in progress, input
-    /// behind a delayed reply, unsent replies, and records that wait for their replies or to be captured. The first 4
-    /// KiB of each session are not counted. Beyond it RCPT, DATA and messages get
+    /// during a delay, unsent replies, and records that wait for their replies or to be captured. The first 4 KiB of
+    /// each session are not counted. Beyond it RCPT, DATA and messages get
     /// [`ReplyKind::InsufficientStorage`](crate::smtp::ReplyKind::InsufficientStorage). Default 1 GiB.
     #[must_use]
     pub fn max_message_memory(mut self, bytes: usize) -> Self {
@@ -209,8 +209,8 @@ impl Config {
         self
     }
 
-    /// Memory for retained records in bytes, overhead included. Beyond it the oldest is evicted and counted. Default
-    /// 1 GiB.
+    /// Memory for retained records in bytes, including overhead. Beyond it the oldest is evicted and counted. Default 1
+    /// GiB.
     #[must_use]
     pub fn max_record_memory(mut self, bytes: usize) -> Self {
         self.fixed.max_record_memory = bytes;
@@ -225,7 +225,7 @@ impl Config {
         self
     }
 
-    /// Passes each log line to `logger`, on a thread of its own. Default: nothing is logged or formatted.
+    /// Passes each log line to `logger`, on a separate thread. Default: nothing is logged or formatted.
     /// [`StdLogger`](crate::StdLogger) writes go-smtp-mock's lines to standard output.
     #[must_use]
     pub fn logger(mut self, logger: impl Logger + 'static) -> Self {
@@ -233,8 +233,8 @@ impl Config {
         self
     }
 
-    /// Calls `hook` with the reason when a connection is closed for its PROXY header, only the first time for each kind of
-    /// fault. It is called on a thread that serves, and must not block. For the program.
+    /// Calls `hook` with the reason when a connection is closed because of its PROXY header, once for each kind of
+    /// fault. It runs on a shard's thread, and must not block. For the program.
     #[doc(hidden)]
     #[must_use]
     pub fn on_refused_header(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
@@ -242,9 +242,9 @@ impl Config {
         self
     }
 
-    /// Writes every finished record to this file as a JSON line, or mails in [another form](Self::capture_format); `-`
-    /// is standard output. The file is emptied and locked against other servers. Opening a FIFO waits for a reader. A
-    /// file that another program truncates, removes or replaces, and that is not [opened
+    /// Writes every finished record to this file as a JSON line, or mails in [another format](Self::capture_format);
+    /// `-` is standard output. The file is emptied and locked against other servers. Opening a FIFO waits for a reader.
+    /// A file that another program truncates, removes or replaces, and that is not [opened
     /// again](crate::Server::reopen_capture), is a [failure](crate::Server::failure).
     #[must_use]
     pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
@@ -285,7 +285,7 @@ impl Config {
     }
 
     /// With [`RecordMode::Session`]: retains every RCPT of a transaction; without it (default) each RCPT replaces the
-    /// one before. [`RecordMode::Message`] always retains them.
+    /// previous one. [`RecordMode::Message`] always retains them.
     #[must_use]
     pub fn multiple_rcptto(mut self, on: bool) -> Self {
         self.policy.multiple_rcptto = on;
@@ -307,10 +307,10 @@ impl Config {
         self
     }
 
-    /// Encrypts sessions: STARTTLS (RFC 3207) is offered, which turns [`esmtp`](Self::esmtp) on, and listeners for TLS from the
-    /// first octet are possible: see [`listen`](Self::listen). PLAIN, LOGIN and tokens are refused before TLS then, unless
-    /// [`auth_in_clear`](Self::auth_in_clear) allows them. What a handshake has agreed on is in
-    /// [`Message::tls`](crate::Message::tls). See [`Tls`].
+    /// Encrypts sessions: STARTTLS (RFC 3207) is offered, which turns [`esmtp`](Self::esmtp) on, and listeners for TLS
+    /// from the first octet are possible: see [`listen`](Self::listen). PLAIN, LOGIN and tokens are refused before TLS
+    /// then, unless [`auth_in_clear`](Self::auth_in_clear) allows them. See [`Tls`], and
+    /// [`Message::tls`](crate::Message::tls) for the result of a handshake.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -346,7 +346,7 @@ impl Config {
         self
     }
 
-    /// The changeable settings, under this seed. Their policy records only what the store, capture and display need.
+    /// The changeable settings, with this seed. Their policy records only what the store, capture and display need.
     pub(crate) fn settings(&self, seed: u64) -> Settings {
         let StartSettings { keep_records, capture, capture_content, display, .. } = &self.fixed;
         let captured = match (capture, capture_content) {

@@ -43,7 +43,7 @@ impl<F> Config<F> {
         }
     }
 
-    /// Resets all changeable settings to their defaults; fixed settings stay.
+    /// Resets all changeable settings to their defaults; fixed settings are unchanged.
     #[must_use]
     pub fn reset(self) -> Self {
         let policy = Policy::default().of_the_server_of(&self.policy);
@@ -74,9 +74,9 @@ impl<F> Config<F> {
         self
     }
 
-    /// Speaks Extended SMTP: EHLO is offered all of [`Extension::ALL`](crate::smtp::rules::Extension::ALL), LIMITS
-    /// where there are limits, and AUTH where somebody can [authenticate](Self::auth). Its reply begins with the text for HELO, where one of one line is configured; a text
-    /// that is configured for EHLO is sent unchanged. Default off.
+    /// Speaks Extended SMTP: EHLO is offered all of [`Extension::ALL`](crate::smtp::rules::Extension::ALL), but LIMITS
+    /// only with limits, and AUTH only if anybody can [authenticate](Self::auth). The reply begins with the configured
+    /// text for HELO, if it is one line; a configured text for EHLO is sent unchanged. Default off.
     ///
     /// ```
     /// use smtpmock::{Config, smtp::rules::{Extension, Offer}};
@@ -102,16 +102,16 @@ impl<F> Config<F> {
         self.with_esmtp(|esmtp| esmtp.offer = Some(offer))
     }
 
-    /// Adds a line to the reply to EHLO, behind the extensions: a keyword and what may follow it, without code and line
-    /// end. The parameters that follow from the keyword are accepted, whether or not the server has what it offers.
+    /// Adds a line to the reply to EHLO, after the extensions: a keyword and optional parameters, without code and line
+    /// end. MAIL and RCPT parameters of the keyword are accepted, even if the server does not support the extension.
     /// Turns [`esmtp`](Self::esmtp) on. May be set several times.
     #[must_use]
     pub fn ehlo_line(self, line: impl Into<String>) -> Self {
         self.with_esmtp(|esmtp| esmtp.lines.push(line.into()))
     }
 
-    /// Lets clients authenticate with this: AUTH (RFC 4954) is offered, with the mechanisms that the credentials can
-    /// complete, and turns [`esmtp`](Self::esmtp) on. May be set several times. The user is in
+    /// Lets clients authenticate with this credential: AUTH (RFC 4954) is offered, with the mechanisms that the
+    /// credentials can complete, and turns [`esmtp`](Self::esmtp) on. May be set several times. The user is in
     /// [`Message::auth_user`](crate::Message::auth_user).
     ///
     /// ```
@@ -129,22 +129,22 @@ impl<F> Config<F> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// [`Credential::any()`](Credential::any) takes any user, password and token; `read_password_file` in
+    /// [`Credential::any()`](Credential::any) accepts any user, password and token; `read_password_file` in
     /// [`smtp::auth`](crate::smtp::auth) reads users with hashed passwords, for [`auth_users`](Self::auth_users).
     #[must_use]
     pub fn auth(self, credential: impl Into<Credential>) -> Self {
         self.auth_users([credential.into()])
     }
 
-    /// The same for several.
+    /// As [`auth`](Self::auth), for several credentials.
     #[must_use]
     pub fn auth_users(self, credentials: impl IntoIterator<Item = Credential>) -> Self {
         self.with_esmtp(|esmtp| credentials.into_iter().for_each(|credential| esmtp.auth.add(credential)))
     }
 
-    /// Offers only these mechanisms. Default: all that the credentials can complete, without ANONYMOUS, which needs none.
-    /// EXTERNAL is possible where clients are asked for certificates (`Tls::client_ca`), and offered only to clients with one: a
-    /// certificate that was verified is the credential.
+    /// Offers only these mechanisms. Default: all that the credentials can complete, without ANONYMOUS, which needs
+    /// none. EXTERNAL requires that clients are asked for certificates (`Tls::client_ca`), and is offered only to
+    /// clients with a verified one, which is the credential.
     #[must_use]
     pub fn auth_mechanisms(self, mechanisms: impl IntoIterator<Item = Mechanism>) -> Self {
         self.with_esmtp(|esmtp| esmtp.auth.set_mechanisms(mechanisms))
@@ -156,22 +156,22 @@ impl<F> Config<F> {
         self.with_esmtp(|esmtp| esmtp.auth.required = on)
     }
 
-    /// Whether clients may authenticate before TLS with mechanisms that send the secret itself: PLAIN, LOGIN, XOAUTH2 and
-    /// OAUTHBEARER. Where they may not, these are not offered before TLS, and get
-    /// [`ReplyKind::ClearAuthRefused`]. Default: where there is no TLS.
+    /// Whether clients may authenticate before TLS with mechanisms that send the secret itself: PLAIN, LOGIN, XOAUTH2
+    /// and OAUTHBEARER. If not, these are not offered before TLS, and get [`ReplyKind::ClearAuthRefused`]. Default:
+    /// only without TLS.
     #[must_use]
     pub fn auth_in_clear(self, allowed: bool) -> Self {
         self.with_esmtp(|esmtp| esmtp.clear_auth = Some(allowed))
     }
 
-    /// Answers every command before TLS, but EHLO, LHLO, NOOP, QUIT and STARTTLS, with
-    /// [`ReplyKind::TlsRequired`] (RFC 3207 section 4). Default off.
+    /// Answers every command before TLS, except EHLO, LHLO, NOOP, QUIT and STARTTLS, with [`ReplyKind::TlsRequired`]
+    /// (RFC 3207 section 4). Default off.
     #[must_use]
     pub fn tls_required(self, on: bool) -> Self {
         self.with_esmtp(|esmtp| esmtp.tls_required = on)
     }
 
-    /// Nobody can authenticate, and AUTH is unknown: the default.
+    /// Nobody can authenticate, and AUTH is an unknown command: the default.
     #[must_use]
     pub fn without_auth(mut self) -> Self {
         if let Some(mut esmtp) = self.policy.esmtp().cloned() {
@@ -188,9 +188,9 @@ impl<F> Config<F> {
         self
     }
 
-    /// Trusts these peers, besides those of earlier calls, to give another address as the client's: by a header of the
-    /// PROXY protocol, at listeners that take one (see [`listen`](Config::listen)), or by XCLIENT, under
-    /// [`esmtp`](Self::esmtp). Default: none.
+    /// Trusts these peers, in addition to earlier ones, to name another address as the client's: by a PROXY header, at
+    /// listeners that accept one (see [`listen`](Config::listen)), or by XCLIENT, under [`esmtp`](Self::esmtp).
+    /// Default: none.
     ///
     /// ```
     /// use std::net::{IpAddr, Ipv4Addr};
@@ -247,29 +247,29 @@ impl<F> Config<F> {
         self
     }
 
-    /// Writes replies without a limit of their rate, which is the default.
+    /// Writes replies without a rate limit: the default.
     #[must_use]
     pub fn without_drip(mut self) -> Self {
         self.drip = None;
         self
     }
 
-    /// Reads from every connection at this rate, to put back pressure on the sender. Default: unlimited.
+    /// Reads from every connection at this rate, which causes back pressure on the sender. Default: unlimited.
     #[must_use]
     pub fn read_rate(mut self, rate: ByteRate) -> Self {
         self.read_rate = Some(rate);
         self
     }
 
-    /// Reads without a limit of the rate, which is the default. Connections that were open while there was a rate retain
-    /// the small receive buffers that they got by it.
+    /// Reads without a rate limit: the default. Connections that were open under a rate retain their small receive
+    /// buffers.
     #[must_use]
     pub fn without_read_rate(mut self) -> Self {
         self.read_rate = None;
         self
     }
 
-    /// Maximum number of open sessions, of all shards together. Default: unlimited.
+    /// Maximum number of open sessions of all shards. Default: unlimited.
     #[must_use]
     pub fn max_sessions(mut self, sessions: u64) -> Self {
         self.policy.change_limits(|limits| limits.max_sessions = Some(sessions));
@@ -378,7 +378,7 @@ impl<F> Config<F> {
         self
     }
 
-    /// Maximum size of a message, in octets. Default 10,485,760; zero refuses all messages that are not empty.
+    /// Maximum size of a message, in octets. Default 10,485,760; zero refuses all non-empty messages.
     #[must_use]
     pub fn message_size_limit(mut self, octets: usize) -> Self {
         self.policy.set_message_size_limit(octets);
@@ -406,7 +406,7 @@ impl<F> Config<F> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl<F> Config<F> {
-    /// What sessions decide by: replies, Extended SMTP, delays, rules, lists and limits.
+    /// The policy of sessions: replies, Extended SMTP, delays, rules, lists and limits.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }

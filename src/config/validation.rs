@@ -40,7 +40,7 @@ impl Config {
         within("max_record_memory", fixed.max_record_memory, 1, usize::MAX)
     }
 
-    /// What handshakes are decided by; `None` without TLS.
+    /// The TLS configuration of handshakes; `None` without TLS.
     pub(crate) fn prepare_tls(&self) -> Result<Option<ServerTls>, ConfigError> {
         let prepared = self.fixed.tls.as_ref().map(Tls::prepare).transpose();
         let prepared = prepared.map_err(ConfigError::from)?;
@@ -48,7 +48,7 @@ impl Config {
         Ok(prepared)
     }
 
-    /// Checks that records are mails, which showing and capturing whole mails needs.
+    /// Checks that records are mails, as showing and capturing whole mails requires.
     ///
     /// # Errors
     /// Records are sessions.
@@ -79,8 +79,8 @@ impl Config {
     }
 
     /// Settings that are accepted but that clients may not understand: replies without a valid reply code (RFC 5321
-    /// section 4.2); listeners that take headers of the PROXY protocol, where nobody is trusted to send one; TLS where clients
-    /// are not offered it; and certificates that they refuse, because they are not valid now or in the wrong order.
+    /// section 4.2); listeners that accept PROXY headers without any trusted peer; TLS that clients are not offered;
+    /// and certificates that clients refuse, because they are expired, not yet valid or in the wrong order.
     pub fn doubts(&self) -> Vec<ConfigError> {
         let replies = ReplyKind::ALL.iter().filter_map(|kind| {
             let reply = self.policy.reply(*kind);
@@ -96,7 +96,7 @@ impl Config {
         replies.chain(rules).chain(self.doubtful_listeners()).chain(self.doubts_of_tls()).collect()
     }
 
-    /// Rules that can't fire by the other settings, each with what it lacks.
+    /// Rules that can't fire with the other settings, each with the reason.
     pub fn idle_rules(&self) -> Vec<ConfigError> {
         let policy = &self.policy;
         let has_extensions = policy.esmtp().is_some() || self.fixed.listen.iter().any(|url| speaks_lmtp(url));
@@ -125,12 +125,12 @@ impl Config {
     }
 }
 
-/// What clients need so that they can encrypt.
+/// The settings by which clients can encrypt.
 const ENCRYPTING: &str =
     "STARTTLS among the extensions and in the text for EHLO, or a listener like smtps://127.0.0.1";
 
 impl Config {
-    /// Whether clients can encrypt: STARTTLS may be offered, or a listener has TLS from the first octet.
+    /// Whether clients can encrypt: STARTTLS may be offered, or a listener begins with TLS.
     fn can_encrypt(&self) -> bool {
         let has_it = |offer: Offer| offer.includes(Extension::Starttls) != Some(false);
         let offer = self.policy.esmtp().and_then(|esmtp| esmtp.offer);
@@ -140,7 +140,7 @@ impl Config {
             || self.fixed.listen.iter().any(|url| is_encrypted(url))
     }
 
-    /// Checks that a client can encrypt where it has to.
+    /// Checks that clients can encrypt if they must.
     fn validate_encryption(&self) -> Result<(), ConfigError> {
         let is_required = self.policy.esmtp().is_some_and(|esmtp| esmtp.tls_required);
         match is_required && !self.can_encrypt() {
@@ -161,7 +161,7 @@ impl Config {
 }
 
 impl<F> Config<F> {
-    /// Makes what handshakes need that rules decide, so that none has to wait for it.
+    /// Prepares the certificates and configurations that rules on handshakes need, so that no handshake waits for them.
     pub(crate) fn prepare_rules(&self, tls: Option<&ServerTls>) -> Result<(), ConfigError> {
         let Some(tls) = tls else { return Ok(()) };
         self.policy.rules().try_for_each(|rule| {
@@ -178,7 +178,7 @@ impl<F> Config<F> {
         for &point in DelayPoint::ALL {
             duration(point.setting(), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
-        // Before the replies, which its lines are part of.
+        // Before the replies, which contain its lines.
         self.validate_esmtp()?;
         for &kind in ReplyKind::ALL {
             let reply = self.policy.reply(kind);
@@ -248,7 +248,7 @@ impl<F> Config<F> {
 }
 
 impl<F> Config<F> {
-    /// Checks who may authenticate, and that AUTH can be offered to them.
+    /// Checks the credentials, and that AUTH can be offered.
     fn validate_auth(&self, esmtp: &Esmtp) -> Result<(), ConfigError> {
         if let Some((setting, value, expected)) = esmtp.auth.contradiction() {
             return Err(ConfigError::new(setting, value, expected));
@@ -278,7 +278,7 @@ impl<F> Config<F> {
 }
 
 impl<F> Config<F> {
-    /// Checks that what TLS is needed for is possible.
+    /// Checks that settings that require TLS are possible.
     fn validate_starttls(&self, esmtp: &Esmtp) -> Result<(), ConfigError> {
         if self.policy.has_tls() {
             return Ok(());
@@ -299,7 +299,7 @@ impl<F> Config<F> {
     }
 }
 
-/// Whether a line of text begins like a line of a reply.
+/// Whether a line of text begins with a reply code.
 fn has_code(line: &str) -> bool {
     matches!(line.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b'-' | b' ', ..])
 }

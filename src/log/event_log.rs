@@ -26,7 +26,7 @@ const NOTES_LIMIT: usize = 256 << 10;
 /// The maximum number of octets logged of a line or reply; for a longer one the number of omitted octets is logged.
 /// Commands are shorter.
 const LONGEST: usize = 16 << 10;
-/// The maximum number of bytes in a log line beside the text of a client, a reply or an error.
+/// The maximum number of bytes in a log line in addition to the text of a client, a reply or an error.
 const AROUND: usize = 128;
 /// The maximum number of bytes of an [escaped](escape_octets) octet.
 const ESCAPED: usize = 6;
@@ -34,21 +34,21 @@ const ESCAPED: usize = 6;
 /// An event that is logged.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// Where the first listener is: `port: 2525`, as go-smtp-mock has it, or `unix:/run/mock.sock`.
+    /// The address of the first listener: `port: 2525`, as in go-smtp-mock, or `unix:/run/mock.sock`.
     Started(String),
     SessionStarted,
     Request(Box<[u8]>),
-    /// Number of received lines of message data, the final dot's included.
+    /// Number of received lines of message data, including the final dot's.
     DataLines(u64),
     Delay(Duration),
     Response(Reply),
-    /// Why a connection ends that its session does not: a failed read, a timeout, or the end of the input.
+    /// Why a connection ends before its session: a failed read, a timeout, or the end of the input.
     ConnectionFailed(String),
     /// Why no connections are accepted at present.
     AcceptRests(String),
     /// Why a connection is closed instead of beginning a session.
     HeaderRefused(String),
-    /// What a handshake of TLS has agreed on.
+    /// The result of a TLS handshake.
     Encrypted(String),
     SessionFinished,
     Stopping,
@@ -58,7 +58,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// An upper bound of the bytes that are written for the event, so that the queue can be written in a bounded time.
+    /// An upper bound of the bytes written for the event, so that the queue can be written in a bounded time.
     fn weight(&self) -> usize {
         let text = match self {
             Self::Request(line) => line,
@@ -85,9 +85,9 @@ pub(crate) struct EventLog {
     queue: Arc<WriteQueue<Entry>>,
     /// Number of entries dropped because the queue was full.
     dropped: Arc<AtomicU64>,
-    /// Set when a pause of accepting was logged: once for all shards.
+    /// Set once a pause of accepting was logged, for all shards.
     has_rested: Arc<Once>,
-    /// Set when a connection was refused for its PROXY header, by reason: once for all shards.
+    /// Set once a connection was refused because of its PROXY header, by reason, for all shards.
     has_refused: Arc<[AtomicBool; HeaderFault::COUNT]>,
 }
 
@@ -131,7 +131,7 @@ impl EventLog {
         Notes { event_log: self.clone(), entries: Vec::new(), weight: 0 }
     }
 
-    /// How many entries were dropped because the logger was too slow.
+    /// Number of entries dropped because the logger was too slow.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -162,13 +162,13 @@ impl Notes {
         }
     }
 
-    /// Notes why no connections are accepted, only the first time in this server.
+    /// Notes why no connections are accepted, once in this server.
     pub(crate) fn note_rest(&mut self, at: SystemTime, why: impl FnOnce() -> String) {
         let has_rested = Arc::clone(&self.event_log.has_rested);
         has_rested.call_once(|| self.note(at, Event::AcceptRests(why())));
     }
 
-    /// Notes why a connection is refused for its PROXY header, for each fault only the first time in this server.
+    /// Notes why a connection is refused because of its PROXY header, once for each fault in this server.
     pub(crate) fn note_header(&mut self, at: SystemTime, fault: HeaderFault, why: impl FnOnce() -> String) {
         if !self.event_log.has_refused[fault as usize].swap(true, Ordering::Relaxed) {
             self.note(at, Event::HeaderRefused(why()));
@@ -341,7 +341,7 @@ mod tests {
             events.push(Event::Request(text[..text.len().min(4096)].into()));
             events.push(Event::Response(Reply::new(text)));
         }
-        // "WARNING: 2021/11/30 22:07:30.554827 " in front, LF behind.
+        // "WARNING: 2021/11/30 22:07:30.554827 " before it, LF after it.
         const FRAME: usize = 37;
         for event in &events {
             log_event(&logger, &mut String::new(), SystemTime::UNIX_EPOCH, event);

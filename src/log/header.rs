@@ -1,10 +1,10 @@
-//! Connections that are closed for their PROXY header, and who is to know why.
+//! Connections closed because of their PROXY header, and the hook that gets the reason.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is wrong with the PROXY header of a connection.
+/// The fault of a connection's PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
     Malformed,
@@ -18,7 +18,7 @@ impl HeaderFault {
 
 type Hook = dyn Fn(&str) + Send + Sync;
 
-/// Is called with the reason why a connection is closed, once for each fault in all shards.
+/// Called with the reason why a connection is closed, once for each fault in all shards.
 #[derive(Clone)]
 pub(crate) struct HeaderHook {
     hook: Arc<Hook>,

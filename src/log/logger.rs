@@ -1,4 +1,4 @@
-//! Loggers, which run on a thread of their own, never on a reactor.
+//! Loggers. They run on a separate thread, never on a reactor.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use chrono::{DateTime, Local};
 use crate::output::Writer;
 use crate::process::lock;
 
-/// Receives log lines on a thread of its own, one at a time, in the order of the events.
+/// Receives log lines on a separate thread, one at a time, in the order of the events.
 ///
-/// The four levels are go-smtp-mock's. Each text is one line: control characters in it are escaped. A panic of the
-/// logger loses only the line at which it occurred.
+/// The four levels are go-smtp-mock's. Each text is one line, with control characters escaped. A panic of the logger
+/// loses only the line at which it occurred.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -90,7 +90,7 @@ pub struct StdLogger {
 /// The destination of lines.
 #[derive(Debug, Default)]
 enum To {
-    /// The standard streams of the process. Errors of writing are ignored, because they are no reason to stop serving.
+    /// The standard streams of the process. Errors of writing are ignored, because they must not stop the server.
     #[default]
     Standard,
     /// The writers of outputs.
@@ -115,7 +115,7 @@ impl StdLogger {
         Self::default()
     }
 
-    /// The same with these writers for lines and for errors.
+    /// A logger with these writers for lines and for errors.
     #[doc(hidden)]
     pub fn writing_to(lines: Writer, errors: Writer) -> Self {
         Self { lines: Mutex::default(), to: To::Writers { lines, errors } }
@@ -138,7 +138,7 @@ impl To {
                 let _ = stdout.write_all(pending).and_then(|()| stdout.flush());
                 pending.clear();
             }
-            // The log's thread waits for room; events that overflow its queue meanwhile are counted as dropped.
+            // The log's thread waits for room; events beyond its queue meanwhile are counted as dropped.
             Self::Writers { lines, .. } if !pending.is_empty() => drop(lines.push(std::mem::take(pending))),
             Self::Writers { .. } => {}
         }

@@ -1,4 +1,4 @@
-//! The log: events of sessions, queued by the reactors and passed to a logger on a thread of its own. Imports `smtp`,
+//! The log: events of sessions, queued by the reactors and passed to a logger on a separate thread. Imports `smtp`,
 //! `output`, `process` and `text`.
 
 mod event_log;

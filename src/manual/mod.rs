@@ -1,5 +1,5 @@
-//! Manual pages, and completions for shells, from a command line as clap has it. For the programs `smtpmock` and `smtpload`,
-//! which may change with it. Imports `process`.
+//! Manual pages and shell completions from a clap command. For the programs `smtpmock` and `smtpload`; may change with
+//! any release. Imports `process`.
 
 use std::io;
 
@@ -10,9 +10,9 @@ use roff::{Roff, roman};
 
 use crate::process::build;
 
-/// The manual page of a command, in section 1, as text for `man`. Its help's end is divided at lines that stand at the margin
-/// and end with a colon: each begins a section of the page, whose lines are not filled. Flags that only a command in front
-/// of them takes have a section of their own. The page has the day of the build, if that is known.
+/// The manual page of a command, in section 1, as text for `man`. The end of its help is divided at unindented lines
+/// that end with a colon: each begins a section of the page, whose lines are not filled. Flags of a single subcommand
+/// have a separate section. The page contains the day of the build, if known.
 pub fn page(mut command: Command) -> String {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let version = command.get_version().and_then(|text| text.lines().next()).unwrap_or_default();
@@ -44,11 +44,11 @@ pub fn page(mut command: Command) -> String {
         .and_then(|()| sections(&after).to_writer(&mut page));
     debug_assert!(written.is_ok(), "a vector takes all: {written:?}");
     let page = without_idle_breaks(&String::from_utf8_lossy(&page));
-    // A day that is not known is an argument as well.
+    // An unknown day is an empty argument.
     page.replacen(" 1  \"", " 1 \"\" \"", 1)
 }
 
-/// The flags that only one of the commands takes, of each that has any.
+/// The flags of each subcommand that no other takes.
 fn options_of_commands(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         let is_own = |argument: &&Arg| {
@@ -68,7 +68,7 @@ fn options_of_commands(command: &Command, page: &mut Vec<u8>) -> io::Result<()> 
     Ok(())
 }
 
-/// Without the breaks beside an empty line, which breaks anyway.
+/// Removes breaks next to an empty line, which breaks anyway.
 fn without_idle_breaks(page: &str) -> String {
     let lines: Vec<_> = page.lines().collect();
     let is_blank = |line: Option<&&str>| line.is_some_and(|line| line.is_empty() || *line == ".sp");
@@ -83,13 +83,13 @@ fn without_idle_breaks(page: &str) -> String {
     retained.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// How a command is used, one form in each line.
+/// The usage of a command, one form per line.
 fn usage(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     usage.trim_start_matches("Usage: ").trim().to_owned()
 }
 
-/// The commands that stand in front of flags, with how each is used.
+/// The commands that precede flags, with their usage.
 fn commands(command: &Command) -> Roff {
     let mut page = Roff::new();
     let visible: Vec<_> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
@@ -104,7 +104,7 @@ fn commands(command: &Command) -> Roff {
     page
 }
 
-/// The sections of the text behind the flags.
+/// The sections of the text after the flags.
 fn sections(text: &str) -> Roff {
     let mut page = Roff::new();
     let mut is_open = false;
@@ -134,7 +134,7 @@ fn sections(text: &str) -> Roff {
     page
 }
 
-/// The completions of a command for one of [`SHELLS`]; `None` for any other.
+/// The completions of a command for one of [`SHELLS`]; otherwise `None`.
 pub fn completions(mut command: Command, shell: &str) -> Option<String> {
     let shell = SHELLS.contains(&shell).then(|| shell.parse::<Shell>().ok())??;
     let name = command.get_name().to_owned();
@@ -144,7 +144,7 @@ pub fn completions(mut command: Command, shell: &str) -> Option<String> {
     Some(if shell == Shell::Fish { whole_for_fish(&script, &command) } else { script })
 }
 
-/// Adds what the generator leaves out for fish: the words behind a flag whose value is not typed yet, and those that a command
+/// Adds what the generator omits for fish: the words of a flag whose value is not typed yet, and those that a command
 /// takes without a flag.
 fn whole_for_fish(script: &str, command: &Command) -> String {
     let name = command.get_name();
@@ -164,5 +164,5 @@ fn whole_for_fish(script: &str, command: &Command) -> String {
     script
 }
 
-/// The shells that there are completions for.
+/// The shells with completions.
 pub const SHELLS: &[&str] = &["bash", "zsh", "fish", "powershell"];

@@ -1,25 +1,25 @@
-//! How one session uses the extensions that it was offered.
+//! One session's use of the extensions that it was offered.
 
 use crate::smtp::auth::Mechanism;
 use crate::smtp::{AuthOutcome, AuthStep, Offered, Stage, Step};
 use crate::stats::ExtensionStats;
 
-/// As many VRFY and EXPN may come from a person who tries a server.
+/// Fewer VRFY and EXPN may come from a person who tries a server.
 const INQUIRIES: u8 = 3;
 
-/// What the session has shown so far.
+/// The session's use so far.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
-    /// Whether the last EHLO was offered PIPELINING; `None` where that says nothing.
+    /// Whether the last EHLO was offered PIPELINING; `None` if unknown.
     is_offered_pipelining: Option<bool>,
-    /// The last command must be the last of its group.
+    /// The last command must end its group.
     ends_group: bool,
     inquiries: u8,
     /// A bit for each [`Fact`] that was counted.
     counted: u8,
 }
 
-/// What is counted once in a session.
+/// A fact that is counted once in a session.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 enum Fact {
@@ -34,7 +34,7 @@ enum Fact {
 }
 
 impl Extensions {
-    /// A command has come, or the content of a message; `is_pipelined` if the one before was not answered yet.
+    /// A command, or the content of a message, has arrived; `is_pipelined` if the previous one was not answered yet.
     pub(super) fn note_command(&mut self, stats: &mut ExtensionStats, stage: Stage, is_pipelined: bool) {
         if is_pipelined {
             self.note_pipelined(stats);
@@ -42,7 +42,7 @@ impl Extensions {
         self.ends_group = ends_group(stage);
     }
 
-    /// An AUTH command has come, and this answers it.
+    /// An AUTH command has arrived, and this answers it.
     pub(super) fn note_auth(&mut self, auth: &AuthStep) {
         self.ends_group = auth_ends_group(auth);
     }
@@ -57,7 +57,7 @@ impl Extensions {
         }
     }
 
-    /// Measures what a step shows.
+    /// Measures a step.
     pub(super) fn note_step(&mut self, stats: &mut ExtensionStats, step: &Step) {
         let is_last_chunk = || step.message.is_some_and(|message| message.is_chunked);
         match step.stage {
@@ -102,8 +102,8 @@ impl Extensions {
     }
 }
 
-/// The command changes what the next one means, or is not known to do without (RFC 2920 section 3.1): it must be the last of
-/// its group. BDAT need not be (RFC 3030 section 4.2), nor the content of a message.
+/// The command changes what the next one means, or is not known to do without (RFC 2920 section 3.1): it must end its
+/// group. BDAT need not (RFC 3030 section 4.2), nor the content of a message.
 fn ends_group(stage: Stage) -> bool {
     matches!(
         stage,
@@ -111,8 +111,8 @@ fn ends_group(stage: Stage) -> bool {
     )
 }
 
-/// AUTH need not be the last of its group if it has an initial response, and its mechanism is known to take no other (RFC 4954
-/// section 4). Where it begins no exchange, it is not known which mechanism that would have been.
+/// AUTH need not be the last of its group if it has an initial response, and its mechanism is known to take no other
+/// (RFC 4954 section 4). If it begins no exchange the mechanism is unknown.
 fn auth_ends_group(auth: &AuthStep) -> bool {
     match auth.mechanism {
         Some(Mechanism::Plain | Mechanism::External | Mechanism::Anonymous) => {

@@ -1,7 +1,8 @@
-//! Clients whose TLS did not come about, to find those that send their mail in clear instead, on a new connection.
+//! Clients whose TLS has failed, to detect those that then send their mail in clear on a new connection.
 //!
-//! A client is known by its IP address and the name in its EHLO. That is a suspicion and no proof: two programs on one host may
-//! use one name. So a client that has sent mail in clear without a failure before is never suspected ([`ClearSenders`]).
+//! A client is identified by its IP address and the name in its EHLO. That is no proof: two programs on one host may
+//! use one name. So a client that has sent mail in clear before without a failure is never suspected
+//! ([`ClearSenders`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,14 +12,14 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Clients at a time; beyond it the oldest is forgotten.
+/// Most clients tracked at a time; beyond it the oldest is forgotten.
 const MOST_CLIENTS: usize = 65_536;
-/// Later than this it is another attempt: clients that fall back do so at once.
+/// A later session is another attempt: clients that fall back do so at once.
 const SOON: Duration = Duration::from_secs(60);
-/// A session that was accepted so long before the failure was not opened because of it. Less may be the time in which another
-/// shard, or this one, learns of the failure.
+/// A session accepted this long before the failure was not opened because of it. Shorter times may pass until a shard
+/// learns of the failure.
 const LATE_NEWS: Duration = Duration::from_millis(100);
-/// Clients that are distinguished among those that send in clear: 8 KiB.
+/// Size of the table of clients that send in clear, in bits: 8 KiB.
 const SENDERS: usize = 65_536;
 
 /// A client's IP address and the name in its EHLO, as a hash.
@@ -26,7 +27,7 @@ const SENDERS: usize = 65_536;
 pub(crate) struct ClientKey(u64);
 
 impl ClientKey {
-    /// Of a name in any letters.
+    /// The name is compared ignoring case.
     pub(crate) fn of(ip: IpAddr, name: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         ip.hash(&mut hasher);
@@ -44,8 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) opened: Timestamp,
 }
 
-/// The clients that have sent mail in clear though TLS had not failed before, for all shards. One that shares its place with
-/// another is taken for it, and is not suspected.
+/// The clients that have sent mail in clear without an earlier failure of TLS, for all shards. A client whose bit is
+/// set by another is never suspected.
 #[derive(Debug)]
 pub(crate) struct ClearSenders(Box<[AtomicU64]>);
 
@@ -56,16 +57,15 @@ impl Default for ClearSenders {
 }
 
 impl ClearSenders {
-    /// Notes one.
     pub(crate) fn note(&self, client: ClientKey) {
         let (word, bit) = self.place(client);
-        // Most clients are known already: their shards only read.
+        // Most clients are already known: then this only reads.
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::Relaxed);
         }
     }
 
-    /// Whether this client may be one.
+    /// Whether this client may be one of them.
     pub(crate) fn may_contain(&self, client: ClientKey) -> bool {
         let (word, bit) = self.place(client);
         word.load(Ordering::Relaxed) & bit != 0
@@ -81,7 +81,7 @@ impl ClearSenders {
 #[derive(Debug, Default)]
 pub(super) struct Fallbacks {
     failed: HashMap<ClientKey, Failure>,
-    /// Those, the oldest first, and some that are forgotten.
+    /// These clients, the oldest first, and some that are forgotten.
     order: VecDeque<(ClientKey, u64)>,
 }
 
@@ -92,7 +92,7 @@ struct Failure {
 }
 
 impl Fallbacks {
-    /// TLS did not come about in this session.
+    /// TLS has failed in this session.
     pub(super) fn note_failure(&mut self, attempt: Attempt, at: Timestamp) {
         let Attempt { client, session, .. } = attempt;
         self.failed.insert(client, Failure { session, at });
@@ -107,8 +107,8 @@ impl Fallbacks {
         }
     }
 
-    /// This session has come to mail, or to TLS. Returns whether an earlier one of the client has failed, shortly before, and
-    /// this one was opened because of it, as far as the order shows.
+    /// The session has begun a mail, or TLS. Returns whether TLS has failed shortly before in an earlier session of the
+    /// client, and this one was probably opened because of it.
     pub(super) fn end(&mut self, attempt: Attempt, at: Timestamp) -> bool {
         match self.failed.get(&attempt.client) {
             Some(failure) if failure.session < attempt.session => {
@@ -156,7 +156,7 @@ mod tests {
         let mut fallbacks = Fallbacks::default();
         let most = MOST_CLIENTS as u64;
         (0..most).for_each(|number| fallbacks.note_failure(attempt(number, number, 1), at(1)));
-        // The first client is not the oldest any more.
+        // The first client is no longer the oldest.
         fallbacks.note_failure(attempt(0, most, 1), at(1));
         fallbacks.note_failure(attempt(most, most + 1, 1), at(1));
         assert_eq!((fallbacks.failed.len(), fallbacks.order.len()), (MOST_CLIENTS, MOST_CLIENTS));

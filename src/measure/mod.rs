@@ -1,7 +1,7 @@
-//! Measures one session: its steps and what happens between them become figures in its shard's [`Stats`].
+//! Measures one session: its steps, and the times between them, become figures in its shard's [`Stats`].
 //!
-//! Pure: moments come in as values. Everything runs on the shard's thread; what was deferred is compared for all shards
-//! together, behind a lock. Imports `smtp`, `stats` and `time`.
+//! Pure: moments are passed in as values. Everything runs on the shard's thread; deferred messages of all shards are
+//! compared under a lock. Imports `smtp`, `stats` and `time`.
 
 mod extensions;
 mod fallback;
@@ -26,11 +26,11 @@ pub(crate) use tries::{Outcome, ServerKey, Tries};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) stage: Stage,
-    /// When it had arrived, plus the time for which its reply was held back.
+    /// When it had arrived, plus the delay of its reply.
     pub(crate) since: Timestamp,
     /// Number of the reply within its session.
     pub(crate) number: u32,
-    /// Octets of the message that the reply accepts; `None` where it accepts none.
+    /// Octets of the message that the reply accepts; `None` if it accepts none.
     pub(crate) accepts: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Cause {
     TimedOut,
     /// A rule, a limit or `fail_fast`.
     Dismissed,
-    /// The time for a stop was up.
+    /// The shutdown timeout was over.
     Stopped,
 }
 
@@ -62,23 +62,23 @@ pub(crate) struct Probe {
     group: u32,
     /// Mail transactions that the client has started, by MAIL.
     transactions: u32,
-    /// The mail transaction that is not decided; one whose message is accepted waits for the reply to leave.
+    /// The open mail transaction; if its message is accepted, it waits for the reply to leave.
     transaction: Option<Transaction>,
     /// The client had closed the connection when it was accepted.
     left_before_greeting: bool,
-    /// Its greeting refused it.
+    /// The greeting refused the session.
     is_refused: bool,
     got_421: bool,
     has_gone_on: bool,
     was_reset: bool,
-    /// Why the server ends it; `None` while it does not.
+    /// Why the server ends it; `None` before.
     cause: Option<Cause>,
-    /// The client closed while it was owed a reply to this, for which it had waited so long.
+    /// The client closed while this reply was pending, for which it had waited this long.
     gave_up: Option<(Stage, Duration)>,
     data: DataProbe,
     extensions: Extensions,
     secrecy: Secrecy,
-    /// The client that its last EHLO in clear names.
+    /// The client named in its last EHLO in clear.
     client: Option<ClientKey>,
 }
 
@@ -88,7 +88,7 @@ struct Transaction {
     /// RCPTs accepted.
     recipients: u32,
     content: Content,
-    /// DATA has come, and BDAT.
+    /// DATA has arrived, and BDAT.
     has_data: bool,
     has_bdat: bool,
     /// The last refusal, unless DATA was accepted after it.
@@ -100,21 +100,21 @@ struct Transaction {
 enum Content {
     #[default]
     Pending,
-    /// DATA was accepted, or the first chunk has begun, and the end has not come.
+    /// DATA was accepted or the first chunk has begun, and the end has not arrived.
     Begun,
     /// It was received to its end.
     Ended,
-    /// A chunk was refused: replies to the rest say nothing new.
+    /// A chunk was refused: replies to the rest are consequences.
     Refused,
 }
 
 impl Transaction {
-    /// The client continues with the recipients that were accepted.
+    /// The client continues with the accepted recipients.
     fn begin_content(&mut self) {
         (self.content, self.refusal) = (Content::Begun, None);
     }
 
-    /// The command of this step is the second of DATA and BDAT.
+    /// This step's command is the second kind of DATA and BDAT in the transaction.
     fn begins_to_mix(&mut self, step: &Step) -> bool {
         let had_both = self.has_data && self.has_bdat;
         match step.stage {
@@ -126,7 +126,7 @@ impl Transaction {
         !had_both && self.has_data && self.has_bdat
     }
 
-    /// This was refused. Where there is no recipient, DATA and BDAT are refused because RCPT was.
+    /// Notes a refusal. Without recipients, refusals of DATA and BDAT are consequences of the refusal of RCPT.
     fn refuse(&mut self, stage: Stage, code: u16) {
         let is_consequence = self.recipients == 0 && matches!(self.refusal, Some((Stage::Rcpt, _)));
         let is_consequence = self.content == Content::Refused
@@ -140,16 +140,16 @@ impl Transaction {
     }
 }
 
-/// The message that is being received.
+/// The message being received.
 #[derive(Clone, Copy, Debug, Default)]
 struct DataProbe {
-    /// When the 354 left, or the first chunk began; `None` when the client did not wait for the 354.
+    /// When the 354 left, or the first chunk began; `None` if the client did not wait for the 354.
     since: Option<Timestamp>,
     /// `None` before the first octets.
     last_read: Option<Timestamp>,
-    /// `None` while there was no gap, or none that the client caused.
+    /// `None` without a gap caused by the client.
     longest_gap: Option<Duration>,
-    /// The client's think time before the chunk that is being received.
+    /// The client's think time before the current chunk.
     think: Option<Duration>,
 }
 
@@ -184,7 +184,7 @@ impl Probe {
         self.opened
     }
 
-    /// The handshake is done; where its certificate was wrong on purpose, with its name.
+    /// The handshake is done; with the name of its certificate if that was wrong on purpose.
     pub(crate) fn note_encryption(&mut self, wrong_certificate: Option<Box<str>>) {
         self.secrecy.note_encryption(wrong_certificate);
     }
@@ -194,12 +194,12 @@ impl Probe {
         self.client = Some(client);
     }
 
-    /// This session as an attempt of the client that it has named; `None` where it has named none.
+    /// This session as an attempt of the client; `None` if the client is unknown.
     pub(crate) fn attempt(&self, session: u64) -> Option<Attempt> {
         self.client.map(|client| Attempt { client, session, opened: self.opened })
     }
 
-    /// The step is the first MAIL of the session that is accepted in clear where TLS that works was offered.
+    /// The step is the first MAIL accepted in clear although working TLS was offered.
     pub(crate) fn begins_mail_in_clear(&mut self, step: &Step) -> bool {
         self.secrecy.begins_mail_in_clear(step)
     }
@@ -209,7 +209,7 @@ impl Probe {
         self.secrecy.is_tls_unused()
     }
 
-    /// A step was taken, on what had come by `now`.
+    /// A step was taken on input that had arrived by `now`.
     pub(crate) fn note_step(&mut self, stats: &mut Stats, now: Timestamp, step: &Step) {
         let stage = step.stage;
         match stage {
@@ -246,7 +246,7 @@ impl Probe {
         }
     }
 
-    /// Applies a step with a reply of this code to the mail transaction.
+    /// Applies a step with this reply code to the mail transaction.
     fn note_transaction(&mut self, stats: &mut Stats, step: &Step, code: Option<u16>) {
         if step.stage == Stage::Mail {
             self.give_up_transaction(stats);
@@ -268,7 +268,7 @@ impl Probe {
         }
     }
 
-    /// The mail transaction is over, and no message was accepted in it.
+    /// The mail transaction is over without an accepted message.
     fn give_up_transaction(&mut self, stats: &mut Stats) {
         if let Some(transaction) = self.transaction.take() {
             match transaction.refusal {
@@ -284,7 +284,7 @@ impl Probe {
             Some(replied) => {
                 stats.stages[stage].think.add(now.since(replied));
                 self.end_group(stats);
-                // A command that was sent without waiting was sent without knowing the reply. QUIT does not continue.
+                // A pipelined command was sent without knowledge of the reply. QUIT is no continuation.
                 if stage != Stage::Quit {
                     self.note_going_on(stats);
                 }
@@ -304,7 +304,7 @@ impl Probe {
         }
     }
 
-    /// A reply to AUTH, or to a response in its exchange, which is no command.
+    /// A reply to AUTH, or to a response of its exchange, which is not a command.
     #[cold]
     fn note_auth(&mut self, stats: &mut Stats, now: Timestamp, step: &Step) {
         let Some(auth) = step.auth.as_deref() else { return };
@@ -328,8 +328,8 @@ impl Probe {
         }
     }
 
-    /// Counts a client that did not wait for the greeting. One that leaves at once behind the handshake may have refused the
-    /// certificate, and needs none.
+    /// Counts a client that did not wait for the greeting. A client that leaves right after the handshake may have
+    /// rejected the certificate, and needs no greeting.
     fn note_talking_early(&self, stats: &mut Stats, stage: Stage) {
         let leaves = stage == Stage::Quit && self.secrecy.is_tls_unused();
         stats.sessions.early_talkers += u64::from(self.commands == 0 && !leaves);
@@ -347,7 +347,7 @@ impl Probe {
         } += 1;
     }
 
-    /// Measures message data that were read; `at_once` unless reads are paced.
+    /// Measures message data just read; `at_once` unless reads are paced.
     pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Timestamp, at_once: bool) {
         if let Some(replied) = self.replied.take() {
             stats.stages[Stage::Message].think.add(now.since(replied));
@@ -359,7 +359,7 @@ impl Probe {
         self.data.note_read(now, at_once);
     }
 
-    /// Measures octets of a chunk, of which more may follow.
+    /// Measures octets of a chunk that may continue.
     pub(crate) fn note_chunk(&mut self, stats: &mut Stats, now: Timestamp, at_once: bool) {
         if let Some(replied) = self.replied.take() {
             self.data.think = Some(now.since(replied));
@@ -404,7 +404,7 @@ impl Probe {
         }
         let data = std::mem::take(&mut self.data);
         let size = step.message.map_or(0, |message| message.size as u64);
-        // Chunks that were read at once took no time.
+        // Chunks read at once took no time.
         if let Some(since) = data.since.filter(|since| !is_chunked || *since < now) {
             let time = now.since(since);
             stats.messages.data_time.add(time);
@@ -418,7 +418,7 @@ impl Probe {
             transaction.recipients
         });
         stats.messages.recipients.add(recipients.into());
-        // Commands that follow the end of a message without waiting for its reply are in a group with it.
+        // Commands sent after a message without waiting for its reply belong to its group.
         self.group += 1;
     }
 
@@ -431,7 +431,7 @@ impl Probe {
         }
     }
 
-    /// Measures a reply that has left, or the part of it that is sent.
+    /// Measures a reply, or its portion, that has left.
     pub(crate) fn note_reply(&mut self, stats: &mut Stats, now: Timestamp, asked: &Asked) {
         stats.stages[asked.stage].service.add(now.since(asked.since));
         self.last_stage = asked.stage;
@@ -448,7 +448,7 @@ impl Probe {
         stats.messages.aborted += u64::from(asked.accepts.is_some());
     }
 
-    /// Notes that another reply, with this code, leaves in place of one.
+    /// Notes that another reply, with this code, replaces one.
     pub(crate) fn note_instead(&mut self, stats: &mut Stats, now: Timestamp, asked: &Asked, code: u16) {
         if asked.accepts.is_some() {
             refuse_transaction(stats, asked.stage, code);
@@ -458,14 +458,14 @@ impl Probe {
         self.note_refusal(stats, now, asked.stage, code);
     }
 
-    /// A reply to this refuses what was asked.
+    /// Measures a refusal at this stage.
     fn note_refusal(&mut self, stats: &mut Stats, now: Timestamp, stage: Stage, code: u16) {
         *stats.stages[stage].refused.entry(code).or_default() += 1;
         stats.timeline.at(now.since_start()).refused += 1;
         self.got_421 |= code == 421;
     }
 
-    /// Everything is answered, and the client's think time begins; not in the middle of message data.
+    /// All commands are answered: the client's think time begins, except within message data.
     pub(crate) fn note_waiting(&mut self, now: Timestamp) {
         if self.data.last_read.is_some() {
             return;
@@ -480,7 +480,7 @@ impl Probe {
         self.transaction.is_some_and(|transaction| transaction.content == Content::Begun)
     }
 
-    /// The client closed, or reset, the connection while it was owed a reply.
+    /// The client closed, or reset, the connection while a reply was pending.
     pub(crate) fn note_giving_up(&mut self, stage: Stage, waited: Duration) {
         self.gave_up.get_or_insert((stage, waited));
     }
@@ -500,7 +500,7 @@ impl Probe {
         self.cause.get_or_insert(cause);
     }
 
-    /// The session is over; `has_spoken` if the client has sent at least one octet. Returns how it ended.
+    /// The session is over; `has_spoken` if the client has sent at least one octet. Returns its ending.
     pub(crate) fn close(&mut self, stats: &mut Stats, now: Timestamp, has_spoken: bool) -> Ending {
         self.end_group(stats);
         let ending = self.ending(has_spoken);
@@ -521,8 +521,7 @@ impl Probe {
         ending
     }
 
-    /// How the session ended. A reply that was not sent can't be why a client left: it has given up, whatever
-    /// the server was about to send.
+    /// How the session ended. An unsent reply can't be the reason: then the client has given up.
     fn ending(&self, has_spoken: bool) -> Ending {
         let has_left = self.gave_up.is_some() && !matches!(self.cause, Some(Cause::Quit | Cause::TimedOut));
         match self.cause {
@@ -539,7 +538,7 @@ impl Probe {
         }
     }
 
-    /// How long a client had waited, for a reply or without one, that ended the session.
+    /// Measures how long a client that ended the session had waited, for a reply or without one.
     fn note_leaving(&self, stats: &mut Stats, now: Timestamp, ending: Ending) {
         if ending == Ending::GaveUp {
             if let Some((stage, waited)) = self.gave_up {
@@ -551,7 +550,7 @@ impl Probe {
         }
     }
 
-    /// The stage of the last reply, or that of a message which is being received.
+    /// The stage of the last reply, or of a message being received.
     pub(crate) fn stage(&self) -> Stage {
         if self.is_in_data() { Stage::Message } else { self.last_stage }
     }
@@ -570,7 +569,7 @@ impl DataProbe {
     }
 }
 
-/// Octets per second; a time too short to be measured counts as a microsecond.
+/// Octets per second; a time too short to measure counts as a microsecond.
 fn per_second(octets: u64, time: Duration) -> u64 {
     let microseconds = time.as_micros().max(1);
     u64::try_from(u128::from(octets) * 1_000_000 / microseconds).unwrap_or(u64::MAX)

@@ -1,11 +1,11 @@
-//! Users and passwords that were refused, as hashes, to find those that are tried again unchanged.
+//! Hashes of refused users and passwords, to detect unchanged repetitions.
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// Attempts at a time; beyond it the oldest is forgotten.
+/// Most attempts tracked at a time; beyond it the oldest is forgotten.
 const MOST_ATTEMPTS: usize = 65_536;
 
-/// The attempts that were refused.
+/// The refused attempts.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     known: BTreeSet<u64>,
@@ -14,7 +14,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Notes one. Returns whether it was refused before.
+    /// Notes an attempt. Returns whether it was refused before.
     pub(super) fn note(&mut self, attempt: u64) -> bool {
         if !self.known.insert(attempt) {
             return true;

@@ -1,10 +1,10 @@
-//! Follows what was put off with a 4yz reply, until it is tried again. One for all shards: a client may connect to
-//! another one the next time.
+//! Tracks deferrals (4yz replies) until the client retries. One tracker for all shards: a retry may arrive at another
+//! shard.
 //!
-//! Which message a later try is of is known where it has the same ENVID or Message-ID, or is made in the same mail
-//! transaction; one of another SIZE is of another message. Otherwise only reverse-path and forward-path are known,
-//! and they identify no message once there is a second one of the pair. As long as there is none, the next try is taken
-//! for a retry, and taken back when a second message appears. Tries that can't be distinguished are only counted.
+//! The message of a later attempt is known if it has the same ENVID or Message-ID, or is in the same mail transaction;
+//! another SIZE means another message. Otherwise only reverse-path and forward-path are known. As long as a single
+//! message of the pair was seen, the next attempt counts as a retry, tentatively: a second message revokes that.
+//! Attempts that can't be distinguished are only counted.
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
@@ -17,19 +17,19 @@ use crate::smtp::MailKey;
 use crate::stats::RetryStats;
 use crate::time::Timestamp;
 
-/// Entries at a time. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
+/// Most entries. Beyond it the oldest is forgotten: this many take about 14 MiB, and up to 8 MiB more for waits.
 const MOST_ENTRIES: usize = 65_536;
-/// A try so soon at another address of the server continues the one before: a client tries each of them (RFC 5321
-/// section 5.1).
+/// An attempt this soon at another address of the server continues the previous one: a client tries each of them (RFC
+/// 5321 section 5.1).
 const NEXT_ADDRESS: Duration = Duration::from_secs(1);
-/// Tries of a pair that may be taken back. A pair with more of them, and no identity, can't be followed.
+/// Most tentative retries of a pair. A pair with more of them, and no identity, can't be tracked.
 const TENTATIVE: usize = 16;
 
-/// What was put off and is expected again, and the figures of all that was.
+/// The deferrals whose retries are expected, and the figures of all deferrals.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
     entries: HashMap<Key, Entry>,
-    /// All keys in the order in which they are forgotten: first those of which nothing is expected, then the oldest.
+    /// All keys in the order in which they are forgotten: first those without an expected retry, then the oldest.
     order: BTreeMap<(bool, u64), Key>,
     next_number: u64,
     certain: RetryStats,
@@ -38,84 +38,84 @@ pub(crate) struct Retries {
     fallbacks: Fallbacks,
 }
 
-/// What is followed, as hashes.
+/// What is tracked, as hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    /// A message of a sender whose MAIL was put off, by its ENVID; without one all of them.
+    /// A message of a sender whose MAIL was deferred, by its ENVID; without one all of them.
     Sender(u64, Option<u64>),
     /// The messages of a pair of reverse-path and forward-path.
     Pair(u64),
-    /// One message of a pair and its identity, while another one of the pair is expected.
+    /// One message of a pair and its identity, while another one of the pair is expected too.
     Message(u64, u64),
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// Its place in the order.
+    /// Its position in the order.
     number: u64,
     expected: Option<Deferral>,
-    /// Messages of this pair that are expected beside it, by keys of their own.
+    /// Number of expected messages of this pair with separate keys.
     others: u32,
-    /// A second message of the pair was seen: what has no identity may be any of them.
+    /// A second message of the pair was seen: attempts without identity are ambiguous.
     is_shared: bool,
     /// The identity of a message of the pair that was delivered or refused permanently.
     over: Option<Option<u64>>,
-    /// Waits that may be taken back, in microseconds.
+    /// Tentative waits, in microseconds.
     waits: Vec<u64>,
-    /// Recipients that are tried again by these alone.
+    /// Recipients that count as retried only because of these.
     retried: u64,
 }
 
-/// A recipient that was put off.
+/// A deferred recipient.
 #[derive(Clone, Copy, Debug)]
 struct Deferral {
-    /// When the reply was to leave.
+    /// When the reply was due to leave.
     replied: Timestamp,
     /// The message's identity, and its SIZE.
     id: Option<u64>,
     size: Option<u64>,
-    /// The address of the server that put it off.
+    /// The server's address at which it was deferred.
     server: ServerKey,
-    /// It was tried again before.
+    /// It was retried before.
     is_retried: bool,
 }
 
-/// The tries of all pairs that were taken for retries because there was no other message.
+/// Attempts of all pairs that count as retries because no other message was seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tentative {
-    /// How often each wait, in microseconds, was seen.
+    /// Occurrences of each wait, in microseconds.
     waits: BTreeMap<u64, u64>,
     retried: u64,
 }
 
-/// What a try is of.
+/// The message of an attempt.
 #[derive(Clone, Copy, Debug)]
 enum Match {
     /// The same message, by its identity.
     Same(Deferral),
     /// The only message of its pair.
     Likely(Deferral),
-    /// The same, or the only one, at the next address of the server.
+    /// The same or only one, continued at the next address of the server.
     GoesOn(Deferral),
-    /// One that is expected, or another.
+    /// An expected one, or another.
     Unclear,
-    /// None that is expected.
+    /// Not an expected one.
     New,
 }
 
 impl Retries {
-    /// A user and password were refused with 535. Returns whether they were before.
+    /// A user and password were refused with 535. Returns whether they had been refused before.
     pub(crate) fn note_refused(&mut self, attempt: u64) -> bool {
         self.refused.note(attempt)
     }
 
-    /// TLS did not come about in this session.
+    /// TLS has failed in this session.
     pub(crate) fn note_failed_tls(&mut self, attempt: Attempt, at: Timestamp) {
         self.fallbacks.note_failure(attempt, at);
     }
 
-    /// This session has come to mail in clear, or to TLS. Returns whether TLS has failed in the client's one before, shortly
-    /// before.
+    /// This session has begun a mail in clear, or TLS. Returns whether TLS has failed in the client's previous session,
+    /// shortly before.
     pub(crate) fn end_failed_tls(&mut self, attempt: Attempt, at: Timestamp) -> bool {
         self.fallbacks.end(attempt, at)
     }
@@ -128,12 +128,12 @@ impl Retries {
         }
     }
 
-    /// The figures up to now: those that are certain, and those that may be taken back.
+    /// The figures up to now: certain and tentative ones.
     pub(crate) fn figures(&self) -> (RetryStats, Tentative) {
         (self.certain.clone(), self.tentative.clone())
     }
 
-    /// MAIL names no recipient, and a message by its ENVID alone.
+    /// MAIL has no recipient, and identifies a message only by ENVID.
     fn note_sender(&mut self, tries: &Tries) {
         let MailKey { sender, id, size } = tries.mail;
         let key = Key::Sender(sender, id);
@@ -165,7 +165,7 @@ impl Retries {
         };
         let deferral = self.count(&mut pair, found, tries, recipient);
         if let Some(replied) = recipient.put_off {
-            // The message that it was taken for does not identify it.
+            // The assumed message does not identify it.
             let deferral = Deferral { is_retried: deferral.is_retried, ..tries.put_off_at(replied) };
             self.expect(&mut pair, recipient.pair, deferral);
         }
@@ -175,7 +175,7 @@ impl Retries {
         self.put(key, pair);
     }
 
-    /// Finds which expected message a try is of, if any, and removes that.
+    /// Finds the expected message of an attempt, if any, and removes it.
     fn find(&mut self, pair: &mut Entry, tries: &Tries, recipient: &Recipient) -> Match {
         let is_this = |id: Option<u64>| id.is_some() && id == tries.id;
         let other = tries.id.and_then(|id| self.take(Key::Message(recipient.pair, id)));
@@ -194,7 +194,7 @@ impl Retries {
             pair.expected = None;
             return Match::Same(expected);
         }
-        // A try that had begun when the reply left was not made because of it.
+        // An attempt that had begun before the reply left was not caused by it.
         let is_other = differ(expected.id, tries.id) || differ(expected.size, tries.mail.size);
         if is_other || expected.replied >= tries.began {
             self.share(pair);
@@ -204,7 +204,7 @@ impl Retries {
         if pair.is_shared { Match::Unclear } else { Match::Likely(expected) }
     }
 
-    /// Counts a try, and a recipient that was put off for the first time. Returns what is known of the recipient.
+    /// Counts an attempt, and a recipient that was deferred for the first time. Returns the state of the recipient.
     fn count(&mut self, pair: &mut Entry, found: Match, tries: &Tries, recipient: &Recipient) -> Deferral {
         let new = tries.put_off_at(recipient.first);
         let mut deferral = match found {
@@ -219,7 +219,7 @@ impl Retries {
                 Deferral { is_retried: true, ..before }
             }
             Match::GoesOn(before) => before,
-            // Not counted as put off, and so never as retried.
+            // Not counted as deferred, and so never as retried.
             Match::Unclear => {
                 self.certain.ambiguous += 1;
                 Deferral { is_retried: true, ..new }
@@ -241,7 +241,7 @@ impl Retries {
         self.certain.identified.add(wait);
     }
 
-    /// Takes a try for a retry until more is known.
+    /// Counts an attempt as a tentative retry.
     fn suppose(&mut self, pair: &mut Entry, wait: Duration, is_first: bool) {
         if pair.waits.len() >= TENTATIVE {
             self.certain.ambiguous += 1;
@@ -254,7 +254,7 @@ impl Retries {
         self.tentative.retried += u64::from(is_first);
     }
 
-    /// Takes back and returns what was supposed of a pair.
+    /// Revokes and returns the tentative retries of a pair.
     fn take_back(&mut self, pair: &mut Entry) -> Tentative {
         let mut own = Tentative { waits: BTreeMap::new(), retried: std::mem::take(&mut pair.retried) };
         self.tentative.retried -= own.retried;
@@ -270,12 +270,12 @@ impl Retries {
         own
     }
 
-    /// Makes what was supposed of a pair certain.
+    /// Makes the tentative retries of a pair certain.
     fn confirm(&mut self, pair: &mut Entry) {
         self.take_back(pair).add_to(&mut self.certain);
     }
 
-    /// A second message of a pair was seen: what was supposed may have been of either.
+    /// A second message of a pair was seen: its tentative retries may belong to either.
     fn share(&mut self, pair: &mut Entry) {
         pair.is_shared = true;
         let own = self.take_back(pair);
@@ -285,7 +285,7 @@ impl Retries {
         }
     }
 
-    /// Expects another try of what was put off.
+    /// Expects a retry of a deferral.
     fn expect(&mut self, pair: &mut Entry, hash: u64, deferral: Deferral) {
         match (pair.expected, deferral.id) {
             (Some(_), Some(id)) => {
@@ -336,7 +336,7 @@ impl Retries {
 }
 
 impl Tries {
-    /// Put off by a reply that left at this time.
+    /// A deferral by a reply that left at this time.
     fn put_off_at(&self, replied: Timestamp) -> Deferral {
         let Self { id, mail: MailKey { size, .. }, server, .. } = *self;
         Deferral { replied, id, size, server, is_retried: false }
@@ -344,13 +344,13 @@ impl Tries {
 }
 
 impl Deferral {
-    /// The transaction continues the try that was put off, at another address.
+    /// The transaction continues the deferred attempt at another address.
     fn goes_on(&self, tries: &Tries) -> bool {
         self.server != tries.server && tries.began.since(self.replied) < NEXT_ADDRESS
     }
 }
 
-/// Both are known, and not the same.
+/// Both are known, and differ.
 fn differ(one: Option<u64>, other: Option<u64>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one != other)
 }

@@ -1,43 +1,43 @@
-//! What one session shows of its care for secrecy: what it sends in clear, though STARTTLS was offered, and whether it goes on
-//! with a certificate that is wrong.
+//! A session's secrecy: what it sends in clear although STARTTLS was offered, and whether it accepts a wrong
+//! certificate.
 
 use crate::smtp::{AuthOutcome, Next, Offered, Stage, Step};
 use crate::stats::TlsStats;
 
 /// STARTTLS is offered, and TLS has not begun.
 const OFFERED: u8 = 1;
-/// Mail has been sent in clear, which counts once.
+/// Mail was sent in clear, which counts once.
 const MAIL: u8 = 2;
-/// The same for a secret.
+/// A secret was sent in clear, which counts once.
 const SECRET: u8 = 4;
-/// STARTTLS was refused though the command was right: from then on this session was not offered TLS that works, whatever its
-/// next EHLO lists. RFC 3207 section 4 leaves it to the client whether it goes on.
+/// A valid STARTTLS was refused: from then on this session has no working offer of TLS, even if the next EHLO lists it.
+/// RFC 3207 section 4 lets the client decide whether to continue.
 const DENIED: u8 = 32;
-/// The handshake is done, and the client has sent nothing within TLS but QUIT.
+/// The handshake is done, and the client has sent nothing within TLS except QUIT.
 const UNUSED: u8 = 16;
 
-/// What the session has shown so far: each session has one.
+/// The session's state.
 #[derive(Debug, Default)]
 pub(super) struct Secrecy {
-    /// In bits.
+    /// Bits.
     shown: u8,
-    /// The wrong certificate of the handshake, until the client goes on.
+    /// The wrong certificate of the handshake, until the client continues.
     wrong_certificate: Option<Box<str>>,
 }
 
 impl Secrecy {
-    /// The handshake is done, maybe with a certificate that no client may accept.
+    /// The handshake is done, possibly with a wrong certificate.
     pub(super) fn note_encryption(&mut self, wrong_certificate: Option<Box<str>>) {
         self.shown |= UNUSED;
         self.wrong_certificate = wrong_certificate;
     }
 
-    /// No command but QUIT has come since.
+    /// No command except QUIT has arrived since.
     pub(super) fn is_tls_unused(&self) -> bool {
         self.shown & UNUSED != 0
     }
 
-    /// Measures what a step shows.
+    /// Measures a step.
     pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
         if !matches!(step.stage, Stage::Greeting | Stage::Quit) {
             self.shown &= !UNUSED;
@@ -61,7 +61,7 @@ impl Secrecy {
         }
     }
 
-    /// The step is the first MAIL of the session that is accepted in clear where TLS that works was offered.
+    /// The step is the first MAIL accepted in clear although working TLS was offered.
     pub(super) fn begins_mail_in_clear(&mut self, step: &Step) -> bool {
         step.stage == Stage::Mail && step.accepted && self.shown & OFFERED != 0 && self.is_first(MAIL)
     }
@@ -73,7 +73,7 @@ impl Secrecy {
     }
 }
 
-/// The client has sent mail, or credentials, right or wrong.
+/// The client has sent mail or credentials, valid or not.
 fn goes_on(step: &Step) -> bool {
     let is_answer = |outcome| matches!(outcome, AuthOutcome::Succeeded | AuthOutcome::Failed);
     (step.stage == Stage::Mail && step.accepted)

@@ -5,7 +5,7 @@ use crate::smtp::rules::{Environment, State};
 use crate::smtp::{Expect, Policy, Protocol, Session};
 use crate::stats::MessageStats;
 
-/// Replies in place of the server's own, some of them of no use.
+/// Replies that replace the server's own, some of them invalid.
 const RULES: [&str; 12] = [
     "mail odds=20% reply=\"451 4.7.1 Later\"",
     "mail odds=10% reply=\"354 What\"",
@@ -21,7 +21,7 @@ const RULES: [&str; 12] = [
     "helo odds=10% reply=\"421 4.3.2 Going\"",
 ];
 
-/// A line, and the stage that it is expected to reach.
+/// A line, and its expected stage.
 fn lines() -> impl Strategy<Value = Vec<&'static str>> {
     let line = prop::sample::select(vec![
         "EHLO client.example",
@@ -42,7 +42,7 @@ fn lines() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(line, 0..60)
 }
 
-/// A reply that the client was sent.
+/// A reply to the client.
 #[derive(Clone, Copy, Debug)]
 struct Answered {
     stage: Stage,
@@ -50,7 +50,7 @@ struct Answered {
     code: Option<u16>,
 }
 
-/// How a mail transaction ended, by its replies from MAIL on.
+/// The outcome of a mail transaction, from its replies since MAIL.
 fn outcome(replies: &[Answered]) -> Result<(), Option<(Stage, u16)>> {
     if replies[0].is_accepted {
         let messages = || replies.iter().filter(|answered| answered.stage == Stage::Message);
@@ -67,7 +67,7 @@ fn outcome(replies: &[Answered]) -> Result<(), Option<(Stage, u16)>> {
             return Err(None);
         }
     }
-    // DATA without a recipient is refused because of them.
+    // DATA without a recipient is refused because of the RCPTs.
     let counts = |at: usize| {
         let before = || replies[..at].iter().filter(|answered| answered.stage == Stage::Rcpt);
         let names_cause = before().any(|answered| answered.is_accepted) || before().next().is_none();
@@ -86,7 +86,7 @@ struct Measured {
     probe: Probe,
     stats: Stats,
     answered: Vec<Answered>,
-    /// Behind the last step.
+    /// After the last step.
     is_in_transaction: bool,
 }
 
@@ -112,7 +112,7 @@ impl Measured {
         }
     }
 
-    /// Mail transactions that are open, from the counts of the others.
+    /// Open mail transactions, from the other counts.
     fn open(&self) -> u64 {
         let MessageStats { accepted, refused, aborted, .. } = self.stats.messages;
         let open = self.stats.stages[Stage::Mail].count - accepted - refused - aborted;
@@ -122,7 +122,7 @@ impl Measured {
 }
 
 proptest! {
-    /// Each MAIL starts a mail transaction, and it ends in exactly one way: by what its replies were.
+    /// Each MAIL starts a mail transaction, which ends in exactly one way, according to its replies.
     #[test]
     fn each_mail_transaction_ends_once_and_as_its_replies_say(lines in lines(), seed: u64, is_lmtp: bool) {
         let mut policy = Policy::default();

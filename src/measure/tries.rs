@@ -1,4 +1,4 @@
-//! What one mail transaction tries to deliver, to which recipients, and which of these were put off with a 4yz reply.
+//! The attempts of one mail transaction: its recipients, and which of them were deferred with a 4yz reply.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::smtp::{MailKey, RetryKey, Stage};
 use crate::time::Timestamp;
 
-/// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
+/// Most recipients of a transaction that are tracked: as many as every server must accept (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: usize = 100;
 
-/// Later tries of a recipient within a transaction that are followed.
+/// Most repeated attempts for a recipient within a transaction that are tracked.
 const AGAIN: usize = 100;
 
 /// A reply to MAIL, RCPT, DATA, BDAT or the end of the message.
@@ -17,20 +17,20 @@ const AGAIN: usize = 100;
 pub(crate) struct Outcome {
     pub(crate) stage: Stage,
     pub(crate) is_accepted: bool,
-    /// The code of a reply that is sent whole.
+    /// The code of a reply sent whole.
     pub(crate) code: Option<u16>,
     /// When the command had arrived.
     pub(crate) at: Timestamp,
-    /// When the reply is to leave.
+    /// When the reply is due to leave.
     pub(crate) replied: Timestamp,
 }
 
-/// One of the addresses of a server, as a hash.
+/// An address of a server, as a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ServerKey(u64);
 
 impl ServerKey {
-    /// Of an address without its port: a sender goes on to the next address, not to the next port.
+    /// An address without its port: a sender tries the next address, not the next port.
     pub(crate) fn of(address: &impl Hash) -> Self {
         let mut hasher = DefaultHasher::new();
         address.hash(&mut hasher);
@@ -44,9 +44,9 @@ pub(crate) struct Tries {
     /// When MAIL had arrived.
     pub(super) began: Timestamp,
     pub(super) mail: MailKey,
-    /// The address of the server that it was made at.
+    /// The server's address.
     pub(super) server: ServerKey,
-    /// When MAIL was put off, if it was.
+    /// When MAIL was deferred, if it was.
     pub(super) put_off: Option<Timestamp>,
     pub(super) recipients: Vec<Recipient>,
     /// The identity of the message: the ENVID of its MAIL, or the Message-ID in its text.
@@ -58,17 +58,17 @@ pub(crate) struct Tries {
 pub(super) struct Recipient {
     /// Reverse-path and forward-path.
     pub(super) pair: u64,
-    /// When it was tried first.
+    /// Time of the first attempt.
     pub(super) first: Timestamp,
-    /// When the last reply about it left, if that put it off.
+    /// When the last reply about it left, if that was a deferral.
     pub(super) put_off: Option<Timestamp>,
-    /// It was put off at least once.
+    /// It was deferred at least once.
     pub(super) was_put_off: bool,
     /// RCPT was accepted.
     is_accepted: bool,
-    /// Its message was accepted, or it was refused permanently.
+    /// Its message was accepted, or it was permanently refused.
     pub(super) is_over: bool,
-    /// From each 4yz reply to the next try within this transaction, of the first of them.
+    /// The waits from 4yz replies to the next attempt within this transaction, up to a limit.
     pub(super) again: Vec<Duration>,
 }
 
@@ -97,8 +97,8 @@ impl Tries {
     }
 
     fn note_rcpt(&mut self, pair: u64, outcome: &Outcome) {
-        // RFC 5321 section 4.5.3.1.10: behind a 452 the recipients that are left are tried at once, in another
-        // transaction. It defers no recipient as long as others are accepted.
+        // RFC 5321 section 4.5.3.1.10: after a 452 the client tries the remaining recipients at once, in another
+        // transaction. It is no deferral if others are accepted.
         let is_one_too_many =
             outcome.code == Some(452) && self.recipients.iter().any(|other| other.is_accepted);
         let known = self.recipients.iter().position(|recipient| recipient.pair == pair);
@@ -116,7 +116,7 @@ impl Tries {
         recipient.is_over = outcome.is_refused_for_good() && !recipient.is_accepted;
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
         let again = self.recipients.iter().map(|recipient| recipient.again.capacity());
         size_of::<Self>()
@@ -124,8 +124,7 @@ impl Tries {
             + again.sum::<usize>() * size_of::<Duration>()
     }
 
-    /// A reply to DATA, BDAT or the end of the message, which is about all accepted recipients, or in LMTP at the end about one
-    /// of them.
+    /// A reply to DATA, BDAT or the end of the message, for all accepted recipients, or in LMTP at the end for one.
     fn note_accepted(&mut self, outcome: &Outcome, is_about: impl Fn(&Recipient) -> bool) {
         let is_delivered = outcome.is_accepted && outcome.stage == Stage::Message;
         let accepted = self.recipients.iter_mut().filter(|recipient| recipient.is_accepted);
@@ -146,7 +145,7 @@ impl Recipient {
         let put_off = outcome.put_off().then_some(outcome.replied);
         let before = std::mem::replace(&mut self.put_off, put_off);
         self.was_put_off |= put_off.is_some();
-        // A try that did not wait for the reply was not made because of it.
+        // An attempt that did not wait for the reply was not caused by it.
         if let Some(before) = before.filter(|before| *before < outcome.at && self.again.len() < AGAIN) {
             self.again.push(outcome.at.since(before));
         }

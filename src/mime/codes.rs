@@ -1,9 +1,9 @@
-//! Codes in mails: what is to be typed to confirm an address or to log in.
+//! Codes in mails, to be typed to confirm an address or to log in.
 
 use super::Mail;
 use super::links::urls;
 
-/// Codes of one mail that are listed.
+/// Most codes of one mail.
 const MOST_CODES: usize = 100;
 
 /// Beginnings of words around a code.
@@ -11,13 +11,13 @@ const HINTS: &[&str] = &[
     "code", "pin", "otp", "password", "passcode", "token", "verif", "confirm", "login", "log in", "log-in",
     "sign in", "sign-in", "2fa", "one-time",
 ];
-/// Those of them without which digits in groups, and letters alone, are no code.
+/// Hints without which grouped digits, and letters alone, are no code.
 const STRONG_HINTS: &[&str] =
     &["code", "pin", "otp", "password", "passcode", "token", "verif", "2fa", "one-time"];
-/// Words in front of "code" that make it another.
+/// Words before "code" that exclude it.
 const OTHER_CODES: &[&str] =
     &["postal", "post", "zip", "area", "country", "dial", "dialling", "bar", "source", "colour"];
-/// What a number is of that is no code, where it stands in front.
+/// Words before a number that exclude it.
 const OTHER_NUMBERS: &[&str] = &[
     "order",
     "invoice",
@@ -35,9 +35,9 @@ const OTHER_NUMBERS: &[&str] = &[
     "vat",
     "po",
 ];
-/// Words between that and the number.
+/// Words between these and the number.
 const FILLERS: &[&str] = &["number", "no", "nr", "id", "is", "was"];
-/// Octets around a code in which a hint is looked for.
+/// Distance in octets at which a hint counts.
 const REACH: usize = 80;
 
 /// See [`Mail::codes`].
@@ -66,7 +66,7 @@ pub(super) fn codes(mail: &Mail) -> Vec<String> {
             }
         }
     }
-    // A stable sort: the order within each kind is that of the mail.
+    // A stable sort: codes of each kind remain in the order of the mail.
     found.sort_by_key(|(is_hinted, _)| !is_hinted);
     found.into_iter().map(|(_, code)| code).collect()
 }
@@ -83,7 +83,7 @@ fn without_urls(text: &str) -> String {
     left + &text[end..]
 }
 
-/// The words of letters, digits and hyphens, and where they begin.
+/// The words of letters, digits and hyphens, with their positions.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_part = |c: char| c.is_alphanumeric() || c == '-';
     let mut from = 0;
@@ -136,13 +136,13 @@ fn grouped(text: &str, at: usize, word: &str) -> Option<usize> {
     (is_one && is_hinted(text, at, end - at, STRONG_HINTS)).then_some(end - at)
 }
 
-/// Letters alone in equal groups with hyphens, like `ABCD-EFGH`, near a strong hint, in a text that is not in capitals.
+/// Only letters in equal groups with hyphens, like `ABCD-EFGH`, near a strong hint, in a text that is not in capitals.
 fn is_letters(text: &str, at: usize, word: &str) -> bool {
     let groups: Vec<_> = word.split('-').collect();
     let size = groups[0].len();
     let is_capital = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_uppercase());
     let is_shape = (2..=3).contains(&groups.len())
-        // Two of three letters are rather words: OPT-OUT.
+        // Two groups of three letters are probably words: OPT-OUT.
         && (if groups.len() == 2 { 4..=5 } else { 3..=5 }).contains(&size)
         && groups.iter().all(|group| group.len() == size && is_capital(group));
     let (before, behind) = (&text[..at], &text[at + word.len()..]);
@@ -154,11 +154,11 @@ fn is_letters(text: &str, at: usize, word: &str) -> bool {
         && is_hinted(text, at, word.len(), STRONG_HINTS)
 }
 
-/// Whether a number behind this text is that of something else: of an order, say.
+/// Whether the text before a number shows that it is another one, such as an order number.
 fn is_of_another(before: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let mut words = line.rsplit(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-    // What is further away belongs to another sentence.
+    // Words further away belong to another sentence.
     let near = line.len() - line.trim_end_matches(|c: char| !c.is_alphabetic()).len() <= 4;
     let of = words.find(|word| !FILLERS.contains(&&*word.to_lowercase()));
     near && of.is_some_and(|of| OTHER_NUMBERS.contains(&&*of.to_lowercase()))
@@ -199,7 +199,7 @@ fn is_date(word: &str) -> bool {
     is_year(word) || (word.matches('-').count() == 2 && word.split('-').any(is_year))
 }
 
-/// Whether a word that begins like one of these hints stands within a line's length of it.
+/// Whether a word that begins like one of these hints is within a line's length of it.
 fn is_hinted(text: &str, at: usize, length: usize, hints: &[&str]) -> bool {
     let mut start = at.saturating_sub(REACH);
     while !text.is_char_boundary(start) {
@@ -245,7 +245,7 @@ mod tests {
             ("from 1999 to 2026", &[]),
             ("no digits HERE", &[]),
             ("1234 5678 1234", &["1234", "5678"]),
-            // In groups, and letters.
+            // Grouped digits, and letters.
             ("Your code is 482 913", &["482913"]),
             ("Your code is\u{a0}482\u{a0}913.", &["482913"]),
             ("48 29 13 is your one-time password", &["482913"]),
@@ -254,7 +254,7 @@ mod tests {
             ("Verification code: WXY-ZAB-CDE", &["WXY-ZAB-CDE"]),
             ("Sign in with 482913", &["482913"]),
             ("Confirmation number 482913", &["482913"]),
-            // None of these is one.
+            // None of these is a code.
             ("482 913", &[]),
             ("Please confirm the payment of 482 913 EUR", &[]),
             ("Your code gives you 100 000 points", &[]),

@@ -1,4 +1,4 @@
-//! The fields of one header. Names are found by the parser; values are parsed one by one when they are asked for, within bounds.
+//! The fields of one header. Names are found by the parser; values are parsed on demand, within bounds.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -7,19 +7,19 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{Addr, ContentType, Header, HeaderName, HeaderValue, MessageParser};
 use memchr::memchr;
 
-/// Octets of a header that are read.
+/// Most octets of a header that are read.
 const LONGEST_HEADER: usize = 1 << 20;
-/// Octets of a field with parameters that are parsed: the parser compares each parameter with all others.
+/// Most octets of a field with parameters that are parsed: the parser compares each parameter with all others.
 const LONGEST_WITH_PARAMETERS: usize = 16 << 10;
-/// Octets of any other field that are parsed.
+/// Most octets of any other field that are parsed.
 const LONGEST: usize = 256 << 10;
-/// Fields of a header that are listed.
+/// Most fields of a header.
 const MOST_FIELDS: usize = 10_000;
-/// Addresses of one field that are listed, and characters of their names and themselves.
+/// Most addresses of one field, and most characters of them and their names.
 const MOST_ADDRESSES: usize = 1000;
 const LONGEST_ADDRESS: usize = 1000;
 
-/// It finds fields, and leaves their values. It has a parser for some field: without one it would parse all.
+/// Finds fields, without parsing their values. It must have a parser for some field: without any it would parse all.
 static FINDER: LazyLock<MessageParser> =
     LazyLock::new(|| MessageParser::new().ignore_header(HeaderName::Subject).default_header_ignore());
 
@@ -29,7 +29,7 @@ static FINDER: LazyLock<MessageParser> =
 pub struct Mailbox {
     /// The display name, decoded.
     pub name: Option<String>,
-    /// Without angle brackets; empty where there is only a name.
+    /// Without angle brackets; empty if there is only a name.
     pub address: String,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Fields<'x> {
 }
 
 impl<'x> Fields<'x> {
-    /// The header in front of these octets, and the body behind it.
+    /// The header at the start of these octets, and the body after it.
     pub(super) fn read(octets: &'x [u8]) -> (Self, &'x [u8]) {
         let read = &octets[..octets.len().min(LONGEST_HEADER)];
         let mut stream = MessageStream::new(read);
@@ -50,7 +50,7 @@ impl<'x> Fields<'x> {
         (Self { octets, found }, &octets[end..])
     }
 
-    /// The value of the last field of this name as received, its line end included.
+    /// The value of the last field of this name as received, including its line end.
     fn raw(&self, name: &HeaderName<'_>) -> Option<&'x [u8]> {
         let header = self.found.iter().rev().find(|header| header.name == *name)?;
         Some(self.within(header.offset_start, header.offset_end))
@@ -60,7 +60,8 @@ impl<'x> Fields<'x> {
         self.octets.get(start as usize..end as usize).unwrap_or_default()
     }
 
-    /// What is parsed of the last field of this name: it ends with a line, at which some parsers return what they have.
+    /// The part of the last field of this name that is parsed. It ends with a line end, without which some parsers
+    /// fail.
     fn bounded(&self, name: &HeaderName<'_>) -> Option<Cow<'x, [u8]>> {
         let most = match name {
             HeaderName::ContentType | HeaderName::ContentDisposition => LONGEST_WITH_PARAMETERS,
@@ -71,7 +72,7 @@ impl<'x> Fields<'x> {
         Some(if is_ready { raw.into() } else { [&raw[..raw.len().min(most)], b"\n"].concat().into() })
     }
 
-    /// A field with parameters; `None` where there is none, or it has no type.
+    /// A field with parameters; `None` if absent or without a type.
     fn typed(&self, name: &HeaderName<'_>) -> Option<ContentType<'static>> {
         match MessageStream::new(&self.bounded(name)?).parse_content_type().into_owned() {
             HeaderValue::ContentType(content_type) => Some(content_type),
@@ -129,7 +130,7 @@ impl<'x> Fields<'x> {
         let name = match &header.name {
             HeaderName::Other(name) => name.to_string(),
             known => {
-                // In the case that it was sent in.
+                // As spelled by the sender.
                 let name = self.within(header.offset_field, header.offset_start);
                 let name = String::from_utf8_lossy(name.strip_suffix(b":").unwrap_or(name)).trim().to_owned();
                 if name.is_empty() { known.as_str().to_owned() } else { name }
@@ -141,7 +142,7 @@ impl<'x> Fields<'x> {
     }
 }
 
-/// Behind the first empty line that ends behind these octets.
+/// The end of the first empty line after this position.
 fn end_of_header(octets: &[u8], from: usize) -> usize {
     let mut end = from.saturating_sub(2);
     while let Some(found) = memchr(b'\n', &octets[end..]) {

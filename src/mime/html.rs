@@ -1,4 +1,4 @@
-//! HTML as text, and the links in it. What reads it is lenient: it finds what there is, and shows nothing to anybody.
+//! HTML as text, and its links. The parser is lenient, and its result is never displayed as HTML.
 
 use mail_parser::decoders::html::html_to_text;
 
@@ -7,7 +7,7 @@ pub(super) fn to_text(html: &str) -> String {
     html_to_text(html)
 }
 
-/// An anchor or an image map's area: where it leads, and its text.
+/// An anchor or an image map's area: its target and its text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Anchor {
     pub(super) href: String,
@@ -44,7 +44,7 @@ pub(super) fn anchors(html: &str) -> Vec<Anchor> {
     anchors
 }
 
-/// Where the text of an anchor ends: at its closing tag, or at the next anchor.
+/// The end of an anchor's text: its closing tag, or the next anchor.
 fn closing(inside: &str) -> usize {
     let octets = inside.as_bytes();
     let is_end = |at: &usize| {
@@ -59,7 +59,7 @@ fn closing(inside: &str) -> usize {
     memchr::memchr_iter(b'<', octets).find(is_end).unwrap_or(inside.len())
 }
 
-/// Where a tag ends: its `>`, which is not within quotes.
+/// The end of a tag: the `>` that is not within quotes.
 fn tag_end(tag: &str) -> usize {
     let mut quote = None;
     for (at, octet) in tag.bytes().enumerate() {
@@ -95,14 +95,14 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
         if own.eq_ignore_ascii_case(name) {
             return Some(decoded(value.trim()));
         }
-        // Something is left out at each turn.
+        // Each turn consumes something.
         let next = behind.trim_start();
         rest = if next.len() < rest.len() { next } else { "" };
     }
     None
 }
 
-/// Decodes the character references that are used in addresses.
+/// Decodes the character references used in addresses.
 fn decoded(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;

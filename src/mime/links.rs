@@ -3,18 +3,18 @@
 use super::Mail;
 use super::html::{Anchor, anchors};
 
-/// Links of one mail that are listed.
+/// Most links of one mail.
 const MOST_LINKS: usize = 1000;
 
 /// A link in a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Link {
-    /// Where it leads: as in the mail, with character references of HTML decoded.
+    /// Its target as in the mail, with character references of HTML decoded.
     pub href: String,
-    /// The text that shows it; of plain text the same.
+    /// Its visible text; in plain text the same.
     pub text: String,
-    /// Whether it is of the HTML part.
+    /// Whether it is in the HTML part.
     pub is_html: bool,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn links(mail: &Mail) -> Vec<Link> {
     links
 }
 
-/// The URLs of a text: `http://` and `https://`, up to what ends one in a sentence.
+/// The URLs of a text: `http://` and `https://`, without trailing punctuation.
 pub(super) fn urls(text: &str) -> impl Iterator<Item = &str> {
     let starts = memchr::memmem::find_iter(text.as_bytes(), "://").filter_map(|at| {
         ["https", "http"].into_iter().map(str::len).find_map(|length| {
@@ -43,7 +43,7 @@ pub(super) fn urls(text: &str) -> impl Iterator<Item = &str> {
     });
     let mut end = 0;
     let texts = starts.filter_map(move |start| {
-        // One within another, as in a parameter, is no other.
+        // A URL within another, as in a parameter, does not count.
         if start < end {
             return None;
         }
@@ -54,16 +54,16 @@ pub(super) fn urls(text: &str) -> impl Iterator<Item = &str> {
     texts.filter(|url| url.split("://").nth(1).is_some_and(|rest| !rest.is_empty()))
 }
 
-/// Octets of a URL at most: more is none that anybody follows.
+/// Longest URL in octets: longer ones are not usable.
 const LONGEST: usize = 8 << 10;
 
-/// The URL at the front of a text.
+/// The URL at the start of a text.
 fn of(text: &str) -> &str {
     let is_end = |c: char| c.is_whitespace() || c.is_control() || "<>\"`{}|\\^".contains(c);
     let most = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let text = &text[..most];
     let mut rest = &text[..text.find(is_end).unwrap_or(text.len())];
-    // How many of the closing ones have no opening one.
+    // Closing brackets without an opening one.
     let surplus =
         |open: char, close: char| rest.matches(close).count().saturating_sub(rest.matches(open).count());
     let (mut round, mut square) = (surplus('(', ')'), surplus('[', ']'));
@@ -82,7 +82,7 @@ fn of(text: &str) -> &str {
     rest
 }
 
-/// Takes one of so many, if there is one.
+/// Decrements a count, unless zero.
 fn take_one(count: &mut usize) -> bool {
     let less = count.checked_sub(1);
     *count = less.unwrap_or(0);

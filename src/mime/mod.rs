@@ -1,7 +1,7 @@
-//! Mails as people see them: header fields, texts, attachments, links and codes; by [`Message::mail`](crate::Message::mail).
+//! Parsed mails: header fields, texts, attachments, links and codes; by [`Message::mail`](crate::Message::mail).
 //!
 //! Any octets parse to a [`Mail`]; malformed input is read as far as possible. A nested message is one part and is not parsed.
-// Pure; for readers, never on the way of a message. Imports no other room.
+// Pure. Imports no other module.
 
 mod codes;
 mod fields;
@@ -21,7 +21,7 @@ use structure::{Content, Entity, Structure};
 pub struct Mail {
     /// Names and values of all header fields in order, unfolded, with encoded words (RFC 2047) decoded.
     pub headers: Vec<(String, String)>,
-    /// Of `From:`. Of each of these fields, the first 1,000 addresses.
+    /// From `From:`. At most the first 1,000 addresses of each of these fields.
     pub from: Vec<Mailbox>,
     /// Of `To:`.
     pub to: Vec<Mailbox>,
@@ -33,19 +33,19 @@ pub struct Mail {
     pub reply_to: Vec<Mailbox>,
     /// Decoded.
     pub subject: Option<String>,
-    /// Of `Date:`, in the form of RFC 3339; `None` where it is no date.
+    /// From `Date:`, as RFC 3339; `None` if invalid.
     pub date: Option<String>,
     /// Without angle brackets.
     pub message_id: Option<String>,
-    /// The first part of plain text that is no attachment, decoded.
+    /// The first plain text part that is not an attachment, decoded.
     pub text: Option<String>,
-    /// The first part of HTML that is no attachment, decoded.
+    /// The first HTML part that is not an attachment, decoded.
     pub html: Option<String>,
-    /// All parts that have no parts, in order; the first 1,000.
+    /// All leaf parts, in order; the first 1,000.
     pub parts: Vec<Part>,
 }
 
-/// What is known of a part of a mail. [`Message::part_content`](crate::Message::part_content) has its octets.
+/// A part of a mail. [`Message::part_content`](crate::Message::part_content) has its octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Part {
@@ -57,21 +57,21 @@ pub struct Part {
     pub charset: Option<String>,
     /// The name of the file, decoded.
     pub name: Option<String>,
-    /// What it is to its mail.
+    /// Its role in the mail.
     pub kind: PartKind,
     /// Without angle brackets.
     pub content_id: Option<String>,
-    /// Octets, decoded.
+    /// Size in octets, decoded.
     pub size: usize,
 }
 
-/// What a part is to its mail.
+/// The role of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartKind {
-    /// Text that is shown.
+    /// Displayed text.
     Text,
-    /// What a text shows, like an image.
+    /// Part of a displayed text, like an image.
     Inline,
     /// A file.
     Attachment,
@@ -89,7 +89,7 @@ impl PartKind {
 }
 
 impl Mail {
-    /// Parses a message as it was received.
+    /// Parses a message as received.
     pub(crate) fn parse(octets: &[u8]) -> Self {
         if octets.is_empty() {
             return Self::default();
@@ -126,25 +126,25 @@ impl Mail {
         }
     }
 
-    /// The links of the HTML part, and then those of the plain text that are not among them; the first 1,000.
+    /// The links of the HTML part, then the additional ones of the plain text; the first 1,000.
     pub fn links(&self) -> Vec<Link> {
         links::links(self)
     }
 
-    /// Confirmation and login codes, the most likely first: separate words of 4 to 10 digits, or of capitals and digits. URLs,
-    /// dates, times, amounts, longer numbers, and those of orders, invoices and the like are excluded. Codes near a word like
-    /// "code" precede others; only there digits in equal groups (`482 913`, returned without the spaces) and capitals alone
-    /// (`ABCD-EFGH`) count.
+    /// Confirmation and login codes, the most likely first: separate words of 4 to 10 digits, or of capitals and
+    /// digits. URLs, dates, times, amounts, longer numbers, and numbers of orders, invoices and the like are excluded.
+    /// Codes near a word like "code" precede others; only there digits in equal groups (`482 913`, returned without the
+    /// spaces) and groups of capitals (`ABCD-EFGH`) count.
     pub fn codes(&self) -> Vec<String> {
         codes::codes(self)
     }
 
-    /// The parts that are files.
+    /// The attachments.
     pub fn attachments(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(|part| part.kind == PartKind::Attachment)
     }
 
-    /// The text to be read: that of the HTML part where there is no other.
+    /// The text to read: without a text part that of the HTML part.
     pub fn readable(&self) -> Option<String> {
         self.text.clone().or_else(|| self.html.as_deref().map(html::to_text))
     }
@@ -155,14 +155,14 @@ impl Mail {
     }
 }
 
-/// The octets of a part of a message, decoded, and what is known of it; `None` where there is no such part.
+/// A part of a message, with its decoded octets; `None` without such a part.
 pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
     let entity = Structure::of(octets).parts.into_iter().nth(number.checked_sub(1)?)?;
     let (part, content) = shown(number, &entity);
     Some((part, content.octets().to_vec()))
 }
 
-/// Calls `visit` with each part of a message and its octets, decoded. The message is divided once.
+/// Calls `visit` with each part of a message and its decoded octets. The message is divided once.
 #[cfg(feature = "http")]
 pub(crate) fn each_part(octets: &[u8], mut visit: impl FnMut(Part, &[u8])) {
     for (number, entity) in (1..).zip(Structure::of(octets).parts) {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     proptest! {
-        /// Parsing what is broken anywhere ends, and its parts can be read.
+        /// Parsing of malformed messages ends, and their parts can be read.
         #[test]
         fn whatever_octets_make_a_mail(octets: Vec<u8>, at in 0..NESTED.len(), cut in 0..NESTED.len()) {
             Mail::parse(&octets);
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Parses on a thread with little room for recursion.
+    /// Parses on a thread with a small stack.
     fn parsed_in_little_room(octets: Vec<u8>) -> Mail {
         let parse = move || {
             let mail = Mail::parse(&octets);
@@ -311,7 +311,7 @@ mod tests {
             let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, inner);
             format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}")
         };
-        // White space within the name, as the parser allows it.
+        // With white space within the name, as the parser allows it.
         let spaced = |name: &str| format!("{name}: message/rfc822\r\n\r\n").repeat(DEPTH) + "hi";
         let spaced =
             ["Con tent-Type", "Content -Type", "Content-\tType", "C o n t e n t - T y p e", "Content\r-Type"]
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(texts, [&b"a --x\r\n--xy\r\n --x"[..], b"b"]);
         let unended = "Content-Type: multipart/mixed; boundary=x\n\n--x\n\na\n--x\n\nb\n";
         assert_eq!(part(unended.as_bytes(), 2).expect("a part").1, b"b\n");
-        // Without its boundary it is what it is.
+        // Without its boundary it is a single part.
         let undivided = Mail::parse(b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--x\r\n");
         assert_eq!(
             (undivided.parts[0].content_type.as_str(), undivided.text.as_deref()),

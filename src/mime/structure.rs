@@ -1,5 +1,5 @@
-//! What a mail is made of: entities with a header and a body, by the boundaries of multiparts (RFC 2046 section 5.1). Iterative and
-//! within bounds, whatever the octets are: a mail is made by a sender who may want to end the process.
+//! The structure of a mail: entities with a header and a body, by the boundaries of multiparts (RFC 2046 section 5.1).
+//! Iterative and bounded for any input: senders may be hostile.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -11,12 +11,12 @@ use memchr::memmem;
 
 use super::fields::Fields;
 
-/// Parts of one mail that are listed: a mail with more is made to be a burden.
+/// Most parts of one mail.
 pub(super) const MOST_PARTS: usize = 1000;
-/// Multiparts within each other that are divided. Each is searched for its boundary once.
+/// Greatest depth of multiparts that are divided. Each is searched for its boundary once.
 const DEEPEST: usize = 32;
 
-/// An entity that is not divided: a part (RFC 2045 section 2.4).
+/// A leaf entity: a part (RFC 2045 section 2.4).
 pub(super) struct Entity<'x> {
     pub(super) fields: Rc<Fields<'x>>,
     /// The fields as received.
@@ -24,21 +24,22 @@ pub(super) struct Entity<'x> {
     pub(super) header: &'x [u8],
     /// As received.
     pub(super) body: &'x [u8],
-    /// Type and subtype, in lower case; the usual one where the field is missing (RFC 2045 section 5.2, RFC 2046 section 5.1.5).
+    /// Type and subtype, in lower case; the default type if the field is missing (RFC 2045 section 5.2, RFC 2046
+    /// section 5.1.5).
     pub(super) content_type: String,
-    /// The field, with its parameters.
+    /// The field in the header, with its parameters.
     pub(super) given: Option<ContentType<'static>>,
 }
 
-/// What a mail is made of.
+/// The structure of a mail.
 pub(super) struct Structure<'x> {
     /// The header of the mail itself.
     pub(super) fields: Rc<Fields<'x>>,
-    /// In order, [`MOST_PARTS`] at most. A message within it is one part, which is not looked into.
+    /// In order, at most [`MOST_PARTS`]. A nested message is one part, and is not divided.
     pub(super) parts: Vec<Entity<'x>>,
 }
 
-/// What a body holds, decoded.
+/// The decoded content of a body.
 pub(super) enum Content<'x> {
     Text(Cow<'x, str>),
     Html(Cow<'x, str>),
@@ -58,12 +59,12 @@ impl Content<'_> {
     }
 }
 
-/// Octets that may be an entity.
+/// Octets of an entity to be divided.
 struct Piece<'x> {
     octets: &'x [u8],
-    /// Multiparts around it.
+    /// Depth of multiparts around it.
     depth: usize,
-    /// It is of a digest, whose parts are messages.
+    /// It belongs to a digest, whose parts are messages.
     is_of_digest: bool,
 }
 
@@ -108,11 +109,12 @@ impl<'x> Structure<'x> {
     }
 }
 
-/// The parts between the lines of this boundary, `most` at most; the last one ends with the body where the last line is missing.
+/// The parts between the lines of this boundary, at most `most`; the last one ends with the body if the closing line is
+/// missing.
 fn divided<'x>(body: &'x [u8], boundary: &[u8], most: usize) -> Vec<&'x [u8]> {
     let delimiter = [b"--", boundary].concat();
     let mut parts = Vec::new();
-    // Where the part begins that is open.
+    // The start of the open part.
     let mut open = None;
     for at in memmem::find_iter(body, &delimiter) {
         let is_at_margin = at == 0 || body[at - 1] == b'\n';
@@ -132,8 +134,8 @@ fn divided<'x>(body: &'x [u8], boundary: &[u8], most: usize) -> Vec<&'x [u8]> {
     parts
 }
 
-/// Behind a boundary: where its line ends, and whether it is the last; `None` where more than white space follows, as in a
-/// boundary that is longer.
+/// After a boundary: the end of its line, and whether it is the closing one; `None` if more than white space follows,
+/// as in a longer boundary.
 fn end_of_delimiter(body: &[u8], behind: usize) -> Option<(usize, bool)> {
     let rest = &body[behind..];
     let is_last = rest.starts_with(b"--");
@@ -146,15 +148,15 @@ fn end_of_delimiter(body: &[u8], behind: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// The line end in front of a boundary is the boundary's (RFC 2046 section 5.1.1).
+/// The line end before a boundary belongs to the boundary (RFC 2046 section 5.1.1).
 fn without_line_end(octets: &[u8]) -> &[u8] {
     let octets = octets.strip_suffix(b"\n").unwrap_or(octets);
     octets.strip_suffix(b"\r").unwrap_or(octets)
 }
 
 impl<'x> Entity<'x> {
-    /// The body without its transfer encoding (RFC 2045 section 6); text in UTF-8. What is not encoded as its field says is as
-    /// it was received.
+    /// The body without its transfer encoding (RFC 2045 section 6); text in UTF-8. Wrongly encoded bodies are returned
+    /// as received.
     pub(super) fn content(&self) -> Content<'x> {
         let encoding = self.fields.transfer_encoding();
         let decoded = match encoding.as_deref() {
@@ -165,7 +167,7 @@ impl<'x> Entity<'x> {
             _ => None,
         };
         let octets = decoded.unwrap_or(Cow::Borrowed(self.body));
-        // A multipart that could not be divided is shown as what it is.
+        // A multipart that could not be divided is returned undivided.
         if !["text/", "multipart/"].iter().any(|kind| self.content_type.starts_with(kind)) {
             return Content::Octets(octets);
         }
@@ -184,7 +186,7 @@ impl<'x> Entity<'x> {
     }
 }
 
-/// `None` where the decoder found something else.
+/// `None` if the decoder failed.
 fn decoded<'x>((end, octets): (usize, Cow<'x, [u8]>)) -> Option<Cow<'x, [u8]>> {
     (end != usize::MAX).then_some(octets)
 }

@@ -68,7 +68,7 @@ impl Pool {
         }
     }
 
-    /// A function of its own, not inlined: mostly there is nothing to append.
+    /// Not inlined: mostly there is nothing to append.
     #[cold]
     fn append_some(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
         let buffer = place.get_or_insert_with(|| {

@@ -44,16 +44,17 @@ use unsent::Waiting;
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
 /// Bytes of replies gathered before they are written. Nothing is read from a peer that does not read them.
 const REPLIES_PER_TURN: usize = 64 * 1024;
-/// Replies gathered before they are written, however short: the note of one that waits is larger than the shortest.
+/// Replies gathered before they are written, however short: a pending reply takes more memory than the shortest
+/// replies.
 const MOST_REPLIES_PER_TURN: usize = 2048;
-/// Time of one connection's turn where rules are asked: how long they take depends on the configuration. Further lines of
-/// a client that sends many at once wait for the next turn.
+/// Longest turn of a connection whose policy has rules, which may be slow. Further lines of a client that sends many at
+/// once wait for the next turn.
 const RULES_PER_TURN: Duration = Duration::from_millis(1);
-/// Bytes read at once while commands are expected: what a client may send ahead of a reply that is held back, unless it sends
+/// Bytes read at once while commands are expected: how far a client may send ahead of a delayed reply, unless it sends
 /// messages in chunks.
 const COMMANDS: usize = 16 * 1024;
 /// Bytes read at once in message data. Larger than what loopback delivers at a time, so that most reads are short and
-/// need no second one to find out that there is no more.
+/// show without another read that the socket is empty.
 pub(super) const SCRATCH: usize = 128 * 1024;
 
 /// What a connection needs after its turn.
@@ -61,11 +62,11 @@ pub(super) const SCRATCH: usize = 128 * 1024;
 pub(super) enum Fate {
     /// It waits for an event or its timer.
     Waits,
-    /// It waits for the same, or for room in the socket.
+    /// As `Waits`, and also for room in the socket.
     Blocked,
     /// It has more to do, after the turns of the others.
     Again,
-    /// It has ended: its transport is to be dropped.
+    /// It has ended: the reactor drops its transport.
     Over,
 }
 
@@ -80,35 +81,36 @@ pub(super) struct Readiness {
 
 #[derive(Debug)]
 enum Phase {
-    /// The header of a proxy is waited for; there is no session.
+    /// Waits for the header of a proxy. No session yet.
     Preface(Box<Preface>),
-    /// TLS is to begin when all replies have left, or its handshake runs. Nothing is read but by that.
+    /// Waits until all replies have left, then runs the TLS handshake. Only the handshake reads.
     Securing(Box<Securing>),
     /// Commands are answered as they arrive.
     Open,
-    /// A reply is held back. Nothing else happens until its delay is over.
+    /// A reply is delayed. The session does nothing until the delay ends.
     Delayed(Box<Delayed>),
-    /// A reply depends on a check that runs on another thread. Nothing else happens until its result is there.
+    /// A reply depends on a check that runs on another thread. The session does nothing until the result arrives.
     Checking(Box<Checking>),
-    /// A rule holds the connection: nothing more happens on it. The client waits for an answer to this.
+    /// A rule holds the connection: nothing more is read or sent. The client waits for a reply at this stage, since
+    /// this time.
     Held(Stage, Timestamp),
     /// The last reply is on its way.
     Closing(Manner),
-    /// The last reply has left, and the peer may not have read it: closing now, with input unread, would
-    /// reset the connection and could destroy the reply. Input is read and dropped until then.
+    /// The last reply has left, but the peer may not have read it: closing now, with input unread, would reset the
+    /// connection and could destroy the reply. Input is read and dropped until then.
     Lingering { until: Timestamp },
 }
 
-/// What happens when a delay is over.
+/// The reply to send when a delay ends, and what to do then.
 #[derive(Debug)]
 struct Delayed {
     asked: Asked,
     reply: Reply,
     portion: Portion,
     next: Next,
-    /// How long it was to be held back.
+    /// The configured delay.
     requested: Duration,
-    /// When that began.
+    /// Start of the delay.
     since: Timestamp,
 }
 
@@ -117,7 +119,7 @@ struct Delayed {
 enum InputEnd {
     /// As its transport prescribes.
     Orderly,
-    /// Otherwise: more may have been on its way.
+    /// In another way: input may have been lost.
     Truncated,
 }
 
@@ -136,30 +138,30 @@ pub(super) struct Connection<T> {
     session: Session,
     /// What the session waits for.
     expects: Expect,
-    /// The client has sent a message in chunks: their octets come with commands.
+    /// The client has sent a message in chunks: their octets are read together with commands.
     sends_chunks: bool,
     /// Number of its last reply.
     last_reply: u32,
     phase: Phase,
-    /// Read and not used: the front of a line, or what is behind a delay.
+    /// Bytes read but not used: an incomplete line, or input that arrived during a delay.
     input: Option<Buffer>,
-    /// Replies that the transport has not taken. While any reply has not left, nothing more is read than once before they were
+    /// Replies that the transport has not taken. Until all replies have left, at most one read is made, before they are
     /// written.
     output: Option<Buffer>,
-    /// Octets of replies of all turns so far.
+    /// Octets of replies queued in all turns.
     queued: u64,
-    /// Octets of the dialogue that were read, and when the last ones were.
+    /// Octets of the dialogue received, and the time of the last read.
     received: u64,
     heard_at: Timestamp,
-    /// Replies and records that wait for them to leave, or for the end of a delay; `None` while there are none.
+    /// Unsent replies, and records that wait for them or for the end of a delay; `None` if empty.
     waiting: Option<Box<Waiting>>,
-    /// The socket is registered for room.
+    /// The socket is registered for writability.
     watches_for_room: bool,
     /// The transport may have something to read.
     readable: bool,
-    /// The peer has ended its output; what it sent before may be unread.
+    /// The peer has ended its output; earlier input may be unread.
     peer_closed: bool,
-    /// The peer has reset the connection. What it sent before may still be read.
+    /// The peer has reset the connection. Earlier input may still be readable.
     is_reset: bool,
     /// How the peer ended its output, once everything it sent has been read.
     input_end: Option<InputEnd>,
@@ -170,24 +172,25 @@ pub(super) struct Connection<T> {
     /// When the message being received must be complete.
     data_deadline: Timestamp,
     origin: Origin,
-    /// Its place among the limited number of sessions; `None` if it was refused.
+    /// Its place in the limited number of sessions; `None` if it was refused.
     place: Option<SessionPermit>,
     accepted_at: Option<SystemTime>,
     /// This session's record in the store.
     running: Option<RunningKey>,
-    /// The session's record has changed since it was copied to the store. Copied once a turn, since that takes all of it.
+    /// The session's record has changed since it was copied to the store. It is copied at most once a turn: the copy is
+    /// complete.
     is_shown_stale: bool,
     /// The memory that this session is charged for.
     charge: Option<Charge>,
     is_filed: bool,
-    /// When the next bytes may be written or read; `None` without such a limit.
+    /// The schedule of paced writes and reads; `None` without a rate limit.
     pace: Option<Box<Pace>>,
-    /// Lines of the message being received that were not logged yet, where they are.
+    /// Lines of the message being received that were not logged yet, if there is a log.
     data_lines: u64,
-    /// The client was greeted because no header of a proxy had come, and has sent nothing so far.
+    /// The client was greeted because no PROXY header had come, and has sent nothing since.
     is_header_late: bool,
     probe: Probe,
-    /// The mail transaction that is open; `None` where nothing can be put off.
+    /// The open mail transaction; `None` where nothing can be deferred.
     tries: Option<Box<Tries>>,
 }
 
@@ -239,14 +242,14 @@ impl<T: Transport> Connection<T> {
         &self.stream
     }
 
-    /// The stream, if it is not registered for room yet, as [`Fate::Blocked`] needs. Most connections never fill their
-    /// socket: registering for room from the start would wake the reactor once more for every new connection.
+    /// The stream, unless it is already registered for writability, as [`Fate::Blocked`] requires. Most connections
+    /// never fill their socket: registering from the start would wake the reactor once more for every new connection.
     pub(super) fn stream_to_watch(&mut self) -> Option<&mut T> {
         let is_first = !std::mem::replace(&mut self.watches_for_room, true);
         is_first.then_some(&mut self.stream)
     }
 
-    /// Takes its place among the sessions that are counted, where they are counted from now on.
+    /// Counts the session from now on, if the new settings limit sessions.
     pub(super) fn count_place(&mut self, context: &Context) {
         if let Some(place) = &mut self.place
             && !matches!(self.phase, Phase::Preface(_))
@@ -261,7 +264,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// Queues the greeting, as it is answered by rules.
+    /// Queues the greeting, which rules may change.
     fn greet(&mut self, context: &Context, resources: &mut Resources) {
         resources.note(|| Event::SessionStarted);
         self.pace = Pace::new(context.service.rates(), resources.now);
@@ -270,13 +273,13 @@ impl<T: Transport> Connection<T> {
         });
         match step.accepted {
             true => resources.note_welcome(&context.counters),
-            // A refused connection takes no place from others.
+            // A refused connection does not count as a session.
             false => self.place = None,
         }
         if context.settings().session_timeout.is_zero() && step.next == Next::Continue {
             step.next = Next::Close;
         }
-        // A client may have sent before it is greeted, and there was no event for that.
+        // A client may send before it is greeted; no event has reported that.
         self.readable |= step.next.is_end();
         self.follow(context, resources, step);
     }
@@ -300,7 +303,7 @@ impl<T: Transport> Connection<T> {
         self.run(context, resources)
     }
 
-    /// Does everything that can be done now: writes pending replies, uses what was read before, and reads.
+    /// Does all that is possible now: writes pending replies, uses buffered input, and reads.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         if let Phase::Securing(securing) = &self.phase {
             let securing = **securing;
@@ -320,7 +323,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// The wheel's entry has expired. The deadline may have moved on since it was inserted.
+    /// The wheel's entry has expired. The deadline may be later by now.
     pub(super) fn on_timer(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.timer = None;
         if self.paced_until().is_some_and(|at| at <= resources.now) {
@@ -344,7 +347,7 @@ impl<T: Transport> Connection<T> {
                 resources.gathering.stats.delays.note(requested, achieved);
                 resources.due += 1;
                 if self.expects == Expect::NextChunk {
-                    // The client could not go on with its message.
+                    // The delay kept the client from sending the rest of its message.
                     self.data_deadline = self.data_deadline.after(achieved);
                 }
                 asked.since = asked.since.after(achieved);
@@ -370,12 +373,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Carries out a step: the records first, then the replies.
+    /// Carries out a step: files the records first, then queues the reply.
     fn follow(&mut self, context: &Context, resources: &mut Resources, step: Step) {
         self.follow_since(context, resources, step, resources.now);
     }
 
-    /// The same for a command that came at this time.
+    /// As [`follow`](Self::follow), for a command that came at this time.
     fn follow_since(&mut self, context: &Context, resources: &mut Resources, step: Step, came: Timestamp) {
         if let Some(message) = step.message {
             self.sends_chunks |= message.is_chunked;
@@ -398,7 +401,7 @@ impl<T: Transport> Connection<T> {
         let since = resources.clock.now();
         let delayed = Delayed { asked, reply, portion, next, requested: delay, since };
         self.phase = Phase::Delayed(Box::new(delayed));
-        // The command may have come after this turn began, and no delay may be short.
+        // The command may have come after this turn began, and a delay must not be shorter than configured.
         self.deadline = since.after(delay);
     }
 
@@ -426,7 +429,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Queues the reply to what was asked, or as much of it as is to be sent.
+    /// Queues the reply to `asked`, or the portion of it that is to be sent.
     fn answer_asked(&self, resources: &mut Resources, asked: Asked, reply: &Reply, portion: Portion) {
         let octets = portion.of(reply);
         if !octets.is_empty() {
@@ -437,14 +440,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Queues a reply that answers nothing.
+    /// Queues a reply to no command.
     fn announce(&self, resources: &mut Resources, reply: &Reply) {
         resources.replies.extend_from_slice(reply.wire());
         resources.note(|| Event::Response(reply.clone()));
     }
 
-    /// Starts the session timeout anew, after the client has done something. Not while the server makes it wait, nor before
-    /// there is a session.
+    /// Restarts the session timeout after input from the client: not while the server delays it, nor before the
+    /// session.
     fn renew(&mut self, context: &Context, resources: &Resources) {
         if matches!(
             self.phase,
@@ -472,7 +475,7 @@ impl<T: Transport> Connection<T> {
             return Fate::Over;
         }
         if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Checking(_) | Phase::Held(..)) {
-            // Nobody is left to receive the reply that is held back, also where the command came with the reset.
+            // Nobody can receive the delayed reply, even if the command and the reset arrived together.
             self.note_peer_closed(resources.now);
             return Fate::Over;
         }
@@ -499,7 +502,7 @@ impl<T: Transport> Connection<T> {
             Phase::Open if self.input_end.is_some() => self.end_with_input(context, resources),
             Phase::Closing(Manner::Orderly) => self.close_output(context, resources),
             Phase::Closing(Manner::Reset) => {
-                // Only fails when the peer is gone already.
+                // Fails only if the peer is already gone.
                 let _ = self.stream.reset_at_end();
                 Fate::Over
             }
@@ -529,15 +532,15 @@ impl<T: Transport> Connection<T> {
         fate
     }
 
-    /// The turn ended before everything was done: another reply is to come, or there is input. What was not used of it
-    /// counts unless it is only the front of a line, which the session has searched already.
+    /// The turn ended early: another reply follows, or there is input. Buffered input counts only if it has a whole
+    /// line: the session has searched the rest already.
     fn has_more_to_do(&self, now: Timestamp) -> bool {
         self.expects == Expect::Nothing
             || (self.readable && self.may_read_by(now))
             || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
 
-    /// Makes sure that the wheel has an entry at the deadline or before.
+    /// Ensures that the wheel has an entry at the deadline or earlier.
     #[inline]
     fn arm(&mut self, resources: &mut Resources) {
         let wake_at = self.paced_until().map_or(self.deadline, |at| at.min(self.deadline));
@@ -550,7 +553,7 @@ impl<T: Transport> Connection<T> {
         self.timer = Some((resources.wheel.insert(wake_at, self.token), wake_at));
     }
 
-    /// Calls the session with the environment that rules may ask for.
+    /// Calls the session with the environment for its rules.
     fn environ<R>(
         &mut self,
         context: &Context,

@@ -16,14 +16,14 @@ use crate::smtp::Policy;
 use crate::smtp::rules::{ByteRate, Memory, PeerAddress, State};
 use crate::tls::ServerTls;
 
-/// Longest time in which the last reply may reach a client that is still sending.
+/// How long a client that still sends may take to receive the last reply.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
-/// Longest pause of such a client once the shutdown timeout has passed.
+/// Longest pause of such a client after the shutdown timeout.
 const STOP_LINGER: Duration = Duration::from_millis(250);
 
-/// Longest time that a rule may hold a connection: more than any client waits (RFC 5321 section 4.5.3.2 asks for at most
-/// 10 minutes), but bounded.
+/// Longest time that a rule may hold a connection: more than any client waits (at most 10 minutes in RFC 5321 section
+/// 4.5.3.2), but bounded.
 pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The settings that connections are served with. A service is immutable: a reactor replaces it between two turns, and
@@ -31,12 +31,12 @@ pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct Service {
     settings: Settings,
-    /// A reply to EHLO offers PIPELINING, or one of an earlier service did.
+    /// This service or an earlier one offers PIPELINING in its reply to EHLO.
     offers_pipelining: bool,
 }
 
 impl Service {
-    /// Builds the service of validated settings; `before` is the one that it replaces.
+    /// Builds the service of validated settings; `before` is its predecessor.
     pub(crate) fn new(mut settings: Settings, before: Option<&Self>) -> Self {
         let mut offers_pipelining = settings.policy.may_offer("PIPELINING");
         if let Some(before) = before {
@@ -49,7 +49,7 @@ impl Service {
         Self { settings, offers_pipelining }
     }
 
-    /// A copy for one shard, which shares no reply with other shards.
+    /// A copy for one shard that shares no reply with other shards.
     pub(crate) fn of_shard(&self) -> Arc<Self> {
         let Self { settings, offers_pipelining } = self;
         Arc::new(Self { settings: settings.clone(), offers_pipelining: *offers_pipelining })
@@ -67,7 +67,7 @@ impl Service {
         self.offers_pipelining
     }
 
-    /// The number of sessions is limited, so that they are counted.
+    /// The number of sessions is limited, and so they are counted.
     fn counts_sessions(&self) -> bool {
         let limits = self.policy().limits();
         limits.max_sessions.is_some() || limits.max_sessions_per_ip.is_some()
@@ -107,11 +107,11 @@ pub(crate) struct Context {
     pub(super) records: Records,
     pub(super) budget: Budget,
     pub(super) counters: Arc<Counters>,
-    /// The checks that sessions wait for, of all shards.
+    /// Pending password checks of all shards.
     pub(super) checks: Arc<CheckQueue>,
-    /// `None` where nothing can be encrypted.
+    /// `None` if TLS is not configured.
     pub(super) tls: Option<ServerTls>,
-    /// `None` where nobody asks.
+    /// `None` if no hook is configured.
     pub(super) header_hook: Option<HeaderHook>,
 }
 
@@ -140,17 +140,17 @@ impl Context {
         }
     }
 
-    /// The same with a queue of checks that other shards have too.
+    /// With a queue of checks that is shared with other shards.
     pub(crate) fn sharing_checks(self, checks: Arc<CheckQueue>) -> Self {
         Self { checks, ..self }
     }
 
-    /// The same with TLS.
+    /// With TLS.
     pub(crate) fn with_tls(self, tls: Option<ServerTls>) -> Self {
         Self { tls, ..self }
     }
 
-    /// The same with a hook for connections that are closed for their PROXY header.
+    /// With a hook that is called when a connection is closed because of its PROXY header.
     pub(crate) fn with_header_hook(self, header_hook: Option<HeaderHook>) -> Self {
         Self { header_hook, ..self }
     }
@@ -163,12 +163,12 @@ impl Context {
         self.service.settings()
     }
 
-    /// A command or message can be deferred, so that retries are tracked.
+    /// A command or message can be deferred, and so retries are tracked.
     pub(super) fn follows_retries(&self) -> bool {
         self.policy().may_defer()
     }
 
-    /// The state of rules. It is locked for one decision at a time, where a rule, list or limit needs it.
+    /// The state of rules. Locked for one decision at a time, and only if a rule, list or limit needs it.
     pub(super) fn memory(&self) -> SharedState<'_> {
         SharedState(&self.state)
     }
@@ -178,9 +178,9 @@ impl Context {
         lock(&self.retries)
     }
 
-    /// Reserves a place for a connection before it is accepted; `None` while connections must stay in the backlog. If shards
-    /// checked the limit first and counted afterwards, together they could exceed it. Where the client is known later, by
-    /// the header of a proxy, and nothing waits in the backlog, its place is taken [then](Self::assign_place).
+    /// Reserves a place for a connection before it is accepted; `None` while connections must stay in the backlog. If
+    /// shards checked the limit first and counted afterwards, together they could exceed it. If a PROXY header names
+    /// the client later, and connections do not wait in the backlog, the place is taken [then](Self::assign_place).
     pub(super) fn take_place(&self, proxy: ProxyHeaders) -> Option<SessionPermit> {
         let limit = self.service.backlog_beyond();
         let is_later = proxy != ProxyHeaders::None && limit.is_none();
@@ -191,7 +191,7 @@ impl Context {
         lock(&self.state).take_place(limit).then(|| SessionPermit::counted_in(&self.state))
     }
 
-    /// Assigns the place to a client that is known now, and takes one if sessions are counted and it has none.
+    /// Assigns the place to a client now known, and takes one if sessions are counted and it has none.
     pub(super) fn assign_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
         match place.0 {
             Some(_) => place.occupy(peer),
@@ -199,7 +199,7 @@ impl Context {
         }
     }
 
-    /// The session is counted for another client from now on.
+    /// Counts the session for another client from now on.
     pub(super) fn reassign_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
         if let Some(Taken { state, peer: counted }) = place.0.as_deref_mut() {
             let mut state = lock(state);
@@ -210,7 +210,7 @@ impl Context {
         }
     }
 
-    /// Counts a session that was accepted while there was no limit, if there is one now.
+    /// Counts a session that was accepted without a limit, if there is one now.
     pub(super) fn count_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
         if self.service.counts_sessions() && place.0.is_none() {
             let is_taken = lock(&self.state).take_place(u64::MAX);
@@ -221,7 +221,7 @@ impl Context {
     }
 }
 
-/// One of the places of a limited number of sessions, released when dropped. Without a limit it is not counted.
+/// A place in a limited number of sessions, released when dropped. Not counted without a limit.
 #[derive(Debug, Default)]
 pub(super) struct SessionPermit(Option<Box<Taken>>);
 
@@ -233,7 +233,7 @@ struct Taken {
 }
 
 impl SessionPermit {
-    /// A place that is counted already.
+    /// Wraps a place that is already counted.
     fn counted_in(state: &Arc<Mutex<State>>) -> Self {
         Self(Some(Box::new(Taken { state: Arc::clone(state), peer: None })))
     }

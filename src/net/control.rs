@@ -24,27 +24,27 @@ pub(crate) enum Message {
     Stop(StopOrder),
     /// Send the figures measured since the last request.
     Figures(Sender<Box<Stats>>),
-    /// Use this service from the next line of each session on, and confirm it.
+    /// Use this service from the next line of each session, and confirm it.
     Replace(Arc<Service>, Sender<()>),
-    /// Accept no connections, or accept them again, and confirm it.
+    /// Stop or resume accepting connections, and confirm it.
     Pause(bool, Sender<()>),
-    /// Send what is shown of these sessions.
+    /// Send the state of these sessions.
     Sessions(SessionRange, Sender<Sessions>),
     /// End these sessions.
     End(EndOrder, Sender<Ended>),
-    /// Announce the sessions that begin and end to these, and no longer to others.
+    /// Announce the beginning and end of sessions to these listeners only.
     #[cfg(feature = "http")]
     Announce(Listeners),
-    /// The check that this connection waits for has run.
+    /// The result of a check for this connection.
     Checked(Token, Checked),
 }
 
-/// Some of the sessions, by their numbers: it would hold up a shard to copy a hundred thousand in one turn.
+/// A part of the sessions, by number: copying a hundred thousand in one turn would stall the shard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionRange {
-    /// Those with a greater number.
+    /// Only sessions with a greater number.
     pub(crate) after: u64,
-    /// At most, those with the smallest numbers.
+    /// At most this many, those with the smallest numbers.
     pub(crate) most: usize,
 }
 
@@ -54,24 +54,24 @@ pub(crate) struct Sessions {
     pub(crate) sessions: Vec<OpenSession>,
     /// All connections.
     pub(crate) total: usize,
-    /// The greatest number of a session; 0 if there is none.
+    /// The greatest number of a session; 0 without sessions.
     pub(crate) newest: u64,
 }
 
-/// Sessions to end: each takes a write, and all at once would hold up the shard.
+/// Sessions to end. Each takes a write: ending all at once would stall the shard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndOrder {
     pub(crate) range: SessionRange,
-    /// None that has begun later.
+    /// Only sessions up to this number.
     pub(crate) up_to: u64,
     pub(crate) farewell: Farewell,
 }
 
-/// Sessions that were ended.
+/// The sessions that were ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) count: usize,
-    /// The number to go on after; `None` if no more are to be ended.
+    /// The number after which to continue; `None` if none are left.
     pub(crate) last: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ impl StopOrder {
 pub(crate) struct Control {
     mailbox: Arc<Mailbox>,
     waker: Waker,
-    /// The reactor's, once it has begun.
+    /// The reactor's thread, once it runs.
     thread: OnceLock<ThreadId>,
 }
 
@@ -108,17 +108,17 @@ impl Control {
         self.thread.get_or_init(|| thread::current().id());
     }
 
-    /// This is the reactor's thread: a hook runs on it, which can't wait until the reactor has ended.
+    /// This is the reactor's thread, as in a hook: it must not wait for the reactor to end.
     pub(crate) fn is_on_this_thread(&self) -> bool {
         self.thread.get() == Some(&thread::current().id())
     }
 
-    /// This is the reactor's thread, and the reactor has not ended: no answer comes while this waits for one.
+    /// This is the reactor's thread and the reactor runs: waiting here for its answer would deadlock.
     pub(crate) fn would_wait_for_itself(&self) -> bool {
         self.is_on_this_thread() && !lock(&self.mailbox.0).is_closed
     }
 
-    /// The reactor has ended without having been asked to; its failure has been reported, or is about to be.
+    /// The reactor has ended without a request; its failure has been reported, or will be.
     pub(crate) fn has_died(&self) -> bool {
         lock(&self.mailbox.0).has_died
     }
@@ -128,8 +128,8 @@ impl Control {
         self.send(Message::Stop(order));
     }
 
-    /// The figures that the shard measured since the last call. Waits until the shard's current turn ends. `None` once the
-    /// shard has ended and all figures were returned. One caller at a time.
+    /// The figures that the shard measured since the last call. Waits until the shard's current turn ends. `None` when
+    /// the shard has ended and all figures were returned. One caller at a time.
     pub(crate) fn take_stats(&self) -> Option<Box<Stats>> {
         let (sender, receiver) = mpsc::channel();
         self.send(Message::Figures(sender));
@@ -146,7 +146,7 @@ impl Control {
         self.ask(|sender| Message::Pause(is_paused, sender))
     }
 
-    /// Asks for open sessions.
+    /// Requests the state of open sessions.
     pub(crate) fn sessions(&self, range: SessionRange) -> Receiver<Sessions> {
         self.ask(|sender| Message::Sessions(range, sender))
     }
@@ -156,7 +156,7 @@ impl Control {
         self.ask(|sender| Message::End(order, sender))
     }
 
-    /// Has sessions announced that begin and end to these, and no longer to others. Does not wait for that.
+    /// Announces the beginning and end of sessions to these listeners only. Does not wait for confirmation.
     #[cfg(feature = "http")]
     pub(crate) fn announce(&self, to: Listeners) {
         self.send(Message::Announce(to));
@@ -168,7 +168,7 @@ impl Control {
         receiver
     }
 
-    /// Reports the result of a check. It is dropped if the reactor has ended.
+    /// Reports the result of a check. Dropped if the reactor has ended.
     pub(super) fn report(&self, token: Token, checked: Checked) {
         self.send(Message::Checked(token, checked));
     }
@@ -191,12 +191,12 @@ struct Mail {
     is_closed: bool,
     /// It ended without having been asked to.
     has_died: bool,
-    /// The figures that it had not sent when it ended, until they are taken.
+    /// The figures that were unsent when it ended, until they are taken.
     rest: Option<Box<Stats>>,
 }
 
 impl Mailbox {
-    /// Once the mailbox is closed the message is dropped, and with it the sender of its answer.
+    /// Puts a message. A closed mailbox drops it, and with it the sender of its answer.
     fn put(&self, message: Message) {
         let mut mail = lock(&self.0);
         if !mail.is_closed {
@@ -225,13 +225,13 @@ impl Mailbox {
     }
 }
 
-/// The figures that a shard collects. When dropped, at the end or by a panic, it moves the remaining figures to the mailbox
-/// and closes it.
+/// The figures of a shard. When dropped, at its end or by a panic, it moves the remaining figures to the mailbox and
+/// closes it.
 #[derive(Debug)]
 pub(super) struct Gathering {
     pub(super) stats: Box<Stats>,
     mailbox: Arc<Mailbox>,
-    /// The reactor ends because it was asked to.
+    /// The reactor ends at a request.
     ends_as_asked: bool,
 }
 
@@ -240,12 +240,12 @@ impl Gathering {
         Self { stats: Box::default(), mailbox, ends_as_asked: false }
     }
 
-    /// The reactor ends because it was asked to: what drops this otherwise is a failure.
+    /// The reactor ends at a request: otherwise dropping this is a failure.
     pub(super) fn end_as_asked(&mut self) {
         self.ends_as_asked = true;
     }
 
-    /// Takes the figures collected so far and starts again from zero.
+    /// Sends the figures collected so far and restarts from zero.
     pub(super) fn give(&mut self, to: &Sender<Box<Stats>>) {
         if let Err(SendError(unwanted)) = to.send(std::mem::take(&mut self.stats)) {
             self.stats.merge(&unwanted);
@@ -265,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// A reactor that does nothing but read its mailbox.
+    /// A reactor that only reads its mailbox.
     fn obey(gathering: &mut Gathering, mailbox: &Mailbox) {
         while let Some(message) = mailbox.next() {
             if let Message::Figures(sender) = message {

@@ -1,4 +1,4 @@
-//! Counts of all shards together: connections, present sessions, and progress towards milestones.
+//! Counters shared by all shards: connections, open sessions, and progress towards milestones.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,10 +8,9 @@ use crate::measure::ClearSenders;
 use crate::smtp::ServerTag;
 use crate::time::Timestamp;
 
-/// Counts of all shards.
+/// Counters shared by all shards.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Fixed.
     tag: ServerTag,
     sessions: AtomicU64,
     /// Sessions with a positive greeting that have not ended.
@@ -19,9 +18,9 @@ pub(crate) struct Counters {
     /// When the last connection was accepted, in nanoseconds since the start.
     last_arrival: AtomicU64,
     milestones: Option<Box<Milestones>>,
-    /// TLS has failed to begin in some session.
+    /// TLS has failed to begin in at least one session.
     has_failed_tls: AtomicBool,
-    /// Clients that send mail in clear by themselves.
+    /// Clients that send mail in clear although they could encrypt.
     clear_senders: ClearSenders,
 }
 
@@ -30,7 +29,7 @@ pub(crate) struct Counters {
 pub(super) struct Arrival {
     /// The session's number; the first is 1.
     pub(super) session_id: u64,
-    /// Time since the one before; `None` for the first.
+    /// Time since the previous arrival; `None` for the first.
     pub(super) after: Option<Duration>,
 }
 
@@ -40,7 +39,7 @@ impl Counters {
         Self { tag, milestones: Milestones::new(goals), ..Self::default() }
     }
 
-    /// What distinguishes the sessions counted here from those of other servers.
+    /// Identifies the server whose sessions are counted here.
     pub(super) fn tag(&self) -> ServerTag {
         self.tag
     }
@@ -51,11 +50,11 @@ impl Counters {
         let nanoseconds = now.since_start().as_nanos() as u64;
         let before = self.last_arrival.swap(nanoseconds, Ordering::Relaxed);
         let before = Timestamp::at(Duration::from_nanos(before));
-        // Another shard's turn may have begun later and accepted earlier: then no time has passed.
+        // Another shard may have accepted earlier in a turn that began later: then no time has passed.
         Arrival { session_id, after: (session_id > 1).then(|| now.since(before)) }
     }
 
-    /// TLS has failed to begin: from now on sessions are looked at for what clients do then.
+    /// TLS has failed to begin: from now on sessions are checked for what clients do afterwards.
     pub(super) fn note_failed_tls(&self) {
         self.has_failed_tls.store(true, Ordering::Relaxed);
     }
@@ -68,7 +67,7 @@ impl Counters {
         self.has_failed_tls.load(Ordering::Relaxed)
     }
 
-    /// Counts a session with a positive greeting. Returns how many there are, this one included.
+    /// Counts a session with a positive greeting. Returns the number of such sessions, including this one.
     pub(super) fn note_welcome(&self) -> u64 {
         self.served.fetch_add(1, Ordering::Relaxed) + 1
     }

@@ -14,20 +14,20 @@ use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
 use crate::smtp::Protocol;
 
-/// How many free ports are tried when each is taken on another of the addresses.
+/// How many free ports are tried if each is taken on another of the addresses.
 const PORT_ATTEMPTS: usize = 16;
 
 /// A listener of a running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listening {
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
     /// TLS begins with each connection (RFC 8314 section 3.3).
     pub is_encrypted: bool,
-    /// Where it is: with the port that was taken, where any free one was asked for.
+    /// The bound address, with the actual port if any free one was requested.
     pub endpoint: Endpoint,
-    /// The inbox of its mails, in lower case; `None` where it has none.
+    /// The inbox of its mails, in lower case; `None` if it has none.
     pub inbox: Option<Arc<str>>,
 }
 
@@ -43,8 +43,8 @@ pub(crate) struct ListeningSocket {
 
 /// Opens every listener once per shard. The outer list is by shard.
 ///
-/// Port 0 means one free port for all addresses that take the common port, and any free one for an
-/// address that names it itself.
+/// Port 0 means one free port for all addresses that take the common port, and any free port for an address with an
+/// explicit port 0.
 pub(crate) fn bind(
     listens: &[Listen],
     shards: usize,
@@ -86,7 +86,7 @@ pub(crate) fn bind(
     Ok((bound, by_shard))
 }
 
-/// Opens a listener that no reactor serves, and returns where it is.
+/// Opens a listener that no reactor serves. Returns its address too.
 #[cfg(feature = "http")]
 pub(crate) fn bind_plain(at: &ListenAt, backlog: u32) -> Result<(Endpoint, PlainListener), StartError> {
     let listener = open(at, ListenOptions { backlog, is_shared: false, has_ipv4_wildcard: false })?;
@@ -121,8 +121,8 @@ fn bind_first_shard(listens: &[Listen], options: ListenOptions) -> Result<Vec<Li
     Ok(listeners)
 }
 
-/// A shared port would be shared with any other server of this user too, so an exclusive socket finds out first whether
-/// it is taken.
+/// A shared port could also be shared with another server of this user, so an exclusive socket checks first that it is
+/// free.
 fn open_shared(mut at: ListenAt, options: ListenOptions) -> Result<Listener, StartError> {
     if let ListenAt::Inet { address, .. } = &mut at {
         let probe = ListenAt::Inet { address: *address, takes_common_port: false };
@@ -160,7 +160,7 @@ fn local_address(listener: &Listener) -> Result<Endpoint, StartError> {
     listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
 }
 
-/// The log line of a pause in accepting.
+/// The log line for a pause in accepting.
 pub(super) fn why_it_rests(error: &io::Error) -> String {
     let limit = getrlimit(Resource::Nofile).current.filter(|_| is_out_of_descriptors(error));
     let limit = limit.map_or_else(String::new, |limit| {

@@ -1,4 +1,4 @@
-//! Open sessions, as other threads see them.
+//! Snapshots of open sessions for other threads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::records::Endpoint;
 use crate::smtp::{Protocol, Stage};
 use crate::tls::TlsSession;
 
-/// An open session at one moment. See [`Server::sessions`](crate::Server::sessions).
+/// A snapshot of an open session. See [`Server::sessions`](crate::Server::sessions).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenSession {
@@ -16,16 +16,16 @@ pub struct OpenSession {
     pub id: u64,
     /// The client.
     pub peer: Endpoint,
-    /// Where its listener is bound, as in [`Server::listeners`](crate::Server::listeners): `0.0.0.0:25` for all addresses. Where the
-    /// client has connected to is [`Message::local_addr`](crate::Message::local_addr).
+    /// The bound address of its listener, as in [`Server::listeners`](crate::Server::listeners): `0.0.0.0:25` for all
+    /// addresses. The address that the client connected to is [`Message::local_addr`](crate::Message::local_addr).
     pub listener: Endpoint,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// What its handshake has agreed on, once it is within TLS.
+    /// The result of its TLS handshake; `None` in clear.
     pub tls: Option<Arc<TlsSession>>,
     /// What it waits for.
     pub state: SessionState,
-    /// What was answered last; [`Stage::Message`] while a message is received.
+    /// The stage of the last reply; [`Stage::Message`] while a message is received.
     pub stage: Stage,
     /// The argument of the last EHLO, HELO or LHLO that was accepted.
     pub helo: Option<String>,
@@ -33,9 +33,9 @@ pub struct OpenSession {
     pub user: Option<String>,
     /// Messages accepted.
     pub messages: u32,
-    /// Octets of the dialogue that were received, without those of TLS.
+    /// Octets of the dialogue received, without TLS overhead.
     pub received: u64,
-    /// Octets of replies that have left, without those of TLS.
+    /// Octets of replies that have left, without TLS overhead.
     pub sent: u64,
     /// How long it has been open.
     pub age: Duration,
@@ -57,13 +57,13 @@ pub enum SessionState {
     Delay,
     /// The check of a password.
     Check,
-    /// Nothing: a rule holds it.
+    /// Nothing: a rule holds the session.
     Held,
-    /// The client, to read the last reply.
+    /// The client to read the last reply.
     End,
 }
 
-/// `handshake`, `command`, `message`, `delay`, `check`, `held`, `end`.
+/// One of `handshake`, `command`, `message`, `delay`, `check`, `held`, `end`.
 impl fmt::Display for SessionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -82,7 +82,7 @@ impl fmt::Display for SessionState {
 /// as ended by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
-    /// With 421, and closed: what is delayed is refused.
+    /// With 421, then closed; a delayed reply is replaced by it.
     Refused,
     /// Its connection is reset (RST), without a reply.
     Reset,

@@ -1,5 +1,5 @@
-//! Connections that the system dropped because a listener's accept queue was full. Linux counts them for all
-//! programs in a network namespace together.
+//! Connections that the system dropped because a listener's accept queue was full. Linux has one count for each network
+//! namespace.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ const COUNTERS: &str = "/proc/net/netstat";
 const GROUP: &str = "TcpExt:";
 const NAME: &str = "ListenOverflows";
 
-/// How many since the system started; `None` where it does not report that.
+/// The count since the system started; `None` if the system does not report it.
 pub(crate) fn accept_queue_overflows() -> Option<u64> {
     find(&fs::read_to_string(COUNTERS).ok()?)
 }

@@ -1,5 +1,4 @@
-//! Sessions that begin and end, for a thread that listens. A shard hands them over one by one while there is one, and does
-//! nothing otherwise.
+//! The beginning and end of sessions, for a thread that listens. Without a listener a shard does nothing.
 
 #[cfg(feature = "http")]
 use std::collections::VecDeque;
@@ -15,18 +14,18 @@ use crate::process::lock;
 use crate::records::Endpoint;
 use crate::stats::Ending;
 
-/// A session that has begun or ended.
+/// The beginning or end of a session.
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane listens"))]
 #[derive(Clone, Debug)]
 pub(crate) struct Passage {
     pub(crate) session_id: u64,
     pub(crate) peer: Endpoint,
     pub(crate) listener: Endpoint,
-    /// `None` for one that has begun.
+    /// `None` at the beginning.
     pub(crate) end: Option<End>,
 }
 
-/// How a session was when it ended.
+/// The state of a session at its end.
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane listens"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
@@ -36,18 +35,18 @@ pub(crate) struct End {
 }
 
 impl Passage {
-    /// The session of this origin has begun, or ended.
+    /// The beginning or end of the session of this origin.
     pub(super) fn of(origin: &Origin, end: Option<End>) -> Self {
         let Origin { session_id, peer_addr, listener, .. } = origin;
         Self { session_id: *session_id, peer: peer_addr.clone(), listener: listener.clone(), end }
     }
 }
 
-/// What waits to be read.
+/// Most unread entries; beyond that the oldest are dropped.
 #[cfg(feature = "http")]
 const MOST_WAITING: usize = 4096;
 
-/// What has begun and ended since it was read, of all shards, in the order in which they handed it over.
+/// Unread entries of all shards, in the order of arrival.
 #[cfg(feature = "http")]
 #[derive(Debug, Default)]
 pub(crate) struct Passages(Mutex<Waiting>);
@@ -99,20 +98,19 @@ impl Passages {
     }
 }
 
-/// Those that a shard hands them over to.
+/// The listeners of a shard.
 #[cfg(feature = "http")]
 pub(crate) type Listeners = Arc<[Arc<Passages>]>;
 
-/// Where a shard hands them over.
+/// Hands entries over to the listeners.
 #[derive(Debug, Default)]
 pub(super) struct Announcer {
-    /// Empty while nobody listens.
     #[cfg(feature = "http")]
     pub(super) to: Listeners,
 }
 
 impl Announcer {
-    /// Hands over what is only made if somebody listens.
+    /// Hands over an entry, which is built only if somebody listens.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "only the control plane listens"))]
     pub(super) fn announce(&self, passage: impl FnOnce() -> Passage) {
         #[cfg(feature = "http")]

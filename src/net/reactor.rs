@@ -24,30 +24,29 @@ use crate::log::EventLog;
 use crate::time::{Clock, Timestamp};
 use accepting::Accepting;
 
-/// Events taken from the kernel at once.
+/// Most events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
-/// Receive buffer of a connection that is read slowly: small, so that back pressure reaches the sender soon.
+/// Receive buffer of a throttled connection: small, so that back pressure reaches the sender soon.
 const THROTTLED_RECV_BUFFER: usize = 4096;
 
-/// The token of the waker of [`Control`]. It and the listeners have generation 0, connections have generations from 1.
+/// The token of the waker of [`Control`]. It and the listeners have generation 0; connections start at 1.
 const WAKER: Token = Token(u32::MAX as usize);
 
-/// One shard's sockets, and what serves them.
+/// The event loop of one shard, with its sockets.
 pub(super) struct Reactor {
     poll: Poll,
     listeners: Vec<Accepting>,
     connections: Slab<Connection<Stream>>,
-    /// Generation of the next connection: distinguishes it from those that had its slot before. Never 0.
+    /// Generation of the next connection: distinguishes it from earlier users of its slot. Never 0.
     next_generation: u32,
-    /// Connections whose turn ended before they had nothing more to do.
+    /// Connections whose turn ended before their work was done.
     again: Vec<Token>,
     resources: Resources,
     context: Context,
     mailbox: Arc<Mailbox>,
-    /// No connection is accepted.
     is_paused: bool,
-    /// When the time for sessions that still run is up; `None` without a stop, and once it was up.
+    /// The end of the shutdown timeout; `None` without a stop, and once it has passed.
     stop_at: Option<Timestamp>,
 }
 
@@ -85,7 +84,7 @@ impl Reactor {
         Ok((reactor, control))
     }
 
-    /// Serves until asked to stop, and then until the last session has ended, or the time for that is up.
+    /// Serves until a stop is requested, and then until the last session or the shutdown timeout ends.
     pub(super) fn run(mut self) -> io::Result<StopOutcome> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -107,7 +106,7 @@ impl Reactor {
         }
     }
 
-    /// How long to wait for events; `None`: without a limit.
+    /// The timeout of the next poll; `None`: unlimited.
     fn timeout(&self) -> Option<Duration> {
         let may_accept = || !self.is_paused && self.listeners.iter().any(|listening| listening.is_ready);
         if !self.again.is_empty() || may_accept() {
@@ -122,7 +121,7 @@ impl Reactor {
     fn turn(&mut self, events: &Events) {
         self.resources.begin_turn();
         let mut unfinished = std::mem::take(&mut self.again);
-        // A connection that had an event as well is listed twice, and gets one turn like the others.
+        // A connection that also had an event is listed twice, and gets one turn.
         unfinished.sort_unstable();
         unfinished.dedup();
         for event in events {
@@ -156,7 +155,7 @@ impl Reactor {
         }
     }
 
-    /// Gives a connection its turn. Events may name one that has been closed.
+    /// Gives a connection its turn. An event may name a connection that is already closed.
     fn drive(
         &mut self,
         token: Token,
@@ -194,7 +193,7 @@ impl Reactor {
 
     fn close(&mut self, slot: usize) {
         self.connections.remove(slot).close(&self.context, &mut self.resources);
-        // A descriptor is free now: a listener that paused for want of one may try.
+        // A descriptor is free now: a listener that paused for lack of one may retry.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
@@ -210,7 +209,7 @@ impl Reactor {
         Token((generation as usize) << 32 | slot)
     }
 
-    /// Does what the messages ask for.
+    /// Executes the messages in the mailbox.
     fn obey(&mut self) {
         while let Some(message) = self.mailbox.next() {
             match message {
@@ -238,25 +237,25 @@ impl Reactor {
         }
     }
 
-    /// Sessions are served by this from their next line on; what is held back or drips goes out as it was decided.
+    /// Applies a new service from each session's next line. Delayed and dripping replies leave as they were decided.
     fn serve_by(&mut self, service: Arc<Service>) {
         let before = std::mem::replace(&mut self.context.service, service);
         for (_, connection) in &mut self.connections {
             connection.count_place(&self.context);
         }
-        // More sessions may be let in than before.
+        // The limit on sessions may have risen.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
         let (old, new) = (before.rates(), self.context.service.rates());
         if old.read.is_none() && new.read.is_some() {
-            // As for those that are accepted from now on. There is no way back: the kernel chooses the size only for
+            // As for connections accepted from now on. This can't be undone: the kernel adjusts the size only of
             // sockets for which it was never set.
             for (_, connection) in &self.connections {
                 connection.stream().limit_receive_buffer(THROTTLED_RECV_BUFFER);
             }
         }
-        // Some wait for a pace that is no longer theirs.
+        // Some wait for a pace that no longer applies.
         if old != new {
             self.drive_all(Connection::run);
         }
@@ -266,11 +265,11 @@ impl Reactor {
         if self.resources.stop == Stop::Forced {
             return;
         }
-        // Clients that wait see an open connection, also during a pause.
+        // Connections in the backlog are open for their clients, also during a pause.
         self.is_paused = false;
         self.accept_waiting();
         for mut listening in self.listeners.drain(..) {
-            // One that other shards still have open would go on to wake this one.
+            // A socket that other shards still share would continue to wake this one.
             let _ = self.poll.registry().deregister(listening.socket.source());
         }
         let stop_at = self.resources.clock.now().after(timeout);
@@ -280,7 +279,7 @@ impl Reactor {
         self.drive_all(Connection::on_stop);
     }
 
-    /// The time of a stop is up.
+    /// The shutdown timeout is over.
     fn dismiss_all(&mut self) {
         self.stop_at = None;
         self.resources.stop = Stop::Forced;
@@ -350,7 +349,7 @@ mod tests {
             reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
             reactor.turn(&events);
         }
-        // Linux doubles what it is asked for.
+        // Linux doubles the requested size.
         let is_small = |reactor: &Reactor| {
             let mut connections = reactor.connections.iter();
             connections.all(|(_, found)| found.stream().receive_buffer() <= 2 * THROTTLED_RECV_BUFFER)
@@ -363,7 +362,7 @@ mod tests {
         assert!(is_small(&reactor), "this can't be undone");
     }
 
-    /// A listener with connections that may not be accepted had polls return at once.
+    /// A regression: a listener with connections that may not be accepted made polls return at once.
     #[test]
     fn a_pause_waits_for_events_and_its_end_accepts_what_has_come() {
         let (mut reactor, address) = reactor([]);
@@ -414,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_client_with_lines_that_many_rules_are_asked_about_had_all_of_them_answered_in_one_turn() {
-        // Patterns of a shape that has no index: each name is compared with all of them.
+        // A pattern shape without an index: each name is compared with all of them.
         let rule = |number| Rule::anywhere().helo(format!("*a{number}*b").as_str()).close();
         let (mut reactor, address) = reactor((0..500).map(rule));
         let mut stream = TcpStream::connect(address).expect("a connection");
@@ -430,14 +429,14 @@ mod tests {
         assert!(gave_way > 0, "others had no turn between");
     }
 
-    /// A hundred at once would hold back the delays of all others by the time of a hundred signatures.
+    /// A hundred handshakes at once would delay all other connections by a hundred signatures.
     #[cfg(feature = "tls")]
     #[test]
     fn a_turn_takes_few_steps_of_handshakes_and_the_next_ones_take_the_others() {
         const CLIENTS: usize = 14;
         let tls = crate::tls::Tls::self_signed();
         let (mut reactor, address) = reactor_of(&Config::default().tls(tls).listen("smtps://127.0.0.1"));
-        // The front of a hello: each takes a step, and none is done.
+        // Incomplete hellos: each takes a step, and none is done.
         let connect = |_| {
             let mut client = TcpStream::connect(address).expect("a connection");
             client.write_all(&[22, 3, 1]).expect("room in the socket");
@@ -459,7 +458,7 @@ mod tests {
         assert!(reactor.connections.iter().all(|(_, connection)| is_running(connection)));
     }
 
-    /// A client whose hello waits for a turn with time for it has done its part; one that was answered has not.
+    /// A client whose complete hello waits for a turn is not slow; its wait is the server's share until it is answered.
     #[cfg(feature = "tls")]
     #[test]
     fn the_time_of_a_handshake_that_was_put_off_is_the_servers_share() {
@@ -491,7 +490,7 @@ mod tests {
         };
         let mut clients: Vec<_> = (0..CLIENTS).map(connect).collect();
         let mut events = Events::with_capacity(EVENTS);
-        // One of them is put off.
+        // One of them is postponed.
         while reactor.again.is_empty() {
             reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
             reactor.turn(&events);

@@ -1,4 +1,5 @@
-//! What the connections of a reactor share, each in its turn: the time, the wheel, buffers, figures and log lines.
+//! Resources that the connections of a reactor share, each in its turn: the time, the wheel, buffers, figures and log
+//! lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub(super) enum Stop {
     SparesIdle,
     /// Sessions end as soon as they are idle.
     ClosesIdle,
-    /// The time is up.
+    /// The shutdown timeout is over.
     Forced,
 }
 
@@ -45,14 +46,14 @@ impl Stop {
 /// What a connection uses that belongs to its reactor.
 pub(super) struct Resources {
     pub(super) clock: Clock,
-    /// When this turn began. Bytes that are read in a turn had arrived by then.
+    /// The start of this turn. Bytes read in a turn had arrived by then.
     pub(super) now: Timestamp,
     /// Delays that ended in this turn.
     pub(super) due: u64,
-    /// When the turn of the present connection ends; `None`: not limited by time.
+    /// When the turn of the present connection ends; `None`: unlimited.
     turn_until: Option<Timestamp>,
     pub(super) stop: Stop,
-    /// Steps of handshakes that this turn of the reactor has time for.
+    /// Handshake steps left in this turn of the reactor.
     handshake_steps: u32,
     /// When the last turn ended.
     pub(super) turn_ended: Timestamp,
@@ -62,16 +63,16 @@ pub(super) struct Resources {
     pub(super) scratch: Vec<u8>,
     /// Replies of the connection whose turn it is, until they are written.
     pub(super) replies: Vec<u8>,
-    /// Where each of them ends, and what it answers.
+    /// The end of each of these replies, and the request that it answers.
     pub(super) outgoing: Vec<Outgoing>,
-    /// Records that were finished in this turn, until the replies in them have left.
+    /// Records finished in this turn; their replies have not left yet.
     pub(super) filed: Vec<Filed>,
-    /// Runs the checks that connections wait for.
+    /// Runs password checks.
     pub(super) verifier: Verifier,
     pub(super) gathering: Gathering,
-    /// For who listens to sessions.
+    /// Announces sessions to listeners.
     pub(super) announcer: Announcer,
-    /// `None` with logging off.
+    /// `None` without a log.
     pub(super) notes: Option<Notes>,
 }
 
@@ -112,15 +113,15 @@ impl Resources {
         self.handshake_steps = HANDSHAKE_STEPS_PER_TURN;
     }
 
-    /// Whether this turn has time for another step of a handshake. Others wait for the next turn, before which the delays
-    /// that are over end.
+    /// Whether this turn has time for another handshake step. The others wait for the next turn; delays that have ended
+    /// come first.
     pub(super) fn take_handshake_step(&mut self) -> bool {
         let steps = self.handshake_steps.checked_sub(1);
         self.handshake_steps = steps.unwrap_or(0);
         steps.is_some()
     }
 
-    /// Begins the turn of a connection, which lasts at most so long; `None`: not limited by time.
+    /// Begins the turn of a connection, limited to `time`; `None`: unlimited.
     pub(super) fn limit_turn(&mut self, time: Option<Duration>) {
         self.turn_until = time.map(|time| self.clock.now().after(time));
     }
@@ -130,7 +131,7 @@ impl Resources {
         self.turn_until.is_some_and(|until| self.clock.now() >= until)
     }
 
-    /// Nothing of a connection is left when its turn has ended.
+    /// A connection's turn leaves nothing here.
     pub(super) fn has_no_leftovers(&self) -> bool {
         self.replies.is_empty() && self.outgoing.is_empty() && self.filed.is_empty()
     }
@@ -159,7 +160,7 @@ impl Resources {
         self.gathering.stats.sessions.peak.see(counters.note_welcome());
     }
 
-    /// A listener pauses after this error: counted each time, and logged once.
+    /// A listener pauses after this error, which is counted each time and logged once.
     pub(super) fn note_rest(&mut self, error: &io::Error) {
         self.gathering.stats.health.accept_rests += 1;
         if let Some(notes) = &mut self.notes {
@@ -167,7 +168,7 @@ impl Resources {
         }
     }
 
-    /// A connection is closed for its header, or for want of one: counted each time, and reported once for each fault.
+    /// A connection is closed because of a bad or missing header: counted each time, logged once per fault.
     pub(super) fn note_header(
         &mut self,
         hook: Option<&HeaderHook>,

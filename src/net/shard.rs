@@ -22,7 +22,7 @@ pub enum StopOutcome {
     Forced,
 }
 
-/// Why a shard failed. Equal to another with the same text: system errors can't be compared.
+/// Why a shard failed. Compared by text: system errors can't be compared.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ShardFailure {
@@ -74,8 +74,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Starts serving on a thread of its own. When the reactor dies `on_failure` is called there with
-    /// the reason.
+    /// Starts serving on a new thread. If the reactor dies, `on_failure` is called there with the reason.
     pub(crate) fn start(
         index: usize,
         sockets: Vec<ListeningSocket>,
@@ -102,7 +101,7 @@ impl Shard {
     }
 }
 
-/// Runs a reactor and reports a failure: its sockets are closed by then, so that no client waits at a port that looks
+/// Runs a reactor and reports a failure after its sockets are closed, so that no client waits at a port that looks
 /// alive.
 fn supervise(
     run: impl FnOnce() -> io::Result<StopOutcome>,

@@ -1,6 +1,6 @@
-//! A seeded simulation of many clients and the real connections that serve them, on a virtual clock. Dialogues, pauses, ends
-//! and rules are random. It runs over a transport like TCP, over one that holds octets back, and over TLS. [`World::check`] asserts
-//! what must be true at the end; the invariants of the parts are checked after each turn.
+//! A seeded simulation of many clients and the real connections that serve them, on a virtual clock. Dialogues, pauses,
+//! ends and rules are random. it runs over a transport like TCP, over one that retains octets, and over TLS.
+//! [`World::check`] asserts what must be true at the end; the invariants of the parts are checked after each turn.
 //!
 //! `SMTPMOCK_SEED=n` runs only this seed.
 
@@ -68,7 +68,7 @@ fn many_clients_within_tls() {
     simulate::<encrypted::EncryptedEnd>();
 }
 
-/// Keys are random: they must not decide anything.
+/// Keys are random, but must not affect the result.
 #[cfg(feature = "tls")]
 #[test]
 fn a_seed_gives_the_same_world_within_tls_each_time() {
@@ -110,7 +110,7 @@ fn simulate<E: End>() {
     assert!(!is_whole || seen.has_everything::<E>(), "the simulation no longer reaches every case: {seen:?}");
 }
 
-/// A client with its connection and its model. Its index is its token, and one less than its session's number.
+/// A client with its connection and its model. Its index is its token; its session's number is one greater.
 struct Peer<E> {
     client: Client,
     protocol: Protocol,
@@ -118,14 +118,14 @@ struct Peer<E> {
     is_encrypted: bool,
     model: Model,
     wire: Rc<RefCell<Wire>>,
-    /// What it sends before its session; `None` where the session begins with the connection.
+    /// Input before its session; `None` if the session begins with the connection.
     header: Option<Header>,
     has_connected: bool,
-    /// `None` before it is accepted, and once it has ended.
+    /// `None` before it is accepted, and after its end.
     connection: Option<Connection<E>>,
     /// It has, or had, a session.
     is_open: bool,
-    /// Its session was counted as one that the client left with no reply pending.
+    /// Its session was counted as left with no reply pending.
     is_left: bool,
 }
 
@@ -134,15 +134,15 @@ struct World<E> {
     clock: Arc<AtomicU64>,
     session_timeout: Duration,
     data_timeout: Duration,
-    /// How long after its deadline the reactor may wake.
+    /// How late the reactor may wake.
     lateness: Duration,
     /// Replies are sent in pieces, at a limited rate.
     drips: bool,
     /// When the server stops.
     stops_at: Option<Duration>,
-    /// How long sessions that are not idle may continue after that.
+    /// The shutdown timeout.
     stop_timeout: Duration,
-    /// When the server is reconfigured. Each time it changes between two services that differ in the texts of their replies.
+    /// Times of reconfiguration. Each alternates between two services that differ in the texts of their replies.
     replaced_at: VecDeque<Duration>,
     /// The services used so far, each with the time of its first use.
     served: Vec<(Duration, Voice)>,
@@ -165,7 +165,7 @@ impl<E: End> World<E> {
         }
         let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
         let session_timeout = Duration::from_nanos(rng.random_range(1_000_000_000..30_000_000_000));
-        // Most messages arrive in time; where this is short, slow ones do not.
+        // Most messages arrive in time; with the short timeout, slow ones do not.
         let data_timeout = if rng.random_bool(0.2) { session_timeout / 2 } else { 600 * session_timeout };
         let drips = rng.random_bool(0.15);
         let drip = drips.then(|| script::drip(&mut rng));
@@ -187,7 +187,7 @@ impl<E: End> World<E> {
             rng,
         };
         let count = world.rng.random_range(1..12);
-        // Not drawn, so that the rest of a world does not depend on it.
+        // Not drawn, so that the other parameters of a world are unchanged.
         let protocol =
             |index: u64| if (seed + index).is_multiple_of(2) { Protocol::Lmtp } else { Protocol::Smtp };
         (0..count).for_each(|index| world.add_client(protocol(index)));
@@ -212,8 +212,7 @@ impl<E: End> World<E> {
         world
     }
 
-    /// Some clients are behind a proxy, and there are strangers that send no header where one is required. They are drawn from
-    /// a stream of their own.
+    /// Some clients use a proxy, and strangers send no header where one is required. Drawn from a separate stream.
     fn add_headers(&mut self, seed: u64) {
         let mut bytes = *b"headers come before the session.";
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -235,7 +234,7 @@ impl<E: End> World<E> {
         }
     }
 
-    /// A third of the clients begin with TLS, a third use STARTTLS, and the others send in clear. What decides is not drawn.
+    /// A third of the clients begin with TLS, a third use STARTTLS, and the others send in clear. Not drawn.
     fn add_ciphers(&mut self, seed: u64) {
         let ciphers = E::ciphers();
         for (index, peer) in self.peers.iter_mut().enumerate() {
@@ -251,7 +250,7 @@ impl<E: End> World<E> {
         }
     }
 
-    /// Drawn from a stream of their own, so that they do not change the rest of a world.
+    /// Drawn from a separate stream, so that the other parameters of a world are unchanged.
     fn times_of_replacement(&self, seed: u64, reach: f64) -> VecDeque<Duration> {
         let mut bytes = *b"the services are replaced.......";
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -278,7 +277,7 @@ impl<E: End> World<E> {
         is_due
     }
 
-    /// The voices that replies decided between these two times may have.
+    /// The possible voices of replies decided between these two times.
     fn voices(&self, from: Duration, to: Duration) -> Vec<Voice> {
         let ends = self.served[1..].iter().map(|(at, _)| *at).chain([Duration::MAX]);
         let served = self.served.iter().zip(ends).filter(|((since, _), end)| *since <= to && *end >= from);
@@ -430,7 +429,7 @@ impl<E: End> World<E> {
         acted
     }
 
-    /// Runs one turn of the reactor. Returns whether there was anything to do.
+    /// Runs one turn of the reactor. Returns whether there was work.
     fn turn(&mut self) -> bool {
         self.resources.begin_turn();
         let unfinished = std::mem::take(&mut self.again);
@@ -438,7 +437,7 @@ impl<E: End> World<E> {
         let first = self.rng.random_range(0..self.peers.len());
         for nth in 0..self.peers.len() {
             let index = (first + nth) % self.peers.len();
-            // Other rates, or a timer, may give it a turn after octets have arrived and before the event.
+            // A change of rates or a timer may cause a turn after octets arrived and before their event.
             let has_event = self.peers[index].wire.borrow().has_event();
             if has_event && self.rng.random_bool(0.2) {
                 self.drive(index, Connection::run);
@@ -466,7 +465,7 @@ impl<E: End> World<E> {
         did
     }
 
-    /// Runs some of the checks that connections wait for. Turns pass meanwhile, but no time. Returns whether there are any.
+    /// Runs some pending checks. Turns pass meanwhile, but no time. Returns whether there are any.
     fn run_checks(&mut self) -> bool {
         let has_any = !self.resources.verifier.is_empty();
         while self.rng.random_bool(0.5)
@@ -510,7 +509,7 @@ impl<E: End> World<E> {
         self.peers[index].is_left = self.resources.gathering.stats.sessions.left > before;
     }
 
-    /// When the stop begins, or once it has begun, when the shutdown timeout ends.
+    /// When the stop begins, or when the shutdown timeout ends.
     fn next_stop(&self) -> Option<Duration> {
         match self.resources.stop {
             Stop::None => self.stops_at,

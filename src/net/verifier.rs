@@ -1,6 +1,6 @@
-//! Checks that take long, of passwords hashed by bcrypt, run one after another on one thread for all shards of a server, so
-//! that they take one core at most. A check belongs to one session, which waits for it, and ends with it: no more of them
-//! wait than there are sessions.
+//! Slow checks, of passwords hashed by bcrypt: they run one after another on one thread for all shards of a server, on
+//! one core at most. A check belongs to one session, which waits for it, and ends with it: the number of checks is at
+//! most that of sessions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,25 +12,25 @@ use super::control::Control;
 use crate::process::lock;
 use crate::smtp::auth::Check;
 
-/// The checks of all shards that have not begun, in the order in which they came.
+/// Pending checks of all shards, in the order of submission.
 #[derive(Debug, Default)]
 pub(crate) struct CheckQueue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: BTreeMap<u64, Job>,
-    /// Number of the next.
+    /// Number of the next check.
     next: u64,
-    /// The thread that runs them; it ends when none is left.
+    /// The thread that runs the checks; it ends when none is left.
     worker: Option<JoinHandle<()>>,
 }
 
-/// A check, and the connection that waits for it.
+/// A check and the connection that waits for it.
 #[derive(Debug)]
 struct Job {
     token: Token,
     check: Box<Check>,
-    /// The connection's reactor; `None` in a simulation, which takes the checks itself.
+    /// The connection's reactor; `None` in a simulation, which runs the checks itself.
     control: Option<Arc<Control>>,
 }
 
@@ -40,7 +40,7 @@ impl CheckQueue {
         loop {
             let mut waiting = lock(&self.0);
             let Some((_, job)) = waiting.jobs.pop_first() else {
-                // Under the lock: a check that comes now starts another thread.
+                // Under the lock: a later check starts another thread.
                 waiting.worker = None;
                 return;
             };
@@ -58,7 +58,7 @@ impl Job {
     }
 }
 
-/// The queue as a reactor uses it.
+/// A reactor's handle of the queue.
 #[derive(Debug)]
 pub(super) struct Verifier {
     queue: Arc<CheckQueue>,
@@ -66,19 +66,19 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// The results come by the mailbox of `control`. Without one, the checks are run by a test that takes them from the queue.
+    /// Results arrive in the mailbox of `control`. Without one, a test takes the checks from the queue and runs them.
     pub(super) fn new(queue: Arc<CheckQueue>, control: Option<Arc<Control>>) -> Self {
         Self { queue, control }
     }
 
-    /// Has the check run, unless its ticket is dropped before it begins.
+    /// Queues the check, unless its ticket is dropped before it begins.
     pub(super) fn submit(&self, token: Token, check: Box<Check>) -> Ticket {
         let memory = check.memory();
         let mut waiting = lock(&self.queue.0);
         let number = waiting.next;
         waiting.next += 1;
         waiting.jobs.insert(number, Job { token, check, control: self.control.clone() });
-        // One that has finished without leaving the queue has panicked.
+        // A worker that has finished without leaving the queue has panicked.
         let has_worker = waiting.worker.as_ref().is_some_and(|worker| !worker.is_finished());
         let mut refused = None;
         if self.control.is_some() && !has_worker {
@@ -91,26 +91,26 @@ impl Verifier {
         }
         drop(waiting);
         if let Some(job) = refused {
-            // No thread could be started: this one does it, rather than that a client is refused for it.
+            // No thread could be started: running the check here is better than refusing the client.
             job.run();
         }
         Ticket { queue: Arc::clone(&self.queue), number, memory }
     }
 
-    /// Takes the check that is next.
+    /// Takes the next check.
     #[cfg(test)]
     pub(super) fn next(&self) -> Option<(Token, Box<Check>)> {
         lock(&self.queue.0).jobs.pop_first().map(|(_, job)| (job.token, job.check))
     }
 
-    /// No check waits.
+    /// No check is pending.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         lock(&self.queue.0).jobs.is_empty()
     }
 }
 
-/// The interest of a connection in its check: dropped, the check is too, with the password in it, unless it has begun.
+/// A connection's claim on its check. Dropping it drops a check that has not begun, with its password.
 #[derive(Debug)]
 pub(super) struct Ticket {
     queue: Arc<CheckQueue>,
@@ -124,7 +124,7 @@ impl Ticket {
         lock(&self.queue.0).jobs.contains_key(&self.number)
     }
 
-    /// Octets of the check in memory.
+    /// Bytes of the check in memory.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }

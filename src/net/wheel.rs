@@ -1,9 +1,9 @@
 //! A hierarchical timing wheel: insert, cancel and expire take constant time, whatever the number of timers.
 //!
-//! Level 0 has a slot for each of the next 64 ticks, and each level above has slots 64 times as wide. An
-//! entry is on the level of the highest bit (in groups of six) in which its deadline differs from now,
-//! and moves to a level below when its slot begins. So everything on a level is due before anything on the next,
-//! and a bitmap of occupied slots gives the next deadline without a search. One thread owns a wheel.
+//! Level 0 has a slot for each of the next 64 ticks, and each level above has slots 64 times as wide. An entry is on
+//! the level of the highest bit (in groups of six) in which its deadline differs from now, and moves to a level below
+//! when its slot begins. So all entries of a level are due before any of the next, and a bitmap of occupied slots gives
+//! the next deadline without a search. One thread owns a wheel.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) struct Wheel<T> {
     now: u64,
     levels: [Level; LEVELS],
     entries: Slab<Entry<T>>,
-    /// Distinguishes entries that had the same index one after the other.
+    /// Distinguishes entries that used the same index.
     next_stamp: u32,
 }
 
@@ -72,7 +72,7 @@ impl<T> Wheel<T> {
         Self { now: 0, levels: [level; LEVELS], entries: Slab::new(), next_stamp: 0 }
     }
 
-    /// Starts a timer. One whose deadline has passed is due at once.
+    /// Starts a timer. If its deadline has passed it is due at once.
     pub(crate) fn insert(&mut self, deadline: Timestamp, value: T) -> Timer {
         let deadline = first_tick_from(deadline).clamp(self.now, LAST_TICK);
         let stamp = self.next_stamp;
@@ -93,12 +93,12 @@ impl<T> Wheel<T> {
         Some(self.entries.remove(timer.index as usize).value)
     }
 
-    /// When to call [`pop`](Self::pop) again: at the next deadline, or before it when an entry must move to a level below.
+    /// When to call [`pop`](Self::pop) again: at the next deadline, or earlier if an entry must move to a lower level.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.next_place().map(|place| start_of_tick(self.start_of(place)))
     }
 
-    /// Takes one timer that is due at `now`, the earliest tick first. `None` when no more are due.
+    /// Takes one timer that is due at `now`, the earliest tick first. `None` if none is due.
     pub(crate) fn pop(&mut self, now: Timestamp) -> Option<T> {
         let target = tick_at(now).min(LAST_TICK);
         while let Some(place) = self.next_place() {
@@ -136,7 +136,7 @@ impl<T> Wheel<T> {
         Some(SlotIndex { level, slot })
     }
 
-    /// The tick at which a slot begins: its own bits, those above as now, those below zero.
+    /// The tick at which a slot begins: its own bits, those above from `now`, those below zero.
     fn start_of(&self, place: SlotIndex) -> u64 {
         let shift = SLOT_BITS * place.level as u32;
         let above = self.now >> shift >> SLOT_BITS << SLOT_BITS << shift;
@@ -230,7 +230,7 @@ impl<T> Wheel<T> {
 
 /// The tick that a moment falls into.
 fn tick_at(moment: Timestamp) -> u64 {
-    // A timestamp holds fewer nanoseconds than a u64.
+    // A timestamp's nanoseconds fit into a u64.
     moment.since_start().as_nanos() as u64 / TICK.as_nanos() as u64
 }
 
@@ -244,7 +244,7 @@ fn start_of_tick(tick: u64) -> Timestamp {
     Timestamp::at(Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64)))
 }
 
-// The path is spelled out for the benchmark, which compiles this file in elsewhere.
+// The path is explicit for the benchmark, which includes this file from elsewhere.
 #[cfg(test)]
 #[path = "wheel/tests.rs"]
 mod tests;

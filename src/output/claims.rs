@@ -21,11 +21,11 @@ struct Claim {
 
 #[derive(Clone, Debug)]
 enum Use {
-    /// Data, which needs a file of its own.
+    /// Data, which needs a separate file.
     Output(Place),
     /// Text on standard output, which may carry several texts.
     Text,
-    /// An input, which must not be written to.
+    /// An input, which must not be written.
     Input(PathBuf),
     /// Standard error, which must not go to a file of data.
     Errors,
@@ -60,7 +60,7 @@ impl Claims {
         self.claim(flag.into(), Use::Text);
     }
 
-    /// Declares that this path is read or replaced: no output may go to it.
+    /// Declares that this path is read or replaced: no output may use it.
     pub fn input(&mut self, flag: impl Into<String>, path: &Path) {
         self.claim(flag.into(), Use::Input(path.to_owned()));
     }
@@ -105,7 +105,7 @@ impl Claims {
                 *spot = identity_at(path).map_or(Spot::Anywhere, Spot::File);
             }
         }
-        // If standard error is closed, there is nothing to compare.
+        // A closed standard error needs no comparison.
         let errors = Output::standard_error().and_then(|output| output.to_compare()).ok().flatten();
         spots.push(errors.map_or(Spot::Anywhere, Spot::File));
         let errors = Claim { flag: "standard error".to_owned(), what: Use::Errors };
@@ -137,7 +137,7 @@ impl Spot {
             Self::Anywhere => None,
         };
         match (self, other) {
-            // They would mix even on a device.
+            // They would be interleaved even on a device.
             (Self::StandardOutput(_), Self::StandardOutput(_)) => true,
             _ => identity(self).is_some() && identity(self) == identity(other),
         }
@@ -175,7 +175,7 @@ impl Claim {
         format!("{} would overwrite the file of {}, {names}: expected another file", self.flag, read.flag)
     }
 
-    /// Whether the claim names standard output as such.
+    /// Whether the claim explicitly names standard output.
     fn is_by_name(&self) -> bool {
         self.path().is_none()
     }

@@ -4,13 +4,14 @@ use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-/// Locks a file while it is open. The lock is advisory: it keeps out the programs of this package.
+/// Locks a file while it is open. The lock is advisory: only the programs of this package respect it.
 ///
 /// # Errors
-/// Another process, or another output of this one, has it locked. The error names the process if the system shows it.
+/// It is locked by another process, or by another output of this one. The error names the process if the system reports
+/// it.
 pub fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
     match file.try_lock() {
-        // A file system without locks is written to without one.
+        // Files are written without a lock if the file system has none.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, metadata));
@@ -26,7 +27,7 @@ pub fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// The process that has a file locked by flock(2), from lines like `1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF`
+/// The process that holds the flock(2) lock of a file, from lines like `1: FLOCK ADVISORY WRITE 4711 fd:01:1234 0 EOF`
 /// (proc_locks(5)).
 fn holder(locks: &str, metadata: &Metadata) -> Option<u32> {
     // Linux's encoding of major and minor device number.

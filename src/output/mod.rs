@@ -1,13 +1,13 @@
 //! Outputs of both programs and of a server's capture.
 //!
-//! All outputs are first opened without being changed ([`Claims`], [`Opening`]): no FIFO is waited for and no file is
-//! truncated. They are compared by device and inode, with each other and with the inputs, then locked, and only then
-//! emptied. Each output has a thread that writes to it ([`Writer`], or the capture's), so that other threads queue
-//! data and never block. Progress is measured in bytes ([`Pulse`]): a slow reader is waited for; one that reads
-//! nothing for [`PATIENCE`] is abandoned, and the lost data is an error. A file that was truncated, removed or
-//! replaced by another program is an error too.
+//! All outputs are first opened without being changed ([`Claims`], [`Opening`]): without waiting for FIFOs and without
+//! truncating files. They are compared by device and inode, with each other and with the inputs, then locked, and only
+//! then emptied. Each output has a thread that writes to it ([`Writer`], or the capture's), so that other threads queue
+//! data and never block. Progress is measured in bytes ([`Pulse`]): a slow reader delays the output; one that reads
+//! nothing for [`PATIENCE`] is abandoned, and the lost data is an error. A file that was truncated, removed or replaced
+//! by another program is an error too.
 //!
-//! Public because both programs use it, but not part of the documented interface.
+//! Hidden: public because both programs use it.
 
 mod claims;
 mod locks;

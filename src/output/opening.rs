@@ -1,4 +1,4 @@
-//! Outputs that are open and compared, but not yet emptied.
+//! Outputs that are open and compared, but not yet truncated.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Waits until each FIFO has a reader and opens it. `pause` is called between tries: it waits for the given time
+    /// Waits until each FIFO has a reader and opens it. `pause` is called between attempts: it waits for the given time
     /// and returns whether to continue.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Opening {
         Ok(true)
     }
 
-    /// Opens the FIFOs that have a reader by now. True if all outputs are open. Never waits.
+    /// Opens the FIFOs that now have a reader. True if all outputs are open. Never waits.
     fn go_on(&mut self) -> Result<bool, OutputError> {
         for place in std::mem::take(&mut self.unread) {
             match Output::try_open(place.clone()).map_err(|error| place.fails(error))? {
@@ -66,7 +66,7 @@ impl Opening {
         Some(self.outputs.remove(at))
     }
 
-    /// Whether one of the outputs goes to standard output, under any name. Other text must not be printed there then.
+    /// Whether one of the outputs is standard output, under any name. If so, no other text may be printed there.
     pub fn has_standard_output(&self) -> bool {
         let standard = Output::standard_output().and_then(|output| output.to_compare()).ok().flatten();
         self.outputs.iter().any(|output| match &output.place().target {

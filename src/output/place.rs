@@ -64,7 +64,7 @@ pub enum Reason {
     Unread,
     /// The queue was full, because the reader was too slow.
     Overrun,
-    /// Its reader took nothing for this long.
+    /// Its reader read nothing for this long.
     Stuck(Duration),
 }
 

@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal as _};
 
 use super::writer::Writer;
 
-/// Erases the line before the next is written in its place.
+/// Erases the line before the next one replaces it.
 const ERASE: &str = "\r\x1b[K";
 /// Disables wrapping: a wrapped line could not be rewritten.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
-/// Erases what is below the cursor: a terminal that was made narrower has wrapped the line.
+/// Erases everything below the cursor: a terminal that was made narrower has wrapped the line.
 const BELOW: &str = "\x1b[J";
 /// Moves the cursor to the beginning of the line.
 const BEGINNING: &str = "\r";
@@ -18,7 +18,7 @@ const BEGINNING: &str = "\r";
 #[derive(Debug)]
 pub struct Progress {
     to: Writer,
-    /// Whether each line replaces the previous one; otherwise each is a line of its own.
+    /// Whether each line replaces the previous one; otherwise each is a separate line.
     is_rewritten: bool,
 }
 

@@ -11,8 +11,8 @@ use rustix::io::ioctl_fionread;
 pub struct Pulse {
     /// Bytes written or steps of work done. Updated by the writer only.
     done: AtomicU64,
-    /// The pipe that is written to, if the output is one. Its reader may read less than a write needs, so the unread
-    /// bytes are observed too.
+    /// The pipe, if the output is one. Its reader may read less than a write needs, so the unread bytes are observed
+    /// too.
     pipe: OnceLock<Weak<File>>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Reading {
 
 impl Pulse {
     pub(super) fn watch(&self, pipe: &Arc<File>) {
-        // Set once: an output that is a pipe stays the same pipe.
+        // Set once: the pipe of an output never changes.
         let _ = self.pipe.set(Arc::downgrade(pipe));
     }
 

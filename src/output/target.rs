@@ -19,7 +19,7 @@ use crate::process::{lock, with_descriptor};
 /// The size of a write to a file, in bytes; each write counts as progress. Writes end at multiples of this in the
 /// file, because a write across such a boundary costs file systems up to a third more.
 pub(crate) const PIECE: usize = 256 << 10;
-/// The same for pipes, sockets and terminals: a larger write would block several times before it returns.
+/// The size of a write to a pipe, socket or terminal: a larger write would block several times before it returns.
 const PIECE_OF_STREAM: usize = 4 << 10;
 
 /// Serialises writes to standard output and standard error, which several threads share.
@@ -32,9 +32,9 @@ pub struct Output {
     file: Arc<File>,
     identity: Identity,
     kind: Kind,
-    /// The file was created by opening it, and nothing has been written. It is removed if it is dropped in this state.
+    /// The file was created by opening it, and nothing has been written. A drop in this state removes it.
     is_unused: bool,
-    /// The length of a regular file as far as it was written; of other kinds, the bytes written.
+    /// The length of a regular file up to the last write; for other kinds, the bytes written.
     length: u64,
 }
 
@@ -56,7 +56,8 @@ pub(super) enum Opened {
 }
 
 impl Output {
-    /// Opens a file, or standard output for `-`, waits for the reader of a FIFO, and locks it. The content stays.
+    /// Opens a file, or standard output for `-`, waits for the reader of a FIFO, and locks it. The content is
+    /// unchanged.
     ///
     /// # Errors
     /// It can't be opened, or another process writes to it.
@@ -88,7 +89,7 @@ impl Output {
         Self::open(Place::stream(Target::StandardError))
     }
 
-    /// The same as [`open`](Self::open), but never waits, and locks nothing yet.
+    /// As [`open`](Self::open), but never waits, and does not lock yet.
     pub(super) fn try_open(place: Place) -> io::Result<Opened> {
         let Target::Path(path) = &place.target else { return Self::open(place).map(Opened::Output) };
         let opened = open(path, OFlags::NONBLOCK.bits().cast_signed());
@@ -120,7 +121,7 @@ impl Output {
         };
         let length = match (kind, &place.target) {
             (Kind::Regular, Target::Path(_)) => metadata.len(),
-            // After the output of the shell or another parent process.
+            // After earlier output of the shell or another parent process.
             (Kind::Regular, _) => file.stream_position()?,
             _ => 0,
         };
@@ -149,10 +150,10 @@ impl Output {
         }
     }
 
-    /// Truncates a file. A standard stream stays unchanged.
+    /// Truncates a file. A standard stream is unchanged.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn empty(&mut self) -> io::Result<()> {
         self.is_unused = false;
         if let (Kind::Regular, Target::Path(_)) = (self.kind, &self.place.target) {
@@ -175,7 +176,7 @@ impl Output {
     /// Writes all bytes, and notes the progress of each write.
     ///
     /// # Errors
-    /// Errors of the system, and that the file was truncated by another program.
+    /// Errors of the system; or another program has truncated the file.
     pub(crate) fn write(&mut self, bytes: &[u8], pulse: &Pulse) -> io::Result<()> {
         self.check_length()?;
         let turn = match self.place.target {
@@ -204,7 +205,7 @@ impl Output {
     }
 
     /// How many of `count` pending bytes to write now if more will follow. For a locked file these are whole pieces.
-    /// For any other output all of them, so that no other writer's data comes between.
+    /// For any other output all of them, so that they are not interleaved with another writer's data.
     pub(crate) fn worth_writing(&self, count: usize) -> usize {
         match (self.kind, &self.place.target) {
             (Kind::Regular, Target::Path(_)) => match count.checked_sub(self.room_in_piece()) {
@@ -254,10 +255,10 @@ impl Output {
         Ok(())
     }
 
-    /// Checks that a file was not truncated, and that its name still leads to it.
+    /// Checks that a file was not truncated, and that its name still refers to it.
     ///
     /// # Errors
-    /// It can't.
+    /// It was truncated, or its name refers to another file or none.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.check_length()?;
         let (Kind::Regular, Target::Path(path)) = (self.kind, &self.place.target) else { return Ok(()) };
@@ -272,7 +273,7 @@ impl Output {
     }
 
     /// Reopens a renamed file by its old name, for appending. True if the new file is empty. Does nothing if the name
-    /// still leads to the same file. Waits while there is no descriptor.
+    /// still refers to the same file. Waits while no descriptor is free.
     ///
     /// # Errors
     /// It can't be opened, or another process writes to it.
@@ -296,7 +297,7 @@ impl Drop for Output {
         let is_same =
             |metadata: &fs::Metadata| Identity::of(metadata) == self.identity && metadata.len() == 0;
         if self.is_unused && fs::metadata(path).as_ref().is_ok_and(is_same) {
-            // If it can't be removed, an empty file stays.
+            // If it can't be removed, an empty file remains.
             let _ = fs::remove_file(path);
         }
     }
@@ -325,7 +326,7 @@ fn is_missing(folder: &Path) -> bool {
     !folder.as_os_str().is_empty() && fs::metadata(folder).is_err()
 }
 
-/// The identity of the file at a path; `None` for a device or if there is none.
+/// The identity of the file at a path; `None` for a device, or without a file.
 pub(super) fn identity_at(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().as_ref().and_then(Identity::to_compare)
 }

@@ -1,4 +1,4 @@
-//! Files that are one, that are locked, that lose what was written, and readers that are slow.
+//! Outputs to the same file, to locked files, to files that lose data, and to slow readers.
 
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
@@ -20,7 +20,7 @@ fn folder() -> (TempDir, impl Fn(&str) -> PathBuf) {
     (folder, move |name| path.join(name))
 }
 
-/// Waits for what has no event of its own.
+/// Polls a condition without an event.
 fn until(mut holds: impl FnMut() -> bool) {
     assert!((0..60_000).any(|_| holds() || {
         thread::sleep(Duration::from_millis(1));
@@ -28,8 +28,8 @@ fn until(mut holds: impl FnMut() -> bool) {
     }));
 }
 
-/// One that was written to before may be locked a little longer: its thread lets go after it has said that all is
-/// written, and a process that another test starts has a copy for a moment.
+/// Opens an output. A file that was written before may be locked a little longer: its thread unlocks it after it has
+/// reported completion, and a process that another test starts holds a copy for a moment.
 fn output(path: &Path) -> Output {
     let mut opened = None;
     until(|| {
@@ -78,7 +78,7 @@ fn one_file_by_two_names_lost_the_records_of_one() {
     }
     let left = fs::read_to_string(&capture).expect("readable");
     assert_eq!(left, "of an earlier run\n", "nothing is emptied before all is compared");
-    // Not there before, and one all the same.
+    // The file does not exist yet, but both paths name it.
     collision(two(&path("new"), &path("sub/../new")));
     fifo(&path("fifo"));
     collision(two(&path("fifo"), &path("./fifo")));
@@ -129,7 +129,7 @@ fn what_is_read_is_not_written_over() {
         assert_eq!(collision(claims.open()), expected);
     }
     assert_eq!(fs::read_to_string(&config).expect("readable"), "port = 2525\n");
-    // Two may read one file, and what is to be made may be missing.
+    // Two inputs may be the same file, and a file to be created may be missing.
     let mut claims = Claims::default();
     claims.input("--config", &config);
     claims.input("--merge-reports", &link);
@@ -218,12 +218,12 @@ fn a_renamed_file_is_followed_by_a_new_one_with_a_head() {
     let (file, old) = (path("log"), path("log.1"));
     let writer = Writer::start(output(&file), |_| {}).expect("a thread");
     writer.put("head\n1\n");
-    // Nothing was renamed: nothing changes.
+    // The file was not renamed: nothing changes.
     writer.reopen("head\n");
     until(|| fs::read_to_string(&file).expect("readable") == "head\n1\n");
     fs::rename(&file, &old).expect("a file");
     writer.reopen("head\n");
-    // Nothing more need be written for the new file to be there.
+    // The new file appears without further writes.
     until(|| file.exists());
     writer.put("2\n");
     assert_eq!(finish([&writer], PATIENCE), [""; 0]);
@@ -279,8 +279,8 @@ fn readers_that_take_nothing_are_given_up_together_and_named() {
     assert_eq!(lost, [expected("one"), expected("two")]);
 }
 
-/// The room for a piece comes when a whole page was read. A reader that takes less than that within each patience,
-/// but always something, has never stopped.
+/// A regression: a pipe has room for a piece only after a whole page was read. A reader that reads less within each
+/// patience, but always something, has never stopped.
 #[test]
 fn a_reader_that_took_a_byte_at_a_time_was_given_up() {
     let (_folder, path) = folder();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::output::{Pulse, Reading};
 use crate::process::lock;
 
-/// How long a woken writer waits for a batch to grow. Readers of the output do not notice, and reactors save a
-/// wake-up per message.
+/// How long a woken writer waits for a batch to grow. It is too short for readers of the output to notice, and saves
+/// reactors a wake-up per message.
 const GATHER: Duration = Duration::from_millis(5);
 /// A batch of this size, in bytes, is written at once: more would leave the processor's caches before it is written.
 const GATHERED: usize = 1 << 20;
@@ -40,7 +40,7 @@ struct Queue<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
     Asleep,
-    /// Woken, and waiting for a batch to grow.
+    /// Woken, and waiting for the batch to grow.
     Gathering,
     Awake,
     /// The queue is closed: the writer ends when it is empty.
@@ -55,7 +55,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// The items that the writer takes at a time.
+/// The items that the writer takes at once.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
     /// In the order of queueing. Empty if the writer should flush.
@@ -70,7 +70,7 @@ impl<T> WriteQueue<T> {
         Self::with_pulse(limit, Arc::default())
     }
 
-    /// The same, with a pulse that the output updates.
+    /// A queue with a pulse that the output updates.
     pub(crate) fn with_pulse(limit: usize, pulse: Arc<Pulse>) -> Self {
         let queue = Queue {
             items: Vec::new(),
@@ -161,7 +161,7 @@ impl<T> WriteQueue<T> {
         self.wait_until_gone_since(self.reading(), patience, patience)
     }
 
-    /// The same, after part of the first patience has passed since the reading `before`: only `left` of it remains.
+    /// The same, after part of the first patience has passed since the reading `before`: `left` of it remains.
     pub(crate) fn wait_until_gone_since(&self, before: Reading, left: Duration, patience: Duration) -> bool {
         self.wait_while(before, left, patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
     }
@@ -243,7 +243,7 @@ impl<T> WriteQueue<T> {
         Some(Batch { items, dropped })
     }
 
-    /// Waits for items. False if there will be no more.
+    /// Waits for items. False if none will follow.
     fn sleep(&self) -> bool {
         let mut queue = self.lock();
         while queue.items.is_empty() && queue.dropped == 0 && !std::mem::take(&mut queue.is_nudged) {
@@ -286,7 +286,7 @@ impl<T> WriteQueue<T> {
     }
 }
 
-/// Marks the writer as ended when dropped, also after a panic, so that no wait for it remains.
+/// Marks the writer as ended when dropped, even after a panic, so that no wait for it remains.
 struct Gone<'a, T>(&'a WriteQueue<T>);
 
 impl<T> Drop for Gone<'_, T> {

@@ -22,7 +22,7 @@ pub struct Writer(Arc<Shared>);
 struct Shared {
     place: Place,
     queue: WriteQueue<Vec<u8>>,
-    /// The first thing that went wrong.
+    /// The first error.
     failure: OnceLock<OutputError>,
     /// A request to reopen the file, with the header for a new file.
     reopening: Mutex<Option<Vec<u8>>>,
@@ -66,15 +66,15 @@ impl Writer {
         }
     }
 
-    /// The same for dispensable data: returns false if the queue is full.
+    /// As [`put`](Self::put), for dispensable data: returns false if the queue is full.
     pub fn offer(&self, bytes: impl Into<Vec<u8>>) -> bool {
         let bytes = bytes.into();
         let weight = bytes.len();
         self.0.queue.try_push(bytes, weight)
     }
 
-    /// The same, but waits for room without a limit. False if the output was abandoned. Only for threads that may
-    /// block.
+    /// As [`put`](Self::put), but waits for room without a limit. False if the output was abandoned. Only for threads
+    /// that may block.
     pub fn push(&self, bytes: impl Into<Vec<u8>>) -> bool {
         let bytes = bytes.into();
         let weight = bytes.len();
@@ -91,7 +91,7 @@ impl Writer {
         self.0.fail(error);
     }
 
-    /// The first thing that went wrong.
+    /// The first error.
     pub(super) fn failure(&self) -> Option<OutputError> {
         self.0.failure.get().cloned()
     }

@@ -1,4 +1,4 @@
-//! A count of changes that tasks follow: what changes it waits for nobody, and wakes only those that follow.
+//! A count of changes that tasks follow: a change never waits, and wakes only its followers.
 
 use std::future;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use super::lock;
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     count: AtomicU64,
-    /// One for each task that waits, or has ended its wait without a change.
+    /// One for each task that waits, or was dropped since the last change.
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -25,13 +25,13 @@ impl Changes {
         self.count.fetch_add(changes, Ordering::AcqRel);
     }
 
-    /// Wakes all that wait, after [`add`](Self::add), with no lock held: wakers are code of others.
+    /// Wakes all followers, after [`add`](Self::add), without a lock held: wakers run foreign code.
     pub(crate) fn wake(&self) {
         let wakers = std::mem::take(&mut *lock(&self.wakers));
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until there are more changes than these.
+    /// Waits for more changes than `seen`.
     pub(crate) async fn after(&self, seen: u64) {
         future::poll_fn(|context| self.poll_after(seen, context)).await;
     }
@@ -75,7 +75,7 @@ mod tests {
         changes.add(1);
         assert!(pin!(changes.after(0)).poll(&mut context).is_ready(), "one is there already");
         for _ in 0..3 {
-            // Waits that are given up leave no more than one waker.
+            // Dropped waits leave at most one waker.
             assert!(pin!(changes.after(1)).poll(&mut context).is_pending());
         }
         assert_eq!(lock(&changes.wakers).len(), 1);

@@ -6,14 +6,14 @@ use std::{io, thread};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The pauses between tries grow from one to the other.
+/// First and last pause between attempts; the pauses grow.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
 /// macOS accepts no limit above its `OPEN_MAX`, although it names a higher one, or none.
 const OPEN_MAX: u64 = 10_240;
 
-/// Raises the soft limit of descriptors, of which each session needs one, to the hard limit or as close to it as the system
-/// accepts. If that fails the soft limit stays, and `loop.accept_rests` counts the effects.
+/// Raises the soft limit of descriptors, of which each session needs one, to the hard limit or as close to it as the
+/// system accepts. If that fails the soft limit is unchanged, and `loop.accept_rests` counts the effects.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err() {
@@ -29,7 +29,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Opens something, and tries again while there is no descriptor for it. For threads that may block.
+/// Opens something, retrying while no descriptor is free. For threads that may block.
 ///
 /// # Errors
 /// Any other error of `open`.

@@ -1,6 +1,6 @@
 //! The name of this machine.
 
-/// As `hostname` prints it; empty where it has none.
+/// As `hostname` prints it; empty if unset.
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Reading whole files up to a limit of octets and of time, because a device or a pipe may never end.
+//! Reading whole files with a limit on size and time, because a device or pipe may never end.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -8,13 +8,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-/// How long a FIFO may have no writer. It would be waited for without end.
+/// How long a FIFO may have no writer.
 const WRITER_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a pipe that has a writer may give nothing. A writer may ask somebody for a passphrase first.
+/// How long a pipe with a writer may give nothing. A writer may ask for a passphrase first.
 const OCTETS_WAIT: Duration = Duration::from_secs(60);
 
-/// The content of the file. A pipe, like one of the shell's `<(…)`, is read to its end.
+/// The content of the file. A pipe, such as the shell's `<(…)`, is read to its end.
 ///
 /// # Errors
 /// It can't be read, is larger than `limit` bytes, or is a pipe that has no writer for five seconds, or gives nothing for a
@@ -39,20 +39,20 @@ fn within(limit: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Reads on a thread, as opening a FIFO waits, too. The thread is left behind where the pipe gives nothing.
+/// Reads on another thread, as opening a FIFO blocks too. The thread is abandoned if the pipe gives nothing.
 fn read_pipe(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (pieces, received) = mpsc::sync_channel(1);
     let path = path.to_owned();
     thread::Builder::new().name("smtpmock-input".to_owned()).spawn(move || {
         if let Err(error) = copy(&path, &pieces) {
-            // Nobody waits for it any more otherwise.
+            // Fails only if the reader was abandoned.
             let _ = pieces.send(Err(error));
         }
     })?;
     collect(&received, limit)
 }
 
-/// Sends a piece without octets when the pipe has a writer, and then what it gives, until its end or until nobody receives it.
+/// Sends an empty piece when the pipe has a writer, and then its content, until its end or until nobody receives it.
 fn copy(path: &Path, pieces: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut pipe = File::open(path)?;
     let mut piece = vec![0; 64 << 10];

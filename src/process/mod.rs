@@ -1,6 +1,6 @@
-//! Helpers around the process and its machine: locking that ignores poison, signals that end a program, descriptors, bounded
-//! reading of files. What differs between systems is listed in `SYSTEMS.md` beside this file.
-//! Imports only `time`; any thread.
+//! Helpers around the process and its machine: locking that ignores poison, signals that end a program, descriptors,
+//! bounded reading of files. Differences between systems are listed in `SYSTEMS.md` in this folder. Imports only
+//! `time`; any thread.
 
 pub mod build;
 #[cfg(feature = "http")]

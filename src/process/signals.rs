@@ -1,5 +1,5 @@
-//! Signals that end a program: whether SIGHUP is one of them, and whether a signal is the second. Public because both
-//! programs use it, but not part of the documented interface.
+//! Signals that end a program: whether SIGHUP is one of them, and whether a signal is the second. Hidden: public
+//! because both programs use it.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub fn ends_on_hangup() -> bool {
     own_status("SigIgn").and_then(|mask| is_ignored(&mask, SIGHUP)) == Some(false)
 }
 
-/// Bit `n - 1` of the mask, in hexadecimal digits, stands for signal `n`.
+/// Bit `n - 1` of the hexadecimal mask is signal `n`.
 fn is_ignored(mask: &str, signal: i32) -> Option<bool> {
     let mask = u64::from_str_radix(mask, 16).ok()?;
     Some(mask >> (signal - 1) & 1 == 1)

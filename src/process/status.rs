@@ -1,8 +1,8 @@
-//! What Linux reports of this process (proc_pid_status(5)). Other systems have no such file.
+//! Linux's report of this process (proc_pid_status(5)). Other systems have no such file.
 
 use std::fs;
 
-/// The value of a line of `/proc/self/status`, like `VmRSS`; `None` where the system has no such line.
+/// The value of a line of `/proc/self/status`, like `VmRSS`; `None` if the system has no such line.
 pub(crate) fn own_status(name: &str) -> Option<String> {
     find(&fs::read_to_string("/proc/self/status").ok()?, name).map(str::to_owned)
 }

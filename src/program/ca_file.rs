@@ -1,4 +1,4 @@
-//! The file of `--tls-ca-out`: the certificate of the CA that this server has made, for clients to trust.
+//! The file of `--tls-ca-out`: the certificate of this server's own CA, for clients to trust.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -10,17 +10,17 @@ use smtpmock::output::lock;
 
 use super::ready::{create, unfinished_name};
 
-/// Octets of a file that is compared: larger ones are of something else.
+/// Most octets compared: a larger file is something else.
 const MOST_OCTETS: u64 = 1 << 20;
 /// How often another process may replace the file meanwhile.
 const TRIES: usize = 16;
 
-/// Writes the certificate, in the place of one that an earlier run has made. The returned file is locked: while it is open,
-/// other servers do not replace it, whose clients would trust another CA than this one's. `None`: the file has had this
-/// certificate, of a CA that stays.
+/// Writes the certificate, replacing that of an earlier run. The returned file is locked: while it is open, other
+/// servers do not replace it, which would make clients trust another CA. `None`: the file already has this certificate,
+/// of a permanent CA.
 ///
 /// # Errors
-/// The path is that of something else, or of the certificate of a server that runs; or it can't be written.
+/// The file is something else, or belongs to a running server; or it can't be written.
 pub(crate) fn publish(path: &Path, pem: &str) -> io::Result<Option<File>> {
     for _ in 0..TRIES {
         let is_written = match fs::symlink_metadata(path) {
@@ -62,8 +62,8 @@ fn replace(path: &Path, old: &File, pem: &str) -> io::Result<Option<File>> {
     }
 }
 
-/// Writes the file atomically: a reader finds all of it or what was there before. `None`: there is a file already, which
-/// must not be.
+/// Writes the file atomically: a reader finds all of it or the previous content. `None`: `is_new` was required, but a
+/// file exists.
 fn put(path: &Path, pem: &str, is_new: bool) -> io::Result<Option<File>> {
     let unfinished = unfinished_name(path)?;
     let mut file = create(&unfinished)?;
@@ -73,13 +73,13 @@ fn put(path: &Path, pem: &str, is_new: bool) -> io::Result<Option<File>> {
         .and_then(|()| if is_new { fs::hard_link(&unfinished, path) } else { fs::rename(&unfinished, path) });
     let written = match written {
         Err(error) if is_new && error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        // A file system without hard links.
+        // The file system has no hard links.
         Err(error) if is_new && !path.exists() => {
             fs::rename(&unfinished, path).map(|()| Some(file)).or(Err(error))
         }
         written => written.map(|()| Some(file)),
     };
-    // A rename has removed it. The first error is reported.
+    // Already gone after a rename. The first error is reported.
     let _ = fs::remove_file(&unfinished);
     written
 }

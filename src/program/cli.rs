@@ -60,7 +60,7 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// Whether the ready line goes to standard output.
     pub(crate) ready_line: bool,
-    /// The file that the ready line is written to as well.
+    /// The file that the ready line is also written to.
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) reporting: Reporting,
     /// Whether events are logged (`--log`).
@@ -69,7 +69,7 @@ pub(crate) struct Settings {
     pub(crate) shows: bool,
     /// The control plane.
     pub(crate) http: Option<HttpSettings>,
-    /// It stands in the place of Mailpit: its log lines are printed.
+    /// It replaces Mailpit: its log lines are printed.
     pub(crate) is_compatible: bool,
     /// Where the certificate of the CA is written.
     pub(crate) ca_out: Option<PathBuf>,
@@ -83,7 +83,7 @@ pub(crate) struct Settings {
     pub(crate) effective: Vec<(String, String)>,
 }
 
-/// Why the program fails. Displays as one line, the program's name in front.
+/// Why the program fails. Displays as one line, beginning with the program's name.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// An argument, variable or settings file is wrong.
@@ -123,13 +123,13 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Reads the arguments (without the program's name). Flags that are not among them are read from the environment, and
-/// the remaining ones from the file of `--config`.
+/// Reads the arguments (without the program's name). Other flags are read from the environment, and the remaining ones
+/// from the file of `--config`.
 ///
 /// Arguments are checked from left to right. `--version` takes effect only if all of them are valid.
 ///
 /// # Errors
-/// The first argument or variable that can't be parsed, or a value that is not valid for a server.
+/// The first argument or variable that can't be parsed, or has a value that is invalid for a server.
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -352,7 +352,7 @@ fn settle(
     })
 }
 
-/// The users of a password file, and a line for each whose password takes long to check.
+/// The users of a password file, and a line for each slow password.
 fn users_of(
     path: &Path,
     given: &[Given],
@@ -381,7 +381,7 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
     let Some((value, typed)) = given_as(error, given, table) else {
         return Failure::Usage(error.to_string());
     };
-    // A switch has no value that was typed.
+    // The value of a switch was not typed.
     let is_switch = table.iter().any(|flag| flag.setting == error.setting && flag.arity == Arity::Switch);
     Failure::Usage(match is_switch {
         true => format!("{typed}: expected {}", error.expected_by_flags()),
@@ -389,7 +389,7 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
     })
 }
 
-/// A value as an error may show it: standard error ends up in logs.
+/// A value for an error, without secrets: standard error ends up in logs.
 fn shown(kebab: &str, value: &str) -> String {
     match flags::is_secret(kebab) {
         true => "<redacted>".to_owned(),
@@ -418,7 +418,7 @@ fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
     doubtful.iter().filter_map(doubt).chain(idle_rules.iter().filter_map(idle)).collect()
 }
 
-/// The value that a setting was given and the spelling of its flag.
+/// The value of a setting and the spelling of its flag.
 fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(String, String)> {
     let flag = table.iter().find(|flag| flag.setting == error.setting)?;
     let last = given.iter().rfind(|given| given.kebab == flag.kebab);

@@ -1,5 +1,5 @@
-//! The build script: finds out the commit and the time of a release build for `--version`, from the repository or the package.
-//! Other builds do not ask for them: each commit would build everything again.
+//! The build script: determines the commit and the time of a release build for `--version`, from the repository or the
+//! package. Other builds do not need them: each commit would rebuild everything.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,13 +17,13 @@ fn main() {
     if env::var("PROFILE").as_deref() != Ok("release") {
         return;
     }
-    // Written by each commit and checkout. Only the repository that this package is at the top of; not one around it.
+    // Changes with each commit and checkout. Only of a repository whose root is this package.
     let log = Path::new(".git").exists().then(|| git(&["rev-parse", "--git-path", "logs/HEAD"])).flatten();
     if let Some(log) = &log {
         println!("cargo::rerun-if-changed={log}");
     }
     let of_repository = |arguments: &[&str]| log.as_ref().and_then(|_| git(arguments));
-    // Those that are given are taken.
+    // Variables that are set take precedence.
     if env::var_os(COMMIT).is_none()
         && let Some(commit) = of_repository(&["rev-parse", "HEAD"]).or_else(of_package)
     {
@@ -43,7 +43,7 @@ fn git(arguments: &[&str]) -> Option<String> {
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
-/// What `cargo package` has noted: the commit, not its time.
+/// The commit recorded by `cargo package`, without its time.
 fn of_package() -> Option<String> {
     let noted = fs::read_to_string(".cargo_vcs_info.json").ok()?;
     let (_, behind) = noted.split_once("\"sha1\": \"")?;
@@ -51,7 +51,7 @@ fn of_package() -> Option<String> {
     Some(commit.to_owned())
 }
 
-/// As in `2026-11-27T09:26:53Z`. Years begin with March here: the leap day is the last of its year.
+/// Such as `2026-11-27T09:26:53Z`. Years begin in March here, so that the leap day is the last.
 fn utc(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, of_era) = (days / 146_097, days % 146_097);

@@ -1,5 +1,5 @@
-//! Signal handling, on a thread of its own that never blocks for long: a second signal ends the program whatever the
-//! other threads do.
+//! Signal handling on a separate thread that never blocks for long: a second signal ends the program even if other
+//! threads block.
 
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -31,7 +31,7 @@ pub(crate) struct Interrupts {
     ended: Sender<()>,
 }
 
-/// What the signals act on.
+/// The targets of signals.
 pub(crate) struct Handle {
     pub(crate) server: Arc<Server>,
     pub(crate) orders: Orders,
@@ -71,7 +71,7 @@ impl Interrupts {
         Ok(Self { handle, second, ended })
     }
 
-    /// From now on signals act on these.
+    /// Signals act on these from now on.
     pub(crate) fn reach(&self, handle: Handle) {
         let _ = self.handle.set(handle);
     }

@@ -1,8 +1,8 @@
 //! One run of the server: open the outputs, start, announce readiness, wait for a signal or a limit, stop, report.
 //!
-//! Signals are handled on a thread of their own (`interrupts`), which also ends the program at a second signal. The
-//! main thread makes the decisions. The threads that write to outputs are started at the beginning, so that the end
-//! of a run needs no new thread; every wait for them is bounded.
+//! Signals are handled on a separate thread (`interrupts`), which also ends the program at the second signal. The main
+//! thread makes the decisions. The threads that write to outputs are started at the beginning, so that the end of a run
+//! needs no new thread; every wait for them is bounded.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -25,7 +25,7 @@ use crate::program::{ca_file, outcome, ready};
 /// Why a run ends.
 pub(crate) enum Event {
     Signal,
-    /// A request to the control plane; how long sessions may continue, if it says that.
+    /// A request to the control plane, with how long sessions may continue if it contains that.
     Requested(Option<Duration>),
     /// A limit of `--exit-after` was reached.
     LimitReached,
@@ -40,7 +40,7 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     let failed = sender.clone();
     let prints_ready = settings.ready_line;
     let streams = Streams::start(move |why| {
-        // Without the ready line nobody would use the server. Other losses are reported at the end.
+        // Without the ready line nobody would use the server. Other failures are reported at the end.
         if prints_ready {
             let _ = failed.send(Event::Failed(why.to_string()));
         }
@@ -61,12 +61,12 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     interrupts.end(code)
 }
 
-/// A server that is running.
+/// A running server.
 struct Run {
     server: Arc<Server>,
     events: Receiver<Event>,
     reporter: Reporter,
-    /// Stopped when the server has stopped: until then it answers.
+    /// Stopped after the server: it answers until then.
     plane: Option<ControlPlane>,
     announced: Announced,
 }
@@ -107,7 +107,7 @@ impl Run {
         let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
         let failed = sender.clone();
         let on_failure = move |error: &OutputError| drop(failed.send(Event::Failed(error.to_string())));
-        // The program ends with that, and what a stop removes would stay.
+        // The program ends with this failure; files that a stop removes must not remain.
         let stopped = |failure: Failure| {
             server.stop_within(Duration::ZERO);
             failure
@@ -126,7 +126,7 @@ impl Run {
 
     /// Waits for an event that ends the run, then stops and reports.
     fn serve(self, streams: &Streams) -> ExitCode {
-        // Never disconnected: the thread that handles signals has a sender.
+        // Never disconnected: the signal thread has a sender.
         let event = self.events.recv();
         if let Some((path, line)) = &self.announced.ready {
             ready::withdraw_own(path, line);
@@ -138,7 +138,7 @@ impl Run {
             }
             ended => {
                 match ended {
-                    // Clients that have more to send may still send it.
+                    // Clients may still send their remaining mails.
                     Ok(Event::LimitReached) => self.server.drain(),
                     Ok(Event::Requested(Some(timeout))) => self.server.stop_within(timeout),
                     _ => self.server.stop(),
@@ -155,7 +155,7 @@ impl Run {
     }
 }
 
-/// Starts the control plane, if there is to be one.
+/// Starts the control plane, if configured.
 fn start_plane(
     server: &Arc<Server>,
     settings: Option<HttpSettings>,
@@ -172,8 +172,8 @@ fn start_plane(
 /// Opens the outputs, and removes the ready file of an earlier run.
 fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
     let opened = settings.claims.open();
-    // The old ready file is removed whatever else fails, because a reader would take it for that of this run. After a
-    // collision it stays: it may be an output or a settings file.
+    // The old ready file is removed even if something else fails, because readers would mistake it for that of this
+    // run. After a collision it is not: it may be an output or a settings file.
     let withdrawn = match &settings.ready_file {
         Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
             ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
@@ -188,7 +188,7 @@ fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
 struct Announced {
     /// The ready file and its content.
     ready: Option<(PathBuf, String)>,
-    /// Keeps other servers from replacing the certificate of the CA.
+    /// Prevents other servers from replacing the certificate of the CA.
     _ca_lock: Option<File>,
 }
 
@@ -274,11 +274,11 @@ fn has_colours() -> bool {
     io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
-/// The log has these too. A proxy that is refused sees no more than a connection that is closed.
+/// Also prints refused headers, as in the log: the proxy only sees a closed connection.
 fn warn_of_headers(config: Config, streams: &Streams) -> Config {
     let err = streams.err.clone();
     config.on_refused_header(move |why| {
-        // Dispensable: without room for it standard error is not read.
+        // Dispensable: if it does not fit, nobody reads standard error.
         let _ = err.offer(format!("smtpmock: warning: {why}\n"));
     })
 }

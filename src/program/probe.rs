@@ -1,5 +1,5 @@
-//! Requests to the control plane of a running server: whether it is ready, for health checks of containers without a shell, and
-//! for its report.
+//! Requests to the control plane of a running server: its readiness, for health checks of containers without a shell,
+//! and its report.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use crate::program::cli::{Failure, ReadyTarget, ReadyWhere};
 
-/// How long one attempt may take, and how long the next one waits.
+/// Longest time of one attempt, and the pause before the next.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
-/// Octets of a reply that are read.
+/// Most octets read of a reply.
 const REPLY: u64 = 4096;
 
-/// Asks until the answer is yes, or the time is up.
+/// Asks until the server is ready, or the time is up.
 ///
 /// # Errors
-/// The last answer, if it is not yes.
+/// The last answer, if the server is not ready.
 pub(crate) fn ask(target: &ReadyTarget) -> Result<ExitCode, Failure> {
-    // Each round takes at least its pause, so that the number of them is a clock that is late rather than early.
+    // Each round takes at least its pause, so counting rounds measures time, rather late than early.
     let mut left = target.wait.unwrap_or_default();
     loop {
         let problem = match attempt(target) {
@@ -45,10 +45,10 @@ fn attempt(target: &ReadyTarget) -> io::Result<String> {
     Ok(reply.lines().next().unwrap_or_default().to_owned())
 }
 
-/// The report of a running server, of `most` octets at most.
+/// The report of a running server, at most `most` octets.
 ///
 /// # Errors
-/// It can't be reached, wants a token, or has no report there.
+/// The server can't be reached, requires a token, or has no report at this path.
 pub(crate) fn report(at: &ReadyWhere, path: &str, token: Option<&str>, most: u64) -> io::Result<String> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
@@ -71,7 +71,7 @@ pub(crate) fn report(at: &ReadyWhere, path: &str, token: Option<&str>, most: u64
     Ok(body.to_owned())
 }
 
-/// Sends a request with these header fields, and reads `most` octets of the reply.
+/// Sends a request with these header fields, and reads at most `most` octets of the reply.
 fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64) -> io::Result<Vec<u8>> {
     let (mut stream, host): (Box<dyn Stream>, &str) = match at {
         ReadyWhere::Tcp(authority) => (Box::new(connect(authority)?), authority),

@@ -18,8 +18,9 @@ const KINDS: &[(&str, Protocol, bool)] = &[
     ("lmtps", Protocol::Lmtp, true),
 ];
 
-/// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`. Only `smtp` may
-/// have an empty list. With `--http` it has `"http"` with its URLs, with `--tls-ca-out` `"tls_ca"` with its path.
+/// One line of JSON, including the line end: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`. Only
+/// `smtp` may have an empty list. With `--http` it has `"http"` with its URLs, with `--tls-ca-out` `"tls_ca"` with its
+/// path.
 pub(crate) fn line(listeners: &[Listening], http: Option<&str>, ca: Option<&Path>) -> String {
     let mut line = String::from("{");
     for &(kind, protocol, is_encrypted) in KINDS {
@@ -44,7 +45,7 @@ fn json_string(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 
-/// The lines that tools wait for which start Mailpit in a container.
+/// The lines of Mailpit's log that tools wait for when they start it in a container.
 pub(crate) fn mailpit_lines(server: &Server, http: Option<&Endpoint>) -> String {
     let at = server.stats().started_at.map(DateTime::<Local>::from);
     let at = at.map(|at| at.format("%Y/%m/%d %H:%M:%S").to_string()).unwrap_or_default();
@@ -98,7 +99,7 @@ fn swaks(endpoint: &Endpoint) -> String {
     format!("swaks --protocol LMTP {place} --from ann@example.com --to bob@example.com")
 }
 
-/// What curl is given to connect there.
+/// The address as an argument for curl.
 fn curl_target(endpoint: &Endpoint) -> String {
     match (endpoint.inet(), endpoint.path()) {
         (Some(address), _) => format!("smtp://{}", reachable(address)),
@@ -108,7 +109,7 @@ fn curl_target(endpoint: &Endpoint) -> String {
     }
 }
 
-/// A path in single quotes, in which only they mean something to a shell.
+/// A path in single quotes, within which a shell interprets nothing else.
 fn quoted(path: &Path) -> String {
     let path = escape_octets(path.as_os_str().as_encoded_bytes());
     format!("'{}'", path.replace('\'', "'\\''"))
@@ -127,7 +128,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// The beginning of every ready line.
 const FRONT: &[u8] = b"{\"smtp\":[";
 
-/// Removes the ready file of an earlier run. A file with other content stays, and is an error.
+/// Removes the ready file of an earlier run. A file with other content is not removed, and is an error.
 pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() && !is_ready_line(path)? => Err(io::Error::other(
@@ -148,8 +149,8 @@ fn is_ready_line(path: &Path) -> io::Result<bool> {
     Ok(front.is_empty() || front == FRONT)
 }
 
-/// Removes the ready file of this run when the server no longer listens, so that nobody takes it for that of the next
-/// run.
+/// Removes the ready file of this run when the server no longer listens, so that nobody mistakes it for that of the
+/// next run.
 pub(crate) fn withdraw_own(path: &Path, line: &str) {
     // Another server may have replaced the file. Failing to remove it is not an error: the next run removes it.
     if fs::read_to_string(path).is_ok_and(|text| text == line) {

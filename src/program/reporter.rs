@@ -1,6 +1,6 @@
 //! Reporting on a run: progress, interval logs, reports and verdicts.
 //!
-//! All of it is made on a thread of its own and written by the threads of the outputs.
+//! It runs on a separate thread; the threads of the outputs write.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Finished {
     /// Whether all checks passed.
     pub(crate) passed: bool,
-    /// A line for each output that is incomplete.
+    /// A line for each incomplete output.
     pub(crate) lost: Vec<String>,
 }
 
@@ -62,8 +62,8 @@ impl Orders {
 }
 
 impl Reporter {
-    /// Empties the outputs and starts the thread. `on_failure` is called when the interval log can't be written any
-    /// more.
+    /// Empties the outputs and starts the thread. `on_failure` is called when the interval log can no longer be
+    /// written.
     ///
     /// # Errors
     /// An output can't be emptied, or the thread can't be started.
@@ -154,7 +154,7 @@ impl Worker {
                 Ok(Order::Reopen) => self.reopen(),
                 Err(RecvTimeoutError::Timeout) => self.report_interval(),
                 Ok(Order::Finish) => return self.finish(),
-                // The program failed to start after the reporter had: there is no run to report.
+                // The program failed to start after the reporter was started: there is no run to report.
                 Err(RecvTimeoutError::Disconnected) => return Finished::default(),
             }
         }

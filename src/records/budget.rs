@@ -1,21 +1,21 @@
-//! A bound on the memory that grows by what clients do, of all sessions together.
+//! A limit on the memory that grows with what clients do, shared by all sessions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that each holder may use without a charge, so that small mails don't touch what threads share.
+/// Bytes that each holder may use without a charge, so that small mails don't touch shared state.
 pub(crate) const FREE: usize = 4 << 10;
-/// Charges are multiples of so many bytes: memory that grows line by line is not charged line by line.
+/// Charges are multiples of this, so that memory that grows line by line is not charged line by line.
 const STEP: usize = 4 << 10;
 
-/// A limit of bytes, and how many are used.
+/// A limit in bytes, and the bytes in use.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     used: Arc<AtomicUsize>,
     limit: usize,
 }
 
-/// Bytes that a holder uses, given back when dropped.
+/// Bytes charged to a holder, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Budget,
@@ -32,7 +32,7 @@ impl Budget {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Sets how many bytes a holder uses. It is not refused: the holder asks how many are [left](Self::left) before.
+    /// Sets the bytes that a holder uses. Never refused: the holder checks how many are [left](Self::left) before.
     pub(crate) fn set(&self, charge: &mut Option<Charge>, bytes: usize) {
         let bytes = if bytes <= FREE { 0 } else { bytes.next_multiple_of(STEP) };
         if bytes > 0 || charge.is_some() {
@@ -40,14 +40,14 @@ impl Budget {
         }
     }
 
-    /// Charges a holder that uses so many bytes, until it is dropped.
+    /// Charges a holder for these bytes, until the charge is dropped.
     pub(crate) fn charged(&self, bytes: usize) -> Option<Charge> {
         let mut charge = None;
         self.set(&mut charge, bytes);
         charge
     }
 
-    /// Nothing used yet.
+    /// An empty charge.
     fn charge(&self) -> Charge {
         Charge { budget: self.clone(), bytes: 0 }
     }

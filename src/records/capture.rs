@@ -1,5 +1,4 @@
-//! The capture: every finished record as a JSON line, or every mail in the form of a mail program, written on a thread
-//! of its own.
+//! The capture: every finished record as a JSON line, or every mail in a mailbox format, written on a separate thread.
 
 mod folder;
 mod json;
@@ -19,7 +18,7 @@ use crate::process::lock;
 use crate::records::Message;
 use crate::records::budget::Charge;
 
-/// How much of each record is captured.
+/// The part of each record that is captured.
 ///
 /// ```
 /// use smtpmock::{CaptureContent, Config};
@@ -29,18 +28,18 @@ use crate::records::budget::Charge;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptureContent {
-    /// Everything, the message text included.
+    /// Everything, including the message text.
     #[default]
     Message,
-    /// Everything but the message text.
+    /// Everything except the message text.
     Envelope,
 }
 
-/// The form of a capture.
+/// The format of a capture.
 ///
-/// All but the first contain mails: accepted messages, whatever else happened. In front of each is its envelope as
-/// Postfix's `smtp-sink -d` writes it: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args`
-/// for each accepted recipient; then `Return-Path` and `Received`.
+/// All except the first contain only accepted messages. Each begins with its envelope in the format of Postfix's
+/// `smtp-sink -d`: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args` for each accepted
+/// recipient; then `Return-Path` and `Received`.
 ///
 /// ```
 /// use smtpmock::{CaptureFormat, Config};
@@ -50,27 +49,27 @@ pub enum CaptureContent {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptureFormat {
-    /// A file with a line of JSON for each record.
+    /// A file with one line of JSON for each record.
     #[default]
     JsonLines,
-    /// One file in the form called mboxrd: each mail begins with a `From ` line, lines end with LF, and where one of its
-    /// own begins with `From `, behind any number of `>`, it has one `>` more.
+    /// One file in the mboxrd format: each mail begins with a `From ` line, lines end with LF, and lines of a mail that
+    /// begin with `From `, after any number of `>`, get another `>`.
     Mbox,
-    /// A maildir, made if need be: a file for each mail in its `new`, written whole or not at all. Lines end with LF.
+    /// A maildir, created if necessary: a file for each mail in its `new`, written atomically. Lines end with LF.
     Maildir,
-    /// A folder, made if need be, with a file for each mail, written whole or not at all:
-    /// `20261127T012443.123456Z-4711-1.eml`, by time of acceptance, process and number. Lines end as they came.
+    /// A folder, created if necessary, with a file for each mail, written atomically:
+    /// `20261127T012443.123456Z-4711-1.eml`, by time of acceptance, process and number. Lines end as received.
     Eml,
 }
 
 impl CaptureFormat {
-    /// It is a folder, with a file for each mail.
+    /// It is a folder with a file for each mail.
     pub fn is_folder(self) -> bool {
         matches!(self, Self::Maildir | Self::Eml)
     }
 }
 
-/// Bytes of records that may wait to be written.
+/// Bytes of records that may be queued.
 const QUEUE_LIMIT: usize = 64 << 20;
 
 pub(crate) use target::Target;
@@ -78,11 +77,11 @@ pub(crate) use target::Target;
 /// A record in the queue, with the charge for the memory of its text.
 type Item = (Message, Option<Charge>);
 
-/// Why a capture is incomplete. Equal to another with the same text: system errors can't be compared.
+/// Why a capture is incomplete. Compared by text: system errors can't be compared.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CaptureFailure {
-    /// It can't be written.
+    /// Writing failed.
     Write(Arc<io::Error>),
     /// Its reader accepted nothing for this long.
     Stalled(Duration),
@@ -114,10 +113,10 @@ impl PartialEq for CaptureFailure {
 
 impl Eq for CaptureFailure {}
 
-/// Called with the reason when the capture has become incomplete, on the thread that notices; maybe more than once.
+/// Called with the reason when the capture has become incomplete, on the thread that notices, possibly more than once.
 pub(crate) type OnFailure = Arc<dyn Fn(CaptureFailure) + Send + Sync>;
 
-/// Where finished records go; shared by all shards of a server.
+/// The queue of finished records, shared by all shards of a server.
 #[derive(Clone)]
 pub(crate) struct Capture {
     queue: Arc<WriteQueue<Item>>,
@@ -150,7 +149,7 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Queues a finished record. Waits while the queue is full: no record may be missing in a capture.
+    /// Queues a finished record. Waits while the queue is full: no record may be missing from a capture.
     pub(crate) fn push(&self, message: Message, charge: Option<Charge>) {
         let weight = message.memory();
         if !self.queue.push((message, charge), weight, PATIENCE) {
@@ -158,7 +157,7 @@ impl Capture {
         }
     }
 
-    /// Requests that the file is opened again by its name, for the records that follow.
+    /// Requests that the file is opened again by its name, for later records.
     pub(crate) fn reopen(&self) {
         self.reopens.store(true, Ordering::Relaxed);
         self.queue.nudge();
@@ -174,11 +173,10 @@ impl Capture {
         }
     }
 
-    /// A capture whose reader accepts nothing for so long has failed: it must not delay sessions, or a stop, without
-    /// end.
+    /// A capture whose reader accepts nothing for so long has failed: it must not block sessions, or a stop, forever.
     fn give_up(&self) {
         self.queue.abandon();
-        // It is within a write, and nobody waits for it.
+        // The thread is within a write; it is detached.
         drop(lock(&self.thread).take());
         (self.on_failure)(CaptureFailure::Stalled(PATIENCE));
     }
@@ -192,7 +190,7 @@ impl Capture {
         );
     }
 
-    /// An empty batch leaves nothing behind.
+    /// An empty batch has no effect.
     fn write_batch(&self, target: &mut Target, items: Vec<Item>, pulse: &Pulse) -> io::Result<()> {
         if self.reopens.swap(false, Ordering::Relaxed) {
             target.reopen(pulse)?;
@@ -200,14 +198,14 @@ impl Capture {
         if items.is_empty() {
             return target.flush(pulse);
         }
-        // Each is freed as soon as it is written: there may be many, and large ones.
+        // Each is freed as soon as it is written: there may be many large ones.
         items.into_iter().try_for_each(|(message, _charge)| target.put(&message, pulse))
     }
 }
 
-/// Has messages take memory that earlier ones gave back. glibc's malloc gives memory back to the system as soon as 128
-/// KiB of it lie together, and each page that is taken again costs more than what is done with a message on it; but it
-/// learns from the largest block that was ever freed, of up to 32 MiB. Nothing of this block is touched.
+/// Lets malloc reuse the memory of earlier messages. glibc returns memory to the system as soon as 128 KiB are
+/// contiguous, and faulting each page in again costs more than processing a message; but it adapts its threshold to the
+/// largest block ever freed, up to 32 MiB. The pages of this block are never touched.
 fn let_memory_be_reused() {
     const LARGE: usize = 16 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));

@@ -1,4 +1,4 @@
-//! Where one end of a connection is: an address and port, or a Unix socket.
+//! An endpoint of a connection: an address and port, or a Unix socket.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use crate::text::escape::escape_octets;
 
-/// One end of a connection, or where a server listens.
+/// An endpoint of a connection, or the address of a listener.
 ///
-/// Displays as `127.0.0.1:2525`, `[::1]:2525`, `unix:/run/mock.sock`, or `unix` where the socket has no name. Control
-/// characters of a path are escaped, and what is not UTF-8 is shown as replacement characters.
+/// Displays as `127.0.0.1:2525`, `[::1]:2525`, `unix:/run/mock.sock`, or `unix` for a socket without a name. Control
+/// characters of a path are escaped, and invalid UTF-8 is shown as replacement characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// An IPv4 or IPv6 address and a port of TCP.
+    /// An IP address and TCP port.
     Inet(SocketAddr),
     /// A Unix socket, with its path if it has one: a client's socket usually has none.
     Unix(Option<Arc<Path>>),

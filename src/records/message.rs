@@ -1,4 +1,4 @@
-//! The record of one session or one mail transaction, as a test reads it.
+//! The record of one session or one mail transaction, for tests.
 
 mod charset;
 mod encoded_word;
@@ -56,19 +56,19 @@ pub struct Message {
     pub(crate) local_addr: Endpoint,
     pub(crate) proxied: Option<Arc<Proxied>>,
     pub(crate) protocol: smtp::Protocol,
-    /// That of its listener.
+    /// The inbox of its listener.
     pub(crate) inbox: Option<Arc<str>>,
     pub(crate) tls: Option<Arc<TlsSession>>,
     pub(crate) connected_at: SystemTime,
-    /// The same moment, as time since the server started.
+    /// The connection's accept time, since the server started.
     pub(crate) connected: Duration,
     pub(crate) accepted_at: Option<SystemTime>,
 }
 
-/// What is known of a client that a proxy has named.
+/// A client named by a proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxied {
-    /// Where the connection came from.
+    /// The endpoint of the proxy.
     pub(crate) proxy: Endpoint,
     pub(crate) client: smtp::ClientAttributes,
 }
@@ -81,7 +81,7 @@ fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
     text(exchange.response_text())
 }
 
-/// What there is of it, as text cut at a bound: a failed assertion can be read.
+/// Non-empty fields, as bounded text for failed assertions.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -184,13 +184,13 @@ impl Message {
         text(self.record.msg_text())
     }
 
-    /// The reply to the message; empty if none was sent whole. In LMTP the first that accepts the message, or else the
-    /// last: see [`recipient_responses`](Self::recipient_responses).
+    /// The reply to the message; empty if none was sent whole. In LMTP the first that accepts the message, otherwise
+    /// the last: see [`recipient_responses`](Self::recipient_responses).
     pub fn msg_response(&self) -> Cow<'_, str> {
         text(self.record.msg_response.as_ref().map_or(b"", smtp::Reply::text))
     }
 
-    /// The message was accepted: its positive reply was written whole, or is about to be.
+    /// The message was accepted: its positive reply was written whole, or is queued.
     pub fn msg(&self) -> bool {
         self.record.msg
     }
@@ -210,13 +210,14 @@ impl Message {
         self.record.rset
     }
 
-    /// NOOP was received in the mail transaction; with [`RecordMode::Session`](smtp::RecordMode::Session) also behind it.
+    /// NOOP was received in the mail transaction; with [`RecordMode::Session`](smtp::RecordMode::Session) also after
+    /// it.
     pub fn noop(&self) -> bool {
         self.record.noop
     }
 
     /// QUIT was received before the mail was complete; with [`RecordMode::Session`](smtp::RecordMode::Session) also
-    /// behind it.
+    /// after it.
     pub fn quit_sent(&self) -> bool {
         self.record.quit_sent
     }
@@ -236,19 +237,19 @@ impl Message {
         self.record.msg_text()
     }
 
-    /// Value of the first header field of this name, in any case; `None` where there is none. It is unfolded
-    /// (RFC 5322 section 2.2.3), without white space around it, and its encoded words (RFC 2047) are decoded where
-    /// their charset is UTF-8, US-ASCII, ISO-8859-1 or Windows-1252.
+    /// Value of the first header field of this name, ignoring case; `None` if absent. It is unfolded (RFC 5322 section
+    /// 2.2.3) and trimmed, and encoded words (RFC 2047) are decoded if their charset is UTF-8, US-ASCII, ISO-8859-1 or
+    /// Windows-1252.
     pub fn header(&self, name: &str) -> Option<String> {
         header::field(self.body(), name)
     }
 
-    /// The subject, as [`header`](Self::header) gives it.
+    /// The subject, decoded like [`header`](Self::header).
     pub fn subject(&self) -> Option<String> {
         self.header("Subject")
     }
 
-    /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.
+    /// The name in the accepted HELO or EHLO; `None` before it.
     pub fn helo_name(&self) -> Option<Cow<'_, str>> {
         self.record.helo_exchange.name().filter(|_| self.record.helo).map(text)
     }
@@ -265,8 +266,8 @@ impl Message {
         accepted.filter_map(|exchange| exchange.name().map(text)).collect()
     }
 
-    /// The recipients that the message was accepted for, without angle brackets, in order: in LMTP those whose own reply
-    /// accepted it, in SMTP all [accepted ones](Self::forward_paths) of an accepted message.
+    /// The recipients for whom the message was accepted, without angle brackets, in order: in LMTP those whose own
+    /// reply accepted it, in SMTP all [accepted ones](Self::forward_paths) of an accepted message.
     pub fn delivered_to(&self) -> Vec<Cow<'_, str>> {
         self.deliveries().filter_map(|rcpt| rcpt.name().map(text)).collect()
     }
@@ -280,8 +281,8 @@ impl Message {
     }
 
     /// In LMTP each accepted recipient, without angle brackets, and the reply to the message for it (RFC 2033 section
-    /// 4.2), which is empty if it was not sent whole. Recipients that the session ended before are not among them. Empty in
-    /// SMTP, where [`msg_response`](Self::msg_response) is for all recipients.
+    /// 4.2), which is empty if it was not sent whole. Recipients that were not answered before the end of the session
+    /// are omitted. Empty in SMTP, where [`msg_response`](Self::msg_response) is for all recipients.
     ///
     /// ```
     /// use std::time::Duration;
@@ -316,12 +317,12 @@ impl Message {
         self.protocol
     }
 
-    /// What the handshake of its session has agreed on; `None` where it was sent in clear.
+    /// The result of the TLS handshake; `None` if the mail was sent in clear.
     pub fn tls(&self) -> Option<&TlsSession> {
         self.tls.as_deref()
     }
 
-    /// The parameters of the accepted MAIL; none before it.
+    /// The parameters of the accepted MAIL; empty before it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -355,19 +356,19 @@ impl Message {
         accepted.map(|exchange| exchange.parameters()).collect()
     }
 
-    /// The user that the client has authenticated as (RFC 4954), or that a [trusted](crate::Config::trust) peer has named by
-    /// XCLIENT; `None` where there is none.
+    /// The user that the client has authenticated as (RFC 4954), or that a [trusted](crate::Config::trust) peer has
+    /// named by XCLIENT; `None` without one.
     pub fn auth_user(&self) -> Option<Cow<'_, str>> {
         self.record.auth.as_deref().map(|auth| text(auth.user()))
     }
 
-    /// The mechanism by which the client has authenticated; `None` where it has not.
+    /// The mechanism by which the client has authenticated; `None` if it has not.
     pub fn auth_mechanism(&self) -> Option<smtp::auth::Mechanism> {
         self.record.auth.as_deref().and_then(smtp::Authentication::mechanism)
     }
 
-    /// The id of this record, which no other has. A reply text can name it, as `{{id}}`, and under Extended SMTP the
-    /// acceptance does: a sender's log leads to the record.
+    /// The unique id of this record. A reply text can contain it as `{{id}}`, and under Extended SMTP the acceptance
+    /// does, so that a record can be found by a sender's log.
     ///
     /// ```
     /// # use std::io::Write;
@@ -387,22 +388,22 @@ impl Message {
         RecordId { server: self.server, session: self.session_id, transaction: self.record.transaction }
     }
 
-    /// Number of the session, from 1, in the order of connection.
+    /// Number of the session, in the order of connection, from 1.
     pub fn session_id(&self) -> u64 {
         self.session_id
     }
 
-    /// Where the client connected from: its own address, or what a [trusted](crate::Config::trust) proxy gave as that.
+    /// The client's address: that of the connection, or the one that a [trusted](crate::Config::trust) proxy has named.
     pub fn peer_addr(&self) -> &Endpoint {
         &self.peer_addr
     }
 
-    /// Where the client connected to, as far as the server knows, or as a proxy gave it.
+    /// The address that the client connected to, as known to the server or named by a proxy.
     pub fn local_addr(&self) -> &Endpoint {
         &self.local_addr
     }
 
-    /// Where the connection came from, if that is a proxy that gave the [client's address](Self::peer_addr).
+    /// The proxy's address, if a proxy has named the [client's](Self::peer_addr).
     pub fn proxy_addr(&self) -> Option<&Endpoint> {
         self.proxied.as_deref().map(|proxied| &proxied.proxy)
     }
@@ -418,12 +419,12 @@ impl Message {
         self.connected_at
     }
 
-    /// When the reply of one of its exchanges was decided, before any delay of it; `None` where there was none.
+    /// When the reply of one of its exchanges was decided, before its delay; `None` without a reply.
     pub fn time_of(&self, exchange: &smtp::Exchange) -> Option<SystemTime> {
         exchange.decided().map(|decided| self.wall_time(decided))
     }
 
-    /// When the reply to the message was decided, before any delay of it; `None` where there was none.
+    /// When the reply to the message was decided, before its delay; `None` without a reply.
     pub fn time_of_message(&self) -> Option<SystemTime> {
         self.record.msg_decided().map(|decided| self.wall_time(decided))
     }
@@ -432,13 +433,13 @@ impl Message {
         self.connected_at + since_start.saturating_sub(self.connected)
     }
 
-    /// When the message was accepted; `None` when it was not.
+    /// When the message was accepted; `None` if it was not.
     pub fn accepted_at(&self) -> Option<SystemTime> {
         self.accepted_at
     }
 
-    /// The message as in a mailbox: `Return-Path:` and `Received:` (RFC 5321 section 4.4) in
-    /// front of the text as received. Empty unless the message was accepted.
+    /// The message as in a mailbox: `Return-Path:` and `Received:` (RFC 5321 section 4.4), then the text as received.
+    /// Empty unless the message was accepted.
     pub fn content(&self) -> Vec<u8> {
         if !self.record.msg {
             return Vec::new();
@@ -448,31 +449,31 @@ impl Message {
         content
     }
 
-    /// The first lines of its first text part; `None` where it has none.
+    /// The first lines of its first text part; `None` without one.
     pub(crate) fn preview(&self) -> Option<preview::Preview> {
         preview::of(self.body())
     }
 
-    /// Bytes of memory that it uses, its own fields included.
+    /// Bytes of memory that it uses, including its own fields.
     pub(crate) fn memory(&self) -> usize {
         let proxied =
             self.proxied.as_deref().map_or(0, |proxied| size_of_val(proxied) + proxied.client.memory());
         size_of::<Self>() - size_of::<Record>() + self.record.memory() + proxied
     }
 
-    /// Takes out replies that did not leave whole.
+    /// Removes replies that were not sent whole.
     pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
         self.record.withdraw(unsent);
         self.accepted_at = self.accepted_at.filter(|_| self.record.msg);
     }
 
-    /// The same without its text.
+    /// Without its text.
     pub(crate) fn without_text(mut self) -> Self {
         self.record.msg_request = None;
         self
     }
 
-    /// `ESMTP` behind EHLO, `SMTP` behind HELO, `LMTP`; with an `S` behind it within TLS, and an `A` if the client has
+    /// `ESMTP` with EHLO, `SMTP` with HELO, or `LMTP`; followed by `S` within TLS, and by `A` if the client has
     /// authenticated (RFC 3848).
     pub(crate) fn with_protocol(&self) -> &'static str {
         match (self.protocol, self.tls.is_some(), self.record.auth.is_some()) {
@@ -489,7 +490,7 @@ impl Message {
     }
 
     pub(crate) fn trace_header(&self) -> String {
-        // With AddressRules::Any the client may have given anything; the header stays valid.
+        // With AddressRules::Any these may be any text; the header must be valid.
         let reverse_path = self.reverse_path().unwrap_or_default();
         let reverse_path = escape(&reverse_path);
         let peer = tcp_info(&self.peer_addr);
@@ -514,8 +515,8 @@ impl Message {
     }
 }
 
-/// What a trace header says of an end in parentheses: an address literal (RFC 5321 section 4.1.3), `[192.0.2.1]` or
-/// `[IPv6:2001:db8::1]`; of a Unix socket, which has no form there, a comment.
+/// An endpoint in parentheses in a trace header: an address literal (RFC 5321 section 4.1.3), `[192.0.2.1]` or
+/// `[IPv6:2001:db8::1]`; for a Unix socket, which has no such form, a comment.
 fn tcp_info(endpoint: &Endpoint) -> String {
     match endpoint.ip() {
         Some(IpAddr::V4(ip)) => format!("[{ip}]"),

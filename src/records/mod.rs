@@ -1,5 +1,5 @@
-//! Where finished records go: the store, the capture, a display, all of them or none. Reactors file them; the capture
-//! and the display write on threads of their own. Imports `smtp`, `output`, `process`, `text` and `time`.
+//! Destinations of finished records: the store, the capture, a display, all or none. Reactors file them; the capture
+//! and the display write on separate threads. Imports `smtp`, `output`, `process`, `text` and `time`.
 
 pub(crate) mod budget;
 mod capture;
@@ -24,7 +24,7 @@ pub use show::Display;
 pub(crate) use show::Show;
 pub use wait_error::WaitError;
 
-/// Where one shard files its records.
+/// The destinations of one shard's records.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
     pub(crate) shard: usize,
@@ -33,38 +33,38 @@ pub(crate) struct Records {
     pub(crate) show: Option<Show>,
 }
 
-/// A finished record that readers can see, and that may contain replies that have not left yet.
+/// A finished record that readers can see, but that may contain unsent replies.
 #[derive(Debug)]
 pub(crate) struct Filed {
     /// Number of the last reply that it may contain.
     last_reply: u32,
     /// Its number in the store.
     shown: Option<u64>,
-    /// The copy for the capture and the display, which they get once it is certain.
+    /// The copy for the capture and the display, which get it once it is final.
     pending: Option<Message>,
     /// Memory of that copy in bytes.
     pub(crate) memory: usize,
 }
 
 impl Filed {
-    /// All replies in it have left, if those up to `last_sent` have.
+    /// Whether all its replies have left, if those up to `last_sent` have.
     pub(crate) fn is_certain(&self, last_sent: u32) -> bool {
         self.last_reply <= last_sent
     }
 }
 
 impl Records {
-    /// Records are not read, so none need be made.
+    /// Nobody reads records, so none are made.
     pub(crate) fn are_unread(&self) -> bool {
         self.store.is_none() && self.capture.is_none() && self.show.is_none()
     }
 
-    /// Records of running sessions can be seen.
+    /// Records of running sessions are visible.
     pub(crate) fn show_running(&self) -> bool {
         self.store.is_some()
     }
 
-    /// Shows the record of a running session, which holds a message accepted just now.
+    /// Shows the record of a running session, which contains a message just accepted.
     pub(crate) fn accept(&self, key: Option<RunningKey>, message: Message) -> Option<RunningKey> {
         self.store.as_ref().map(|store| store.accept(self.shard, key, message))
     }
@@ -76,8 +76,8 @@ impl Records {
         }
     }
 
-    /// Shows a record that changes only if replies up to `last_reply` do not leave; see [`Store::finish`]. Then
-    /// it is [settled](Self::settle).
+    /// Shows a record that changes only if replies up to `last_reply` do not leave; see [`Store::finish`]. It must then
+    /// be [settled](Self::settle).
     pub(crate) fn finish(
         &self,
         key: Option<RunningKey>,
@@ -97,7 +97,7 @@ impl Records {
         Filed { last_reply, shown, memory: pending.memory(), pending: Some(pending) }
     }
 
-    /// Takes replies that did not leave whole out of it.
+    /// Removes replies that were not sent whole from the record.
     pub(crate) fn withdraw(&self, filed: &mut Filed, unsent: &Unsent) {
         if let (Some(store), Some(number)) = (&self.store, filed.shown) {
             store.withdraw(self.shard, number, unsent);
@@ -107,7 +107,7 @@ impl Records {
         }
     }
 
-    /// Captures and shows a record that is certain. It is charged for while the capture has it.
+    /// Captures and displays a final record. Its memory is charged while the capture has it.
     pub(crate) fn settle(&self, filed: Filed, budget: &Budget) {
         let Some(message) = filed.pending else { return };
         if let Some(show) = &self.show {
@@ -122,7 +122,7 @@ impl Records {
         capture.push(message, charge);
     }
 
-    /// Forgets the record of a running session that left none.
+    /// Forgets a running session that leaves no record.
     pub(crate) fn forget(&self, key: Option<RunningKey>) {
         if let (Some(store), Some(key)) = (&self.store, key) {
             store.forget(self.shard, key);

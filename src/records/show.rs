@@ -1,5 +1,5 @@
-//! Mails as people read them, one below the other, formatted and written on a thread of its own. It never delays a
-//! session: a mail that finds the queue full is counted and not shown.
+//! Displays mails as readable text, formatted and written on a separate thread. It never delays a session: if the queue
+//! is full a mail is counted but not shown.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -16,12 +16,12 @@ use crate::text::units;
 
 /// Bytes of messages that may be queued.
 const QUEUE_LIMIT: usize = 32 << 20;
-/// Characters of a field that are shown.
+/// Most characters of a field.
 const WIDTH: usize = 500;
-/// Recipients that are listed.
+/// Most recipients listed.
 const NAMED: usize = 10;
 
-/// Where mails are shown, and how.
+/// A display of mails.
 #[derive(Clone, Debug)]
 pub struct Display {
     to: Writer,
@@ -29,13 +29,13 @@ pub struct Display {
 }
 
 impl Display {
-    /// On this output.
+    /// Displays on this output.
     pub fn on(to: Writer, has_colours: bool) -> Self {
         Self { to, has_colours }
     }
 }
 
-/// The thread, as shards reach it.
+/// A shard's handle of the display thread.
 #[derive(Clone)]
 pub(crate) struct Show {
     queue: Arc<WriteQueue<Message>>,
@@ -46,7 +46,7 @@ impl Show {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The system refuses one.
+    /// The system refuses a thread.
     pub(crate) fn start(display: &Display) -> io::Result<(Self, JoinHandle<()>)> {
         let Display { to, has_colours } = display.clone();
         let show = Self { queue: Arc::new(WriteQueue::new(QUEUE_LIMIT)), to };
@@ -57,7 +57,7 @@ impl Show {
             .spawn(move || {
                 queue.write_all(|batch| {
                     page.show(&batch, |text| {
-                        // Waits for room, on a thread that nothing else waits for.
+                        // Blocks while the output is full; nothing else waits for this thread.
                         to.push(text);
                         queue.note_progress();
                     });
@@ -67,14 +67,14 @@ impl Show {
         Ok((show, thread))
     }
 
-    /// Shows a mail. A record without an accepted message is not one.
+    /// Queues a mail. A record without an accepted message is skipped.
     pub(crate) fn offer(&self, message: &Message) {
         if message.msg() {
             self.queue.offer(&mut vec![message.clone()], message.memory());
         }
     }
 
-    /// Ends the display. Waits until all mails are handed over to the output; false when that accepts no more.
+    /// Ends the display. Waits until the output has accepted all mails; false if it no longer accepts any.
     pub(crate) fn finish(&self) -> bool {
         self.to.widen();
         self.queue.close();
@@ -95,12 +95,12 @@ impl fmt::Debug for Show {
 /// Formats mails.
 struct Page {
     text: String,
-    /// Mails so far, those that were not shown included.
+    /// Mails so far, including those not shown.
     count: u64,
     has_colours: bool,
 }
 
-/// The style of a piece of text on a terminal with colours: ANSI's select graphic rendition.
+/// The style of text on a colour terminal: ANSI select graphic rendition.
 #[derive(Clone, Copy)]
 enum Look {
     Plain,
@@ -110,7 +110,7 @@ enum Look {
 }
 
 impl Page {
-    /// Writes each mail, then how many were lost behind them.
+    /// Writes each mail, then how many were lost after them.
     fn show(&mut self, batch: &Batch<Message>, mut put: impl FnMut(String)) {
         for message in &batch.items {
             self.add(message);
@@ -145,7 +145,7 @@ impl Page {
         match message.preview() {
             None => self.line(Look::Faint, "", "  (no text in it)"),
             Some(preview) => {
-                // Behind a margin, so that no line of a message looks like one of the display.
+                // Indented, so that no line of a message looks like one of the display.
                 for line in &preview.lines {
                     self.line(Look::Plain, "", &format!("  {}", line.replace('\t', "    ")));
                 }
@@ -157,7 +157,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// One line, with or without a label in front, whatever the value contains.
+    /// One line with an optional label; the value may contain anything.
     fn line(&mut self, look: Look, label: &str, value: &str) {
         if !label.is_empty() {
             self.piece(Look::Faint, &format!("{label:<9}"));
@@ -185,7 +185,7 @@ impl Page {
     }
 }
 
-/// The envelope's sender, and the author if that is another.
+/// The envelope's sender, and the author if different.
 fn sender(message: &Message) -> String {
     let path = message.reverse_path().unwrap_or_default();
     let path = if path.is_empty() { "<>" } else { &path };

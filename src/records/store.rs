@@ -1,15 +1,13 @@
-//! Finished messages, and those of sessions still running: per shard, in one order, with waits that are
-//! woken by arrival.
+//! Records of finished and running sessions: stored per shard, in one total order, with waits that are woken by
+//! arrivals.
 //!
-//! A shard pushes under a lock of its own, which a reader holds only to swap the finished records out
-//! (and to copy the records of running sessions). What was swapped out is in an archive that only
-//! readers use, except when the bound is reached: then a shard evicts the oldest record from there if
-//! no reader is at it, otherwise from its own.
+//! A shard pushes under its own lock, which readers hold only to swap the finished records out (and to copy the records
+//! of running sessions). These move to an archive that only readers use, except at the limit: then a shard evicts the
+//! oldest record from there if no reader holds it, otherwise from its own list.
 //!
-//! Records of the archive are shared: a [snapshot](Store::snapshot_from) costs a reader a pointer for each, and shards nothing.
-//! What a reader removes after it has decided about a snapshot, without the lock, are [those very
-//! records](Store::take_shown): none that has changed or arrived meanwhile. Readers alone log and announce removals: shards
-//! do nothing for those who follow them.
+//! Records of the archive are shared: a [snapshot](Store::snapshot_from) costs a reader a pointer for each, and shards
+//! nothing. A reader can later [remove](Store::take_shown) records of a snapshot, but none that have changed or arrived
+//! since. Only readers log and announce removals: followers cost shards nothing.
 
 mod arrival;
 #[cfg(feature = "http")]
@@ -48,7 +46,7 @@ pub(crate) struct Store {
     archive: Mutex<Archive>,
     /// Position of the next finished record in the order of all shards.
     next_number: AtomicU64,
-    /// Records that can be seen: finished ones and accepted ones of running sessions.
+    /// Number of visible records: finished ones, and accepted ones of running sessions.
     visible: AtomicUsize,
     memory: AtomicUsize,
     evicted: AtomicU64,
@@ -67,7 +65,7 @@ pub(crate) struct Store {
 struct Shard {
     /// Finished records that no reader has seen, oldest first.
     finished: VecDeque<Numbered>,
-    /// Records of running sessions that hold an accepted message.
+    /// Records of running sessions that contain an accepted message.
     running: Slab<Running>,
 }
 
@@ -77,11 +75,11 @@ struct Numbered {
     message: Message,
 }
 
-/// A session's record while the session runs; `None` once it was purged.
+/// A running session's record; `None` once purged.
 #[derive(Debug)]
 struct Running {
     number: u64,
-    /// One that changes is another `Arc`.
+    /// A changed record is another `Arc`.
     message: Option<Arc<Message>>,
 }
 
@@ -108,7 +106,7 @@ impl Store {
         }
     }
 
-    /// Shows the record of a running session, which holds a message accepted just now.
+    /// Shows the record of a running session, which contains a message just accepted.
     pub(crate) fn accept(&self, shard: usize, key: Option<RunningKey>, message: Message) -> RunningKey {
         let mut shard = lock(&self.shards[shard]);
         let number = self.next_number();
@@ -132,8 +130,8 @@ impl Store {
         }
     }
 
-    /// Files the record of a session, or mail transaction, that has ended, and returns its number. One that was purged
-    /// while its session ran is filed again only when it `is_news`.
+    /// Files the record of a session, or mail transaction, that has ended, and returns its number. A record that was
+    /// purged while its session ran is filed again only if it `is_news`.
     pub(crate) fn finish(
         &self,
         shard: usize,
@@ -160,8 +158,8 @@ impl Store {
         Some(number)
     }
 
-    /// Takes replies that did not leave whole out of a finished record, unless a reader has taken it, or it was evicted.
-    /// Waits for readers that copy, which is rare: few records are filed and changed afterwards.
+    /// Removes replies that were not sent whole from a finished record, unless a reader has taken it, or it was
+    /// evicted. May wait for readers that copy; few records change after they are filed.
     pub(crate) fn withdraw(&self, shard: usize, number: u64, unsent: &Unsent) {
         let correct = |message: &mut Message| {
             let before = message.memory();
@@ -173,14 +171,14 @@ impl Store {
             return correct(&mut shard.finished[place].message);
         }
         drop(shard);
-        // A record that is no longer in the shard is in the archive once that can be locked, or was removed.
+        // A record that has left the shard is in the archive, or was removed.
         let mut archive = lock(&self.archive);
         if let Ok(place) = archive.records.binary_search_by_key(&number, |shown| shown.number) {
             correct(Arc::make_mut(&mut archive.records[place].message));
         }
     }
 
-    /// Removes the record of a running session that leaves none.
+    /// Removes a running session that leaves no record.
     pub(crate) fn forget(&self, shard: usize, key: RunningKey) {
         let running = lock(&self.shards[shard]).running.remove(key.0);
         self.uncount(running.message.as_deref());
@@ -192,36 +190,36 @@ impl Store {
         self.copy_all(&mut lock(&self.archive))
     }
 
-    /// Takes all records out, in the same order. A record that arrives meanwhile is either among them or stays.
+    /// Takes all records, in the same order. A record that arrives meanwhile is either among them or remains.
     pub(crate) fn purge(&self) -> Vec<Message> {
         let taken = self.take_all(&mut lock(&self.archive));
         self.announce_removals();
         taken
     }
 
-    /// Waits until `count` records can be seen, and copies all. `None` when the time is up.
+    /// Waits until `count` records are visible, and copies all. `None` after the timeout.
     pub(crate) fn wait_and_copy(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
         self.wait_and(count, timeout, |archive| self.copy_all(archive))
     }
 
-    /// Waits until `count` records can be seen, and takes all. `None` when the time is up.
+    /// Waits until `count` records are visible, and takes all. `None` after the timeout.
     pub(crate) fn wait_and_take(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
         let taken = self.wait_and(count, timeout, |archive| self.take_all(archive));
         self.announce_removals();
         taken
     }
 
-    /// The same two for a future.
+    /// The same two as a future.
     pub(crate) fn arrival(self: Arc<Self>, count: usize, timeout: Duration, takes: bool) -> Arrival {
         Arrival { store: self, count, deadline: Deadline::after(timeout), takes, key: None }
     }
 
-    /// Waits until a record has this number or a higher one, which [snapshots](Self::snapshot_from) give.
+    /// Waits until a record has this number or a higher one, from a [snapshot](Self::snapshot_from).
     pub(crate) fn news(self: Arc<Self>, number: u64, deadline: Deadline) -> arrival::News {
         arrival::News { store: self, number, deadline, key: None }
     }
 
-    /// The same for a thread. False when the time is up.
+    /// The same, blocking. False after the deadline.
     pub(crate) fn wait_for_news(&self, number: u64, deadline: Deadline) -> bool {
         self.waits.block_until(deadline, || self.has(Awaited::Number(number)))
     }
@@ -241,19 +239,19 @@ impl Store {
         None
     }
 
-    /// Reads the records if there are `count` that can be seen. Purging locks the archive, so that no
-    /// other caller can take the counted records before they are read.
+    /// Reads the records if at least `count` are visible. Purging locks the archive, so that no other caller can take
+    /// the counted records before they are read.
     fn read_if(&self, count: usize, read: impl Fn(&mut Archive) -> Vec<Message>) -> Option<Vec<Message>> {
         let mut archive = lock(&self.archive);
         self.has(Awaited::Records(count)).then(|| read(&mut archive))
     }
 
-    /// Wakes waits whose reason has come, after a change; no lock is held.
+    /// Wakes waits that are satisfied after a change; no lock is held.
     fn wake_waits(&self) {
         self.waits.wake(|awaited| self.has(awaited));
     }
 
-    /// Whether there is what a wait is for.
+    /// Whether a wait is satisfied.
     fn has(&self, awaited: Awaited) -> bool {
         match awaited {
             Awaited::Records(count) => self.visible.load(Ordering::SeqCst) >= count,
@@ -275,8 +273,8 @@ impl Store {
         taken.into_iter().map(Shown::into_message).collect()
     }
 
-    /// Counts records that a reader has removed, and logs them. If no record was left, `all_before` is the number of the next
-    /// one at that moment. [`announce_removals`](Self::announce_removals) is to be called once the archive is unlocked.
+    /// Counts and logs records that a reader has removed. If no record was left, `all_before` is the number of the next
+    /// one at that moment. Call [`announce_removals`](Self::announce_removals) after unlocking the archive.
     fn note_removed(&self, archive: &mut Archive, removed: &[Shown], all_before: Option<u64>) {
         removed.iter().for_each(|shown| self.uncount(Some(&shown.message)));
         #[cfg(feature = "http")]
@@ -288,7 +286,7 @@ impl Store {
         let _ = (archive, all_before);
     }
 
-    /// Wakes those who follow removals. No lock is held.
+    /// Wakes followers of removals. No lock is held.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "nobody follows removals"))]
     fn announce_removals(&self) {
         #[cfg(feature = "http")]
@@ -301,26 +299,26 @@ impl Store {
         self.removed.load(Ordering::Relaxed)
     }
 
-    /// Records that can be seen.
+    /// Number of visible records.
     #[cfg(feature = "http")]
     pub(crate) fn visible(&self) -> usize {
         self.visible.load(Ordering::Relaxed)
     }
 
-    /// Records that are retained at most.
+    /// Largest number of records retained.
     #[cfg(feature = "http")]
     pub(crate) fn most_records(&self) -> usize {
         self.max_records
     }
 
-    /// Records evicted because the bound was reached.
+    /// Records evicted because of the limits.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Moves the finished records of all shards to the archive, and returns what `show` makes of the running
-    /// sessions' records, in their order, and the number of the next record. All shards are locked at
-    /// once, for a swap each, so that no record is missing in the order.
+    /// Moves the finished records of all shards to the archive, and returns the results of `show` for the running
+    /// sessions' records, in order, and the number of the next record. All shards are locked at once, for a swap each,
+    /// so that the order has no gap.
     fn collect(
         &self,
         archive: &mut Archive,
@@ -333,7 +331,7 @@ impl Store {
             .flat_map(|shard| shard.running.iter_mut())
             .filter_map(|(_, running)| show(running).map(|message| Shown { number: running.number, message }))
             .collect();
-        // Numbers are given under the lock of a shard.
+        // Numbers are assigned under the lock of a shard.
         let end = self.next_number.load(Ordering::SeqCst);
         drop(shards);
         let before = archive.records.len();
@@ -346,8 +344,8 @@ impl Store {
         (running, end)
     }
 
-    /// Drops the oldest finished records until the rest is within the bound; when there are none, records of running
-    /// sessions, as if they were purged.
+    /// Drops the oldest finished records until the rest is within the limits; without any, records of running sessions,
+    /// as if purged.
     fn evict(&self, shard: &mut Shard) {
         while self.visible.load(Ordering::Relaxed) > self.max_records
             || self.memory.load(Ordering::Relaxed) > self.max_memory
@@ -365,8 +363,7 @@ impl Store {
         }
     }
 
-    /// The oldest finished record that no reader has seen: the given shard's, or that of another one which is
-    /// not locked now.
+    /// The oldest finished record that no reader has seen, of the given shard or another that is not locked.
     fn pop_oldest(&self, shard: &mut Shard) -> Option<Numbered> {
         let first = |shard: &Shard| shard.finished.front().map_or(u64::MAX, |numbered| numbered.number);
         // This skips the given shard, which is locked.
@@ -378,7 +375,7 @@ impl Store {
     }
 
     fn next_number(&self) -> u64 {
-        // As with `visible`: waits look at it without a lock.
+        // Waits read it without a lock, like `visible`.
         self.next_number.fetch_add(1, Ordering::SeqCst)
     }
 
@@ -409,10 +406,10 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
-    /// Visits all records, while no other thread uses them.
+    /// Checks all records, while no other thread uses them.
     ///
     /// # Panics
-    /// If they are not in order, or their number or memory is not what was counted.
+    /// If they are out of order, or their number or memory differs from the counts.
     pub(crate) fn check(&self) {
         let archive = lock(&self.archive);
         let (mut visible, mut memory) = (0, 0);

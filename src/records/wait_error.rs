@@ -20,29 +20,29 @@ use crate::smtp::Listed;
 /// ```
 #[derive(Clone)]
 pub struct WaitError {
-    /// How many were waited for; 1 by [`wait_for`](crate::Server::wait_for).
+    /// How many were awaited; 1 with [`wait_for`](crate::Server::wait_for).
     pub expected: usize,
-    /// For how long.
+    /// The timeout.
     pub timeout: Duration,
-    /// What did arrive, whether or not it matches. Waits that purge leave these in the server.
+    /// The messages that did arrive, matching or not. Waits that purge leave these in the server.
     pub arrived: Vec<Message>,
-    /// Whether only messages that match were awaited.
+    /// Only matching messages were awaited.
     is_selective: bool,
 }
 
 impl WaitError {
-    /// There are fewer messages than expected.
+    /// Fewer messages than expected arrived.
     pub(crate) fn too_few(expected: usize, timeout: Duration, arrived: Vec<Message>) -> Self {
         Self { expected, timeout, arrived, is_selective: false }
     }
 
-    /// None of the messages matches.
+    /// No message matches.
     pub(crate) fn no_match(timeout: Duration, arrived: Vec<Message>) -> Self {
         Self { expected: 1, timeout, arrived, is_selective: true }
     }
 }
 
-/// What arrived is shown as [`Message`] shows itself, the first ten of it: for `unwrap` in a test.
+/// Shows the first ten messages that arrived, for `unwrap` in a test.
 impl fmt::Debug for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { expected, timeout, arrived, is_selective: _ } = self;

@@ -1,4 +1,4 @@
-//! Histograms as text: HdrHistogram's compressed V2 form in base64, which its tools in all languages read.
+//! Histograms as text: HdrHistogram's compressed V2 format in base64, which its tools in all languages read.
 //!
 //! ```text
 //! text       = base64 of: cookie (4 octets), length of the rest (4), the rest: a zlib stream (RFC 1950) of a form
@@ -24,7 +24,7 @@ use crate::text::units::EXACT_IN_JSON;
 const DIGITS: u8 = 3;
 /// The maximum length of a histogram's text, in octets; three digits over 64 bits need less.
 const TEXT_LIMIT: usize = 1 << 20;
-/// The cookies of a compressed histogram and of the form in it.
+/// The cookies of a compressed histogram and of its content.
 const COMPRESSED: u32 = 0x1c84_9314;
 const FORM: u32 = 0x1c84_9313;
 /// The length of the header before the counts, in octets.
@@ -36,7 +36,7 @@ const DIGITS_AT: usize = 12;
 const COUNTS: usize = 56 << 10;
 /// The maximum length of a number among the counts, in octets.
 const LONGEST_NUMBER: usize = 9;
-/// The maximum length of a form, in octets.
+/// The maximum length of a histogram in the V2 format, in octets.
 const FORM_LIMIT: usize = HEADER + COUNTS * LONGEST_NUMBER;
 
 /// Encodes a histogram as text. Histograms of equal values have equal texts, whatever their ranges.
@@ -57,7 +57,7 @@ pub enum DecodeError {
     TooLong,
     /// It is not base64.
     Base64(base64::DecodeError),
-    /// The decoded octets are not in HdrHistogram's V2 form.
+    /// The decoded octets are not in HdrHistogram's V2 format.
     Form(Deformity),
     /// It has more samples than the maximum count.
     TooManySamples,
@@ -65,7 +65,7 @@ pub enum DecodeError {
     Unfit(hdrhistogram::AdditionError),
 }
 
-/// What is wrong with the octets of a histogram.
+/// The fault in the octets of a histogram.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Deformity {
@@ -77,11 +77,11 @@ pub enum Deformity {
     Compression(io::Error),
     /// They inflate to more than the size of any histogram.
     TooLarge,
-    /// There is no header.
+    /// The header is missing or incomplete.
     NoHeader,
     /// The length of the counts does not match the number of octets that follow.
     CountsLength(usize),
-    /// The precision is not the expected one.
+    /// The precision is unexpected.
     Digits(u32),
     /// A count is incomplete.
     CutOff,
@@ -136,8 +136,8 @@ impl From<Deformity> for DecodeError {
     }
 }
 
-/// Decodes a histogram of three digits, which resizes itself. It uses less than 1 MiB, whatever the text claims, and
-/// has at most [`EXACT_IN_JSON`] samples.
+/// Decodes a histogram of three digits, which resizes itself. It uses less than 1 MiB for any text, and has at most
+/// [`EXACT_IN_JSON`] samples.
 ///
 /// # Errors
 ///
@@ -157,7 +157,7 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, DecodeError> {
     Ok(grown)
 }
 
-/// Inflates the form in a compressed histogram.
+/// Inflates the content of a compressed histogram.
 fn inflated(bytes: &[u8]) -> Result<Vec<u8>, Deformity> {
     let (cookie, length) = (number_at(bytes, 0), number_at(bytes, 4));
     if cookie != Some(COMPRESSED) {
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// A text whose zlib stream is this form, claimed to be so much longer.
+    /// A text with this zlib stream, whose length field is greater by `longer`.
     fn text(form: &[u8], longer: u32) -> String {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(form).expect("a Vec takes every write");
@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn no_length_is_believed_beyond_what_is_there() {
         let refused = |text: String| decode(&text).expect_err("no histogram").to_string();
-        // Some 52 characters, for which 4.1 GiB were allocated; and zeros, of which 1 MiB was inflated to 1 GiB.
+        // Regressions: some 52 characters for which 4.1 GiB were allocated, and zeros of which 1 MiB was inflated to 1
+        // GiB.
         let small = text(&form(3, u64::MAX, u32::MAX, &[]), 0);
         assert!(small.len() <= 64, "{small}");
         assert!(refused(small).contains("the length of its counts is not the 0 bytes that follow"));

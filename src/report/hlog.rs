@@ -36,7 +36,7 @@ impl<W: Write> IntervalLog<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn new(writer: W, started_at: SystemTime) -> io::Result<Self> {
         let comments = [
             concat!("smtpmock ", env!("CARGO_PKG_VERSION")),
@@ -45,12 +45,12 @@ impl<W: Write> IntervalLog<W> {
         Self::with_comments(writer, started_at, &comments, 1.0)
     }
 
-    /// Creates a log of any figures, with these comments in the header. The column of maximum values, which is for
-    /// people, has them divided by `max_divisor`.
+    /// Creates a log of any figures, with these comments in the header. The values in the column of maximum values are
+    /// divided by `max_divisor`, for people.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn with_comments(
         mut writer: W,
         started_at: SystemTime,
@@ -66,12 +66,12 @@ impl<W: Write> IntervalLog<W> {
         Ok(Self { writer, max_divisor })
     }
 
-    /// Writes the figures between two readings: a line for each distribution that is not empty. Flushes the writer,
-    /// so that readers can follow the log.
+    /// Writes the figures between two readings: a line for each non-empty distribution. Flushes the writer, so that
+    /// readers can follow the log.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn write(&mut self, difference: &Stats) -> io::Result<()> {
         for (name, metric) in difference.metrics() {
             if let Some(histogram) = metric.as_numbers().and_then(Numbers::histogram) {
@@ -85,7 +85,7 @@ impl<W: Write> IntervalLog<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer, and a name with a comma or white space, which the format does not allow.
+    /// Errors of the writer; or a name with a comma or white space, which the format does not allow.
     pub fn write_histogram(
         &mut self,
         name: &str,

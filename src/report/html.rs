@@ -86,12 +86,12 @@ fn findings(stats: &Stats, out: &mut String) {
     out.push_str("</ul>\n");
 }
 
-/// A cell of a column of numbers: a count has its thousands apart.
+/// A cell in a column of numbers, with thousands separated.
 fn number(cell: &str) -> String {
     cell.parse().map_or_else(|_| cell.to_owned(), grouped)
 }
 
-/// The rate of the messages, with thousands apart.
+/// The rate of messages, with thousands separated.
 fn per_second(stats: &Stats) -> String {
     number(&rate(stats))
 }
@@ -109,7 +109,7 @@ fn class(stage: Stage) -> &'static str {
         Stage::Message => "s7",
         Stage::Rset => "s6",
         Stage::Noop => "s5",
-        // Rare ones have the colours of others.
+        // Rare stages share the colours of others.
         Stage::Quit | Stage::Vrfy | Stage::Help | Stage::Xclient | Stage::Starttls | Stage::Tls => "s4",
     }
 }
@@ -137,7 +137,7 @@ struct Point<'s> {
     /// The middle of the interval, in the axis's unit.
     at: f64,
     seconds: f64,
-    /// For people.
+    /// Formatted for people.
     when: String,
     counts: &'s Interval,
     open: u64,

@@ -172,7 +172,7 @@ fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> By
     stages.filter(|(_, codes)| !codes.is_empty()).collect()
 }
 
-/// What stands for all names that are not counted apart; it is no name of a host or cipher suite.
+/// The name of all names that are not counted separately; no host or cipher suite has it.
 pub(super) const OTHERS: &str = "(other)";
 
 /// Counts by name.

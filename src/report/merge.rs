@@ -49,7 +49,7 @@ pub(super) fn time(stats: &mut Stats, runs: &[Run]) {
     stats.transactions_before = before(runs, |run| run.transactions_before);
 }
 
-/// Checks that no count exceeds the numbers that JSON parsers read exactly.
+/// Checks that no count exceeds the numbers that are exact in all JSON parsers.
 pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
     let figures = stats.figures().into_iter().filter_map(|figure| {
         let count = match figure.value? {
@@ -139,7 +139,7 @@ fn check_apart(own: &[Run], others: &[Run]) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Adds counts of the same rules. Rules are the same if they have the same name, or without names the same text and
+/// Adds counts of the same rules. Rules are the same if they have the same name, or without a name the same text and
 /// position among rules of that text.
 fn add_rules(own: &mut Vec<RuleStats>, others: &[RuleStats]) {
     let identities = RuleStats::identities(own).map(|(words, is_id, place)| (words.to_owned(), is_id, place));

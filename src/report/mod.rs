@@ -109,7 +109,7 @@ impl<'s> Report<'s> {
     ///
     /// # Errors
     ///
-    /// A field is invalid: the error names it and what would be right.
+    /// A field is invalid: the error names it and the expected form.
     pub fn read(json: &str) -> Result<Report<'static>, ReadError> {
         read::read(json)
     }
@@ -140,7 +140,7 @@ impl<'s> Report<'s> {
         text::render(self)
     }
 
-    /// The report as JSON; `SCHEMA.md` beside this module documents its fields.
+    /// The report as JSON; `SCHEMA.md` in this module's folder documents its fields.
     pub fn json(&self) -> String {
         json::render(self)
     }
@@ -155,7 +155,7 @@ impl<'s> Report<'s> {
 ///
 /// # Errors
 ///
-/// A report is invalid: the error names its number from 1, the field, and what would be right.
+/// A report is invalid: the error gives its number from 1, the field, and the expected form.
 pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
     let mut whole: Option<Report<'static>> = None;
     for (index, text) in reports.iter().enumerate() {
@@ -168,8 +168,8 @@ pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
     whole.map(|whole| whole.json()).ok_or_else(|| ReadError::new("", "there is no report to merge"))
 }
 
-/// The progress line of a run: the time, messages per second and in total, open sessions, refusals, the think time of
-/// clients and the service time of the server over all stages, and whether the run is degraded.
+/// The progress line of a run: the time, messages per second and in total, open sessions, refusals, clients' think time
+/// and the server's service time over all stages, and whether the run is degraded.
 pub fn progress(difference: &Stats, total: &Stats) -> String {
     progress::line(difference, total)
 }

@@ -74,7 +74,7 @@ pub fn date(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// Escapes text for HTML, hidden characters included.
+/// Escapes text for HTML, including hidden characters.
 pub fn escape(text: &str) -> String {
     let text = crate::text::escape::escape(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

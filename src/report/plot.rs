@@ -1,7 +1,7 @@
 //! Plots as inline SVG, without scripts.
 //!
-//! Colours are CSS classes (`s0` to `s11`), which the light and dark themes of [`page`](super::page) define. `s7` is the
-//! strongest; `s2`, `s4`, `s6` and those from `s8` on are dashed, each in its own way, so that they differ without colour too.
+//! Colours are CSS classes (`s0` to `s11`), which the light and dark themes of [`page`](super::page) define. `s7` is
+//! the strongest; `s2`, `s4`, `s6` and those from `s8` have distinct dashes, so that they differ even without colour.
 
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ const PERCENTILES: [(f64, &str); 8] = [
 /// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear.
     Linear,
     /// Logarithmic; values are positive.
     Log,

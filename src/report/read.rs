@@ -1,4 +1,4 @@
-//! Parses a report from JSON. Derived fields (quantiles, findings, …) are not read but computed again.
+//! Parses a report from JSON. Derived fields (quantiles, findings, …) are not read but recomputed.
 
 mod node;
 
@@ -22,7 +22,7 @@ use node::Node;
 /// Why a text is not a valid report, or why reports can't be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError {
-    /// Which of several reports, from 1.
+    /// The number of the report, from 1, if there are several.
     report: Option<usize>,
     /// The path of the field; empty for the whole document.
     field: String,
@@ -34,7 +34,7 @@ impl ReadError {
         Self { report: None, field: field.into(), problem: problem.into() }
     }
 
-    /// The same error for this one of several reports.
+    /// The same error with the number of its report.
     pub(super) fn of_report(self, index: usize) -> Self {
         Self { report: Some(index + 1), ..self }
     }

@@ -19,7 +19,7 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// Each row has a cell for each column. A cell is one line.
     pub(super) rows: Vec<Vec<String>>,
-    /// Whether the page folds it.
+    /// Whether it is collapsed on the page.
     pub(super) is_folded: bool,
 }
 
@@ -105,7 +105,7 @@ pub(super) fn show(value: u64, unit: Unit) -> String {
 }
 
 fn counts(figures: &[Figure<'_>]) -> Table {
-    // Counts of stages have their own table.
+    // Counts of stages have a separate table.
     let is_plain =
         |figure: &&Figure<'_>| !figure.name.starts_with("count.") && !figure.name.starts_with("refused.");
     let row = |figure: &Figure<'_>| match figure.value? {
@@ -136,7 +136,7 @@ fn stages(stats: &Stats) -> Table {
     }
 }
 
-/// The most frequent first.
+/// The most frequent names first.
 fn by_name(title: &'static str, tally: &Tally) -> Table {
     let mut counts: Vec<_> = tally.iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

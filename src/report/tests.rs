@@ -1,4 +1,4 @@
-//! Reports as data: what is written reads back, and sums are sums.
+//! Reports as data: they can be read again, and merged ones are sums.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use crate::smtp::Stage;
 use crate::stats::{Additive, Check, Expectation, Metric, RuleStats, Slot, Stats};
 use crate::text::escape::is_hidden;
 
-/// Measures something of each count, and of some distributions: to write and read all of them takes long.
+/// Records values in each count, and in some distributions, since writing and reading all of them takes long.
 fn fill(stats: &mut Stats, values: &[u64]) {
     let names: Vec<String> = stats.metrics().into_iter().map(|(name, _)| name).collect();
     for (index, name) in names.iter().enumerate() {
@@ -79,7 +79,7 @@ fn value(json: &str) -> Value {
     serde_json::from_str(json).expect("JSON")
 }
 
-/// The same counts, none of them more than an interval earlier or later.
+/// The same counts, each at most one interval earlier or later.
 fn are_an_interval_apart(left: &Value, right: &Value) -> bool {
     let interval = left["interval_s"].as_u64();
     let counts = |timeline: &Value| -> Vec<[u64; 5]> {
@@ -103,7 +103,7 @@ fn are_an_interval_apart(left: &Value, right: &Value) -> bool {
         && is_not_later(&right_counts, &left_counts)
 }
 
-/// Texts of a report that came from a file, as somebody could have written them.
+/// Texts of a report from a file may be hostile.
 #[test]
 fn what_stands_in_a_report_neither_steers_a_terminal_nor_becomes_part_of_the_page() {
     let evil = "<script>\u{1b}[2J\r\0\u{9b}\u{202e}\u{2028}&\"";
@@ -117,7 +117,7 @@ fn what_stands_in_a_report_neither_steers_a_terminal_nor_becomes_part_of_the_pag
     assert_eq!(value(&read.json()), document, "in JSON all is as it was");
     let (text, page) = (read.text(), read.html());
     let shown = r"<script>\u{1b}[2J\r\u{0}\u{9b}\u{202e}\u{2028}&";
-    // Version, rule, the verdict's two and the setting's two.
+    // Version, rule, two of the verdict and two of the setting.
     assert_eq!(text.matches(shown).count(), 6, "{text}");
     let in_page = shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     assert_eq!(page.matches(&in_page).count(), 6);
@@ -148,7 +148,7 @@ proptest! {
 
     #[test]
     fn the_merge_of_reports_is_the_report_of_the_sum(first in any_stats(), mut second in any_stats()) {
-        // On one clock, so that nothing is to be moved.
+        // On one clock, so that no time is converted.
         second.started_at = first.started_at;
         let merged = merge(&[&Report::new(&first).json(), &Report::new(&second).json()]);
         let apart = first.seed != second.seed || first.begins >= second.ends || second.begins >= first.ends;
@@ -269,7 +269,7 @@ fn rules_of_the_same_text_are_told_apart_by_their_place() {
     );
 }
 
-/// A report with something in it, whose field at this pointer is something else.
+/// A non-empty report with another value at this pointer.
 fn tampered(pointer: &str, other: Value) -> String {
     let mut stats = Stats::default();
     fill(&mut stats, &[7, 1_000_003, 5_500_000]);
@@ -340,7 +340,7 @@ fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
     assert_eq!(merge(&[]).expect_err("nothing").to_string(), "there is no report to merge");
 }
 
-/// A report of a run that started so long after others, in seconds, and accepted 30 messages in 10 s.
+/// A report of a run that started this many seconds after others, and accepted 30 messages in 10 s.
 fn run_at(seconds: u64, seed: u64) -> String {
     let started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds));
     let mut stats = Stats { started_at, ends: Duration::from_secs(10), seed, ..Stats::default() };
@@ -350,7 +350,7 @@ fn run_at(seconds: u64, seed: u64) -> String {
 
 #[test]
 fn a_rate_is_over_the_time_in_which_at_least_one_server_ran() {
-    // When they started, and how long at least one of them ran.
+    // Start times, and how long at least one run lasted.
     for (starts, seconds) in [
         (&[0, 0][..], 10),
         (&[0, 4], 14),
@@ -371,7 +371,7 @@ fn a_rate_is_over_the_time_in_which_at_least_one_server_ran() {
         let verdict = expectation.parse::<Expectation>().expect("an expectation").judge(sum.stats());
         assert!(verdict.kept, "{starts:?}: {verdict}");
         assert!(sum.text().contains(&format!("({}/s", crate::text::units::decimal(rate))), "{}", sum.text());
-        // The time between two runs is there to be drawn.
+        // The time between two runs can be drawn.
         let last = starts.iter().max().expect("a run") + 10;
         assert_eq!(sum.stats().ends, Duration::from_secs(last));
     }
@@ -409,7 +409,7 @@ fn a_sum_that_no_report_can_hold_names_its_figure() {
         let reason = ": the sum is larger than 9007199254740992 (2^53)";
         assert!(error.starts_with(&format!("report 2: {name}{reason}")), "{error}");
     }
-    // Of one report too: many intervals of a second become one.
+    // Of a single report too: many intervals of a second are merged.
     let mut wrapped = value(&run_at(0, 1));
     let intervals: Vec<Value> = [0; 4096].map(interval).into();
     wrapped["timeline"] = json!({"interval_s": 1, "intervals": intervals});

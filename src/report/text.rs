@@ -12,7 +12,7 @@ use crate::stats::{Finding, Stats};
 use crate::text::escape::escape;
 use crate::text::units::{decimal, duration, octets};
 
-/// The maximum width that columns are padded to, in characters: otherwise one long name would widen the whole table.
+/// The maximum padded width of columns, in characters: otherwise one long name would widen the whole table.
 const WIDEST_CELL: usize = 40;
 /// Blanks before a column.
 const GAP: usize = 2;
@@ -149,7 +149,7 @@ fn table(table: &Table, out: &mut String) {
     }
 }
 
-/// Columns of numbers have the same width in all tables, so that they are aligned; if a table is too wide then, its
+/// Columns of numbers have the same width in all tables, so that they are aligned; if a table becomes too wide, its
 /// columns are as narrow as possible.
 fn widths(table: &Table) -> Vec<usize> {
     let all = |is_roomy: bool| (0..table.columns.len()).map(move |column| width(table, column, is_roomy));

@@ -1,4 +1,4 @@
-//! What is searched of a mail, made once for it.
+//! The searchable text of a mail, built once.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::mime::{Mail, Mailbox, PartKind};
 use crate::records::Message;
 
-/// The head of a mail, as lists show it.
+/// The head of a mail, for lists.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "lists of the control plane show it"))]
 pub(crate) struct Head {
@@ -27,7 +27,7 @@ pub(crate) struct Head {
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) head: Head,
-    /// The fields, one behind the other, and the text.
+    /// The fields one after another, and the text.
     all: Box<str>,
     spans: [Range<usize>; FIELDS],
 }
@@ -46,7 +46,7 @@ pub(super) enum Field {
 
 const FIELDS: usize = 7;
 
-/// Characters of a snippet.
+/// Most characters of a snippet.
 const SNIPPET: usize = 200;
 
 impl Index {
@@ -55,7 +55,7 @@ impl Index {
         Self::of_mail(message, &Mail::parse(message.body()))
     }
 
-    /// The same for one that is parsed.
+    /// The same for a parsed message.
     pub(crate) fn of_mail(message: &Message, mail: &Mail) -> Self {
         let bcc = blind_copies(message, mail);
         let mut all = String::new();
@@ -112,10 +112,10 @@ impl Index {
         &self.all[self.spans[field as usize].clone()]
     }
 
-    /// Approximate octets in memory.
+    /// Approximate bytes in memory.
     #[cfg(feature = "http")]
     pub(crate) fn memory(&self) -> usize {
-        // The texts of the head are part of all text. Each address has two allocations of its own.
+        // The texts of the head are part of all text. Each address has two more allocations.
         let Head { from, to, cc, bcc, reply_to, .. } = &self.head;
         let addresses: usize = [from, to, cc, bcc, reply_to].into_iter().map(Vec::len).sum();
         let texts = 2 * self.spans[FIELDS - 1].end + self.head.snippet.len() + self.all.len();
@@ -123,12 +123,12 @@ impl Index {
     }
 }
 
-/// Appends a text in lower case, which can be longer than the text.
+/// Appends a text in lower case, which may be longer than the original.
 fn push_lowercase(to: &mut String, text: &str) {
     to.reserve(text.len());
     let mut rest = text;
     while !rest.is_empty() {
-        // Mostly all of it: a copy, instead of a look into tables for each character.
+        // Mostly all of it: a copy is faster than a table lookup for each character.
         let ascii = rest.bytes().position(|octet| !octet.is_ascii()).unwrap_or(rest.len());
         let (run, behind) = rest.split_at(ascii);
         let start = to.len();
@@ -140,7 +140,7 @@ fn push_lowercase(to: &mut String, text: &str) {
     }
 }
 
-/// Those of the field Bcc, and recipients that are in no field: that is what a blind copy is.
+/// Addresses in the field Bcc, and recipients that are in no field: blind copies.
 fn blind_copies(message: &Message, mail: &Mail) -> Vec<Mailbox> {
     let fields = [&mail.to, &mail.cc, &mail.bcc];
     let mut named: HashSet<_> =
@@ -151,7 +151,7 @@ fn blind_copies(message: &Message, mail: &Mail) -> Vec<Mailbox> {
     mail.bcc.iter().cloned().chain(blind).collect()
 }
 
-/// `Ann <ann@example.com>`, one a line.
+/// `Ann <ann@example.com>`, one per line.
 fn listed(mailboxes: &[Mailbox]) -> String {
     let shown = |of: &Mailbox| match &of.name {
         Some(name) => format!("{name} <{}>", of.address),

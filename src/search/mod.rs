@@ -1,8 +1,9 @@
-//! Searching messages: Mailpit's grammar, and terms for what only the server knows: envelope, parameters, user, TLS, session,
+//! Searching messages: Mailpit's grammar, and terms for facts of the session: envelope, parameters, user, TLS, session,
 //! peer. Pure. Imports `mime`, `records`, `smtp` and `text`.
 //!
-//! A query is a list of terms, separated by spaces, all of which must match. `"…"` keeps spaces within a term, `-` or `!` in front
-//! negates it, and case never matters. A term without a prefix is a text that the mail contains.
+//! A query is a list of terms, separated by spaces, all of which must match. Quotes (`"…"`) preserve spaces within a
+//! term, a leading `-` or `!` negates it, and case is ignored. A term without a prefix is a text that the mail
+//! contains.
 
 mod index;
 mod term;
@@ -20,16 +21,17 @@ use term::Term;
 #[cfg(feature = "http")]
 pub(crate) use value::moment;
 
-/// Octets of a query.
+/// Longest query in octets.
 const LONGEST: usize = 4096;
-/// Terms of a query.
+/// Most terms of a query.
 const MOST_TERMS: usize = 64;
 
-/// A query for messages: a list of terms, separated by spaces, all of which must match. [`Query::default`] matches every message;
-/// a text without terms, as an unset variable makes it, is an error.
+/// A query for messages: a list of terms, separated by spaces, all of which must match. [`Query::default`] matches
+/// every message; an empty text, as from an unset variable, is an error.
 ///
-/// A term is a text that the mail contains (its addresses, subject, texts and names of files), or has one of these prefixes.
-/// `"…"` keeps spaces within a term, `-` or `!` in front negates it, and case never matters. A text with a colon stands in quotes.
+/// A term is a text that the mail contains (its addresses, subject, texts and names of files), or has one of these
+/// prefixes. Quotes (`"…"`) preserve spaces within a term, a leading `-` or `!` negates it, and case is ignored. A text
+/// with a colon must be quoted.
 ///
 /// | term | matches |
 /// |---|---|
@@ -38,7 +40,7 @@ const MOST_TERMS: usize = 64;
 /// | `header:X-Tag=news` | mails with this field, whose value contains this |
 /// | `has:attachment` `has:inline` | mails with such a part |
 /// | `larger:1.5m` `smaller:20k` | mails of more, or fewer, octets |
-/// | `after:2026-11-27` `before:2026-11-27T10:00:00Z` | mails that came since then, or before |
+/// | `after:2026-11-27` `before:2026-11-27T10:00:00Z` | mails that arrived since then, or before |
 /// | `mail-from:` `rcpt-to:` | mails whose reverse-path, or accepted forward-path, contains this; `mail-from:<>` the null reverse-path |
 /// | `param:BODY=8BITMIME` | mails with this parameter of MAIL or RCPT; without `=` with any value |
 /// | `inbox:test-1` | mails that [belong](crate::Message::inboxes) to exactly this inbox |
@@ -67,20 +69,20 @@ pub struct Query {
     terms: Vec<Term>,
 }
 
-/// What is searched of a message.
+/// A message to be searched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'c> {
     pub(crate) message: &'c Message,
     pub(crate) index: &'c Index,
 }
 
-/// Why a query has no meaning. Displays as what would be right.
+/// Why a query is invalid. Displays the expected form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueryError {
-    /// The term, as it was typed; empty where it is the whole query.
+    /// The term as typed; empty if it is the whole query.
     pub term: String,
-    /// What would be right.
+    /// The expected form.
     pub expected: String,
 }
 
@@ -99,8 +101,8 @@ impl FromStr for Query {
     type Err = QueryError;
 
     /// # Errors
-    /// A term has an unknown prefix, no value, or one that it can't have; a quote is not closed; or the query has no terms, or is
-    /// too long.
+    /// A term has an unknown prefix, or a missing or invalid value; a quote is not closed; or the query has no terms,
+    /// or is too long.
     fn from_str(text: &str) -> Result<Self, QueryError> {
         let Words { words, is_closed } = split(text)?;
         if !is_closed {
@@ -114,7 +116,7 @@ impl FromStr for Query {
     }
 }
 
-/// What a query without terms is refused with: it would select every message.
+/// Why a query without terms is refused: it would select every message.
 const NO_TERMS: &str = "a query with at least one term that has a value";
 
 impl QueryError {
@@ -123,7 +125,7 @@ impl QueryError {
     }
 }
 
-/// The words of a text within its bounds.
+/// The words of a text within the limits.
 fn split(text: &str) -> Result<Words, QueryError> {
     if text.len() > LONGEST {
         return Err(QueryError::of_query(format!("a query of at most {LONGEST} octets")));
@@ -136,12 +138,12 @@ fn split(text: &str) -> Result<Words, QueryError> {
 }
 
 impl Query {
-    /// The query as Mailpit reads it, of those terms that `takes` does not take for its own: it is called with each term that may
-    /// have a prefix, and whether it is negated. An unknown prefix is text, a quote that is not closed reaches to the end, and
-    /// terms without a value are ignored.
+    /// Parses a query like Mailpit: an unknown prefix is text, an unclosed quote extends to the end, and terms without
+    /// a value are ignored. `takes` is called with each term that may have a prefix, and whether it is negated, and may
+    /// consume it.
     ///
     /// # Errors
-    /// Those of [`from_str`](FromStr::from_str) but these. A query of ignored terms only is one.
+    /// As [`from_str`](FromStr::from_str), except for these cases. A query with only ignored terms is an error.
     #[cfg(feature = "http")]
     pub(crate) fn parse_lax(
         text: &str,
@@ -162,12 +164,12 @@ impl Query {
         }
     }
 
-    /// Whether a message matches all terms. It is parsed for each call.
+    /// Whether a message matches all terms. Parses it at each call.
     pub fn matches(&self, message: &Message) -> bool {
         self.selects(Candidate { message, index: &Index::of(message) })
     }
 
-    /// The terms that a message does not match, each with what it has instead.
+    /// The terms that a message does not match, each with the message's value.
     pub fn missed(&self, message: &Message) -> Vec<String> {
         self.missed_by(Candidate { message, index: &Index::of(message) })
     }
@@ -183,7 +185,7 @@ impl Query {
         self.terms.iter().all(|term| term.matches(candidate))
     }
 
-    /// How many terms a message does not match.
+    /// Number of terms that a message does not match.
     #[cfg(feature = "http")]
     pub(crate) fn misses(&self, candidate: Candidate<'_>) -> usize {
         self.terms.iter().filter(|term| !term.matches(candidate)).count()
@@ -200,7 +202,7 @@ impl Query {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Words {
     words: Vec<Word>,
-    /// No quote is left open.
+    /// All quotes are closed.
     is_closed: bool,
 }
 
@@ -208,13 +210,13 @@ struct Words {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Word {
     text: String,
-    /// `-` or `!` was in front.
+    /// It had a leading `-` or `!`.
     is_negated: bool,
-    /// A quote was in front: it has no prefix.
+    /// It began with a quote: it has no prefix.
     is_phrase: bool,
 }
 
-/// Splits at white space that is not within quotes. A quote that is not closed reaches to the end.
+/// Splits at white space outside of quotes. An unclosed quote extends to the end.
 fn words(text: &str) -> Words {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;

@@ -13,13 +13,13 @@ use crate::smtp::Parameters;
 use crate::smtp::rules::nearest;
 use crate::text::timestamp;
 
-/// Characters of what a message has, in the reason why it does not match.
+/// Most characters of the message's value in an explanation.
 const LONGEST_FOUND: usize = 1000;
 
 /// A test, or its negation.
 #[derive(Clone, Debug)]
 pub(super) struct Term {
-    /// As it was typed, without quotes.
+    /// As typed, without quotes.
     typed: String,
     is_negated: bool,
     test: Test,
@@ -31,7 +31,7 @@ impl PartialEq for Term {
     }
 }
 
-/// What is asked of a message. Texts are in lower case.
+/// A test of a message. Texts are in lower case.
 #[derive(Clone, Debug)]
 enum Test {
     /// The mail contains it.
@@ -52,7 +52,7 @@ enum Test {
     MailFrom(String),
     /// A forward-path contains it.
     RcptTo(String),
-    /// MAIL or RCPT has this parameter, with this value if there is one.
+    /// MAIL or RCPT has this parameter, with this value if any.
     Parameter {
         name: String,
         value: Option<String>,
@@ -80,7 +80,7 @@ const ADDRESSED: &[Field] = &[Field::From, Field::To, Field::Cc, Field::Bcc, Fie
 
 impl Term {
     /// # Errors
-    /// An unknown prefix, no value, or one that can't be.
+    /// An unknown prefix, or a missing or invalid value.
     pub(super) fn parse(word: &Word) -> Result<Self, QueryError> {
         let refused = |expected| QueryError { term: typed(word), expected };
         if Self::is_void(word) {
@@ -98,10 +98,10 @@ impl Term {
         }
     }
 
-    /// The same where an unknown prefix is part of a text.
+    /// The same, but an unknown prefix is part of a text.
     ///
     /// # Errors
-    /// A value that can't be.
+    /// An invalid value.
     pub(super) fn parse_lax(word: &Word) -> Result<Self, QueryError> {
         let lower = word.text.to_lowercase();
         let refused = |expected: &str| QueryError { term: typed(word), expected: expected.to_owned() };
@@ -114,7 +114,8 @@ impl Term {
         Ok(Self { typed: typed(word), is_negated: word.is_negated, test })
     }
 
-    /// Whether it has no value, so that it would match every message, or none: `""`, `-`, `from:`, `header:=x`, `header:X=`.
+    /// Whether it lacks a value, so that it would match every message, or none: `""`, `-`, `from:`, `header:=x`,
+    /// `header:X=`.
     pub(super) fn is_void(word: &Word) -> bool {
         let lower = word.text.to_lowercase();
         match prefixed(word, &lower) {
@@ -143,7 +144,7 @@ impl Term {
     }
 }
 
-/// The term as it was typed, without quotes around a value.
+/// The term as typed, without quotes around a value.
 fn typed(Word { text, is_negated, .. }: &Word) -> String {
     match (is_negated, text.trim().is_empty()) {
         (true, _) => format!("-{text}"),
@@ -152,20 +153,20 @@ fn typed(Word { text, is_negated, .. }: &Word) -> String {
     }
 }
 
-/// The prefix and the value of a word, whose text in lower case this is; `None` where it is a phrase or has no colon.
+/// The prefix and the value of a word, given in lower case too; `None` for a phrase, or without a colon.
 fn prefixed<'t>(word: &Word, lower: &'t str) -> Option<(&'t str, &'t str)> {
     let (prefix, value) = if word.is_phrase { None } else { lower.split_once(':') }?;
     Some((prefix, value.trim()))
 }
 
-/// Whether this looks like a prefix and is none. A time and a URL do not.
+/// Whether this looks like a prefix but is unknown. Times and URLs do not.
 fn is_unknown(prefix: &str, value: &str) -> bool {
     let is_name = !prefix.is_empty()
         && prefix.bytes().all(|octet| octet.is_ascii_alphabetic() || b"-_".contains(&octet));
     is_name && !value.starts_with("//") && !PREFIXES.contains(&prefix)
 }
 
-/// All prefixes of [`test()`], and those that exist only in Mailpit's interface.
+/// All prefixes of [`test()`], and those of Mailpit's interface only.
 const PREFIXES: &[&str] = &[
     "from",
     "to",
@@ -196,7 +197,7 @@ const PREFIXES: &[&str] = &[
     "tag",
 ];
 
-/// The test of a prefix that is known.
+/// The test of a known prefix.
 fn test(prefix: &str, value: &str) -> Result<Option<Test>, &'static str> {
     let within = |fields: &'static [Field]| Test::In(fields, value.to_owned());
     let test = match prefix {
@@ -254,7 +255,7 @@ fn contains(text: &str, lower: &str) -> bool {
     text.to_lowercase().contains(lower)
 }
 
-/// When a message came.
+/// When a message arrived.
 fn came_at(message: &Message) -> SystemTime {
     message.accepted_at().unwrap_or(message.connected_at())
 }
@@ -304,7 +305,7 @@ impl Test {
         }
     }
 
-    /// What the message has.
+    /// The message's value.
     fn found(&self, Candidate { message, index }: Candidate<'_>) -> Cow<'static, str> {
         let Index { head, .. } = index;
         let optional = |what: &str, text: Option<Cow<'_, str>>| match text {
@@ -354,7 +355,7 @@ impl Test {
     }
 }
 
-/// An empty text stands for the null reverse-path, and for no other.
+/// The empty text matches only the null reverse-path.
 fn contains_path(path: &str, lower: &str) -> bool {
     if lower.is_empty() { path.is_empty() } else { contains(path, lower) }
 }

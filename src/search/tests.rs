@@ -1,4 +1,4 @@
-//! Queries, and a naive search beside them.
+//! Queries, compared with a naive search.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -76,7 +76,7 @@ fn each_term_is_about_what_its_prefix_says() {
         ("-user:ann", true),
         ("after:1969-01-01 -before:1970-01-01", true),
         ("before:2000-01-01T00:00:00z", true),
-        // What is no prefix is text.
+        // Unknown prefixes are text.
         ("12:30", false),
         ("https://a.example/", false),
         ("tls:no header:x-kind=receipt", true),
@@ -157,7 +157,7 @@ fn words_are_split_as_they_were_meant() {
     }
 }
 
-/// A term, and what the naive search makes of it: a negation, a field, a text.
+/// A term, and its meaning for the naive search: negation, field, text.
 fn term() -> impl Strategy<Value = (bool, &'static str, String)> {
     let fields = vec!["", "subject", "from", "mail-from", "rcpt-to"];
     (any::<bool>(), select(fields), "[a-cÄß]{1,3}")

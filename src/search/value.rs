@@ -1,4 +1,4 @@
-//! Values of terms: sizes and moments.
+//! Values of terms: sizes and times.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 pub(super) const A_SIZE: &str = "a size, like 1048576, 200kb or 1.5m";
 pub(super) const A_MOMENT: &str = "a moment, like 2026-11-27, 2026-11-27 10:00, 2026-11-27T10:00:00Z, or seconds since 1970 (UTC where no zone is given)";
 
-/// Octets: `1.5m`, `200kb`, a unit being 1024 times the one before.
+/// Octets: `1.5m`, `200kb`; each unit is 1024 times the previous one.
 pub(super) fn size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -30,7 +30,7 @@ pub(crate) fn moment(text: &str) -> Option<SystemTime> {
         return Some(at.into());
     }
     if let Ok(seconds) = text.parse::<u64>() {
-        // No year from now is so many seconds away: these are milliseconds, as in JavaScript.
+        // Too large for seconds: milliseconds, as in JavaScript.
         let is_milliseconds = seconds > 100_000_000_000;
         let since =
             if is_milliseconds { Duration::from_millis(seconds) } else { Duration::from_secs(seconds) };

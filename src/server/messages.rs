@@ -11,19 +11,19 @@ use crate::search::{Query, QueryError};
 use crate::time::Deadline;
 
 impl Server {
-    /// Copies of the records, one for each mail, in the order in which the mails were accepted, refused or abandoned.
-    /// A record is visible before its client reads the (last) reply to the message. If that reply is not written
+    /// Copies of the records, one for each mail, in the order in which the mails were accepted, refused or abandoned. A
+    /// record is visible before its client reads the (last) reply to the message. If that reply is not written
     /// completely, the record changes to that of a refused mail. With
-    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which
-    /// they finished, then those of running sessions that have an accepted message. Empty with
+    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): records of finished sessions in the order in which
+    /// they finished, then those of running sessions with an accepted message. Empty with
     /// [`Config::keep_records`](crate::Config::keep_records) off.
     pub fn messages(&self) -> Vec<Message> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
     }
 
-    /// The same, and removes them from the server. No record is lost: one that arrives meanwhile is either returned
-    /// or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) a session whose record is removed
-    /// here creates another one only with another mail transaction.
+    /// As [`messages`](Self::messages), but removes them from the server. No record is lost: one that arrives meanwhile
+    /// is either returned or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) a session whose
+    /// record is removed here creates another one only with another mail transaction.
     pub fn messages_and_purge(&self) -> Vec<Message> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.purge())
     }
@@ -31,15 +31,15 @@ impl Server {
     /// Waits until at least `count` records are visible, and returns all of them.
     ///
     /// # Errors
-    /// Fewer arrived in time; the error carries those that did.
+    /// Fewer arrived in time; the error contains those that did.
     pub fn wait_for_messages(&self, count: usize, timeout: Duration) -> Result<Vec<Message>, WaitError> {
         self.wait(count, timeout, Store::wait_and_copy)
     }
 
-    /// The same, and removes the records from the server.
+    /// As [`wait_for_messages`](Self::wait_for_messages), but removes the records from the server.
     ///
     /// # Errors
-    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
+    /// Fewer arrived in time; the error contains those that did, which remain in the server.
     pub fn wait_for_messages_and_purge(
         &self,
         count: usize,
@@ -48,12 +48,12 @@ impl Server {
         self.wait(count, timeout, Store::wait_and_take)
     }
 
-    /// The same as [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that share a thread with the
-    /// tested code, like those of `#[tokio::test]`: see [the section on Tokio](crate#tokio). The time begins now, not
-    /// with the first poll. It runs under any executor, may outlive the server, and can be dropped at any time.
+    /// [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that share a thread with the tested code,
+    /// like those of `#[tokio::test]`: see [the section on Tokio](crate#tokio). The time begins now, not with the first
+    /// poll. It runs under any executor, may outlive the server, and can be dropped at any time.
     ///
     /// # Errors
-    /// Fewer arrived in time; the error carries those that did.
+    /// Fewer arrived in time; the error contains those that did.
     pub fn wait_for_messages_async(
         &self,
         count: usize,
@@ -62,10 +62,11 @@ impl Server {
         self.wait_async(count, timeout, false)
     }
 
-    /// The same, and removes the records from the server. A future that is dropped before it is ready removes none.
+    /// As [`wait_for_messages_async`](Self::wait_for_messages_async), but removes the records from the server. A future
+    /// that is dropped before it is ready removes none.
     ///
     /// # Errors
-    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
+    /// Fewer arrived in time; the error contains those that did, which remain in the server.
     pub fn wait_for_messages_and_purge_async(
         &self,
         count: usize,
@@ -74,11 +75,10 @@ impl Server {
         self.wait_async(count, timeout, true)
     }
 
-    /// Waits until a message matches, and returns it: the oldest one, if there are several. Messages that arrived before the
-    /// call count, and so do mails that were refused or abandoned: check [`Message::msg`] where that matters. `matches` is
-    /// called on this thread, once for each message; for the record of a running session
-    /// ([`RecordMode::Session`](crate::smtp::RecordMode::Session)), as it is when another message arrives, and once more when the
-    /// session has ended.
+    /// Waits until a message matches, and returns it: the oldest of several. Earlier messages count, and so do refused
+    /// or abandoned mails: check [`Message::msg`] if that matters. `matches` is called on this thread, once for each
+    /// message; for the record of a running session ([`RecordMode::Session`](crate::smtp::RecordMode::Session)), at
+    /// each arrival of another message, and once more when the session has ended.
     ///
     /// ```
     /// use std::time::Duration;
@@ -96,7 +96,7 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// None matched in time; the error carries all that are there.
+    /// None matched in time; the error contains all present messages.
     pub fn wait_for(
         &self,
         matches: impl FnMut(&Message) -> bool,
@@ -117,11 +117,11 @@ impl Server {
         Err(WaitError::no_match(timeout, self.messages()))
     }
 
-    /// The same as a future: see [`wait_for_messages_async`](Self::wait_for_messages_async). `matches` is called by the thread
-    /// that polls it.
+    /// [`wait_for`](Self::wait_for) as a future: see [`wait_for_messages_async`](Self::wait_for_messages_async).
+    /// `matches` is called by the thread that polls it.
     ///
     /// # Errors
-    /// None matched in time; the error carries all that are there.
+    /// None matched in time; the error contains all present messages.
     pub fn wait_for_async<M: FnMut(&Message) -> bool + Send>(
         &self,
         matches: M,
@@ -143,9 +143,9 @@ impl Server {
         }
     }
 
-    /// Removes the messages that match from the server, and returns them, the oldest first. Those that arrive meanwhile stay, and
-    /// of several callers that take at the same time, one gets each message: tests that share a server, each with its own
-    /// [inbox](Message::inboxes), leave each other's alone.
+    /// Removes matching messages from the server, and returns them, the oldest first. Messages that arrive meanwhile
+    /// remain. If several callers take at the same time, each message is returned once: tests that share a server can
+    /// each take their own [inbox](Message::inboxes).
     ///
     /// ```
     /// use smtpmock::{Config, Server};
@@ -165,7 +165,7 @@ impl Server {
         taken.into_iter().map(Shown::into_message).collect()
     }
 
-    /// The messages that match a [query](Query), the oldest first; those of refused and abandoned mails too.
+    /// The messages that match a [query](Query), the oldest first, including refused and abandoned mails.
     ///
     /// ```
     /// use smtpmock::{Config, Server};
@@ -177,7 +177,7 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// The query has no meaning.
+    /// The query is invalid.
     #[cfg(feature = "mime")]
     pub fn search(&self, query: &str) -> Result<Vec<Message>, QueryError> {
         let query: Query = query.parse()?;
@@ -221,16 +221,16 @@ impl Server {
     }
 }
 
-/// Looks for a message among those that arrive.
+/// Searches arriving messages for a match.
 struct Finder<'s, M> {
     store: &'s Store,
     matches: M,
-    /// What has a lower number has been looked at.
+    /// All records with a lower number have been searched.
     seen: u64,
 }
 
 impl<M: FnMut(&Message) -> bool> Finder<'_, M> {
-    /// The oldest message that matches among those that have arrived since the last look.
+    /// The oldest match among the messages that have arrived since the last call.
     fn look(&mut self) -> Option<Message> {
         let news = self.store.snapshot_from(self.seen);
         self.seen = news.end;

@@ -1,5 +1,5 @@
-//! The public server: start, addresses, messages, waits, reconfiguration, stop. Runs on its users' threads; hooks run on
-//! those of reactors and writers. Imports all rooms but `program` and `report`.
+//! The public server: start, addresses, messages, waits, reconfiguration, stop. Runs on its users' threads; hooks run
+//! on those of reactors and writers. Imports all modules except `program` and `report`.
 
 mod failure;
 mod messages;
@@ -47,7 +47,7 @@ use reconfigure::Serving;
 pub(crate) use reconfigure::{ExpiringRule, Reconfigured};
 use totals::Totals;
 
-/// The rest of the sentence that names a method.
+/// The end of the sentence whose subject is a method.
 const WAITS_FOR_ITSELF: &str = "was called by a hook on a reactor thread of the same server, and would wait for that \
                                 thread for ever: let the hook send a message to a thread that makes the call";
 
@@ -88,12 +88,12 @@ pub struct Server {
     stopping: Once,
     life: Mutex<Life>,
     serving: Serving,
-    /// The control planes that are sent which sessions begin and end.
+    /// The control planes that are notified of the beginning and end of sessions.
     #[cfg(feature = "http")]
     listeners_to_sessions: Mutex<Vec<Arc<crate::net::passages::Passages>>>,
     totals: Totals,
     tls: Option<ServerTls>,
-    /// In the ids of all its records.
+    /// Part of the ids of all its records.
     tag: ServerTag,
 }
 
@@ -119,16 +119,16 @@ impl Server {
     /// Starts a server. It is listening when this returns.
     ///
     /// # Errors
-    /// A setting has an invalid value, an address can't be listened on, or a socket, thread or the capture file can't
-    /// be created. No listener remains then.
+    /// A setting has an invalid value, the server can't listen on an address, or a socket, thread or the capture file
+    /// can't be created. No listener remains then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         Self::start_with(config, None)
     }
 
-    /// The same with an open capture file.
+    /// As [`start`](Self::start), with an open capture file.
     ///
     /// # Errors
-    /// Those of [`start`](Self::start).
+    /// As [`start`](Self::start).
     #[doc(hidden)]
     #[expect(
         clippy::needless_pass_by_value,
@@ -174,7 +174,7 @@ impl Server {
         Ok(server)
     }
 
-    /// If one can't be started, dropping the server stops the others.
+    /// Starts the shards. If one can't be started, dropping the server stops the others.
     fn start_shards(
         &mut self,
         config: &Config,
@@ -207,7 +207,7 @@ impl Server {
         Ok(())
     }
 
-    /// The first TCP address listened on, with its port.
+    /// The first TCP address of a listener, with its port.
     ///
     /// # Panics
     /// All listeners are Unix sockets: see [`listeners`](Self::listeners).
@@ -215,7 +215,7 @@ impl Server {
         *self.addresses.first().expect("a TCP listener: Config::listen has Unix sockets only")
     }
 
-    /// All TCP addresses listened on, in the order of [`Config::hosts`] and then [`Config::listen`].
+    /// All TCP addresses of listeners, in the order of [`Config::hosts`] and then [`Config::listen`].
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -225,8 +225,8 @@ impl Server {
         &self.listeners
     }
 
-    /// The certificate, in PEM, of the CA that has issued the server's: clients that trust it can verify the server. `None`
-    /// without [TLS](Config::tls), and where its certificates were given.
+    /// The certificate, in PEM, of the CA that has issued the server's: clients that trust it can verify the server.
+    /// `None` without [TLS](Config::tls), and with configured certificates.
     #[cfg(feature = "tls")]
     pub fn ca_pem(&self) -> Option<&str> {
         self.tls.as_ref()?.ca_pem.as_deref()
@@ -244,8 +244,8 @@ impl Server {
     /// capture reports when it continues.
     ///
     /// # Panics
-    /// Called by a hook on a reactor thread of this server ([`Config::on_reaching`]), which could not report while it
-    /// waits.
+    /// If called by a hook on a reactor thread of this server ([`Config::on_reaching`]), which could not report while
+    /// it waits.
     pub fn stats(&self) -> Stats {
         let would_wait = self.controls.iter().any(|control| control.would_wait_for_itself());
         assert!(!would_wait, "Server::stats {WAITS_FOR_ITSELF}");
@@ -284,38 +284,39 @@ impl Server {
         self.failure.set_hook(Box::new(hook));
     }
 
-    /// Stops the server. Idle sessions, with no command or mail in progress, are sent 421 and closed at once. The
+    /// Stops the server. Idle sessions, without a command or mail in progress, are sent 421 and closed at once. The
     /// others may continue until they are idle, for up to [`Config::shutdown_timeout`]. The remaining ones are then
     /// sent 421 and closed: a client that is sending has up to two seconds to read it, and a message whose reply is
     /// still delayed is refused. Returns when all threads have ended and the capture is written (or has
-    /// [failed](Self::failure)). The messages stay readable.
+    /// [failed](Self::failure)). The messages remain readable.
     ///
     /// # Panics
-    /// Called by a hook on a reactor thread of this server ([`Config::on_reaching`], [`on_failure`](Self::on_failure)),
-    /// which would wait for its own end. It may drop the server, which then stops without being waited for.
+    /// If called by a hook on a reactor thread of this server ([`Config::on_reaching`],
+    /// [`on_failure`](Self::on_failure)), which would wait for its own end. It may drop the server, which then stops in
+    /// the background.
     pub fn stop(&self) -> StopOutcome {
         self.stop_as("stop", StopOrder { timeout: self.shutdown_timeout, spares_idle: false })
     }
 
-    /// The same with another timeout. A second stop waits for the first one, and shortens it if its own timeout is
-    /// shorter.
+    /// As [`stop`](Self::stop), with another timeout. A second stop waits for the first one, and shortens it if its own
+    /// timeout is shorter.
     ///
     /// # Panics
-    /// As [`stop`](Self::stop) does.
+    /// As [`stop`](Self::stop).
     pub fn stop_within(&self, timeout: Duration) -> StopOutcome {
         self.stop_as("stop_within", StopOrder { timeout, spares_idle: false })
     }
 
-    /// The same, but idle sessions may continue too, for up to [`Config::shutdown_timeout`], so that surplus messages
-    /// of clients are seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
+    /// As [`stop`](Self::stop), but idle sessions may continue too, for up to [`Config::shutdown_timeout`], so that
+    /// surplus messages of clients are seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
     ///
     /// # Panics
-    /// As [`stop`](Self::stop) does.
+    /// As [`stop`](Self::stop).
     pub fn drain(&self) -> StopOutcome {
         self.stop_as("drain", StopOrder { timeout: self.shutdown_timeout, spares_idle: true })
     }
 
-    /// A hook on a reactor thread of this server makes this call: it can't wait for that thread.
+    /// A hook on a reactor thread of this server makes this call, and can't wait for that thread.
     fn is_on_shard_thread(&self) -> bool {
         self.controls.iter().any(|control| control.is_on_this_thread())
     }
@@ -334,7 +335,7 @@ impl Server {
     }
 
     fn order_stop(&self, order: StopOrder) {
-        // Logged first, before the effects of the stop on sessions.
+        // Logged first, before the stop's effects on sessions.
         self.stopping.call_once(|| self.log(Event::Stopping));
         self.controls.iter().for_each(|control| control.stop(order));
     }
@@ -345,7 +346,7 @@ impl Server {
         self.order_stop(StopOrder { timeout: self.shutdown_timeout, spares_idle: false });
     }
 
-    /// Begins a [`stop`](Self::stop), with this timeout if one is given, and does not wait for its end.
+    /// Begins a [`stop`](Self::stop), with this timeout if given. Does not wait for its end.
     #[cfg(feature = "http")]
     pub(crate) fn begin_stop(&self, timeout: Option<Duration>) {
         let timeout = timeout.unwrap_or(self.shutdown_timeout);
@@ -408,7 +409,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Stops the server and waits for that, except where a hook on one of its own reactor threads drops it.
+    /// Stops the server and waits, except in a hook on one of its own reactor threads.
     fn drop(&mut self) {
         let order = StopOrder { timeout: self.shutdown_timeout, spares_idle: false };
         if self.is_on_shard_thread() {
@@ -434,7 +435,7 @@ fn seed(config: &Config) -> Result<u64, StartError> {
     Ok(random("asking for a random seed")? % EXACT_IN_JSON)
 }
 
-/// A number that no other server has.
+/// A random number, unique among servers.
 pub(crate) fn random(doing: &'static str) -> Result<u64, StartError> {
     SysRng.try_next_u64().map_err(|error| StartError::System(doing, io::Error::other(error)))
 }

@@ -1,14 +1,14 @@
-//! Pausing: a server that accepts no connections for a while.
+//! Pausing a server: it accepts no connections for a while.
 
 use std::sync::atomic::Ordering;
 
 use super::{ReconfigureError, Server};
 
 impl Server {
-    /// Accepts no connections until [`resume`](Self::resume). When this returns, no shard accepts any. Open sessions go on. A
-    /// client that connects meanwhile waits in the kernel's backlog: its connection is open, and the greeting comes when
-    /// accepting resumes. Once [`Config::backlog`](crate::Config::backlog) connections wait, further ones are not answered, and
-    /// their clients try again or time out. Has no effect on a server that is paused.
+    /// Accepts no connections until [`resume`](Self::resume). When this returns, no shard accepts any. Open sessions
+    /// continue. A client that connects meanwhile waits in the kernel's backlog: its connection is open, and it is
+    /// greeted when accepting resumes. Beyond [`Config::backlog`](crate::Config::backlog) waiting connections, further
+    /// ones are not answered, and their clients retry or time out. Has no effect on a server that is paused.
     ///
     /// ```
     /// use std::io::Read as _;
@@ -25,7 +25,7 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// A stop ends the pause: clients that wait are greeted, and sent 421 as others are.
+    /// A stop ends the pause: waiting clients are greeted, and sent 421 like others.
     ///
     /// # Errors
     /// The server has stopped or failed, or the call would wait for its own thread, as in
@@ -34,10 +34,10 @@ impl Server {
         self.set_paused(true)
     }
 
-    /// Accepts connections again, those that have waited first. Has no effect on a server that is not paused.
+    /// Accepts connections again, beginning with those that have waited. Has no effect on a server that is not paused.
     ///
     /// # Errors
-    /// Those of [`pause`](Self::pause).
+    /// As [`pause`](Self::pause).
     pub fn resume(&self) -> Result<(), ReconfigureError> {
         self.set_paused(false)
     }

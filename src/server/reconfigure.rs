@@ -74,13 +74,13 @@ impl From<ConfigError> for ReconfigureError {
 #[cfg(feature = "http")]
 pub(crate) type ExpiringRule = (RuleStats, Option<std::time::Duration>);
 
-/// What a reconfiguration has changed, at that moment.
+/// The effect of a reconfiguration.
 #[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) struct Reconfigured {
-    /// The rules before, with all that has been counted of them.
+    /// The previous rules, with their final counts.
     pub(crate) rules_before: Vec<ExpiringRule>,
-    /// The rules now.
+    /// The present rules.
     pub(crate) rules: Vec<ExpiringRule>,
     pub(crate) settings: Settings,
 }
@@ -94,7 +94,7 @@ pub(super) struct Serving {
     #[cfg(feature = "http")]
     reconfigurations: Changes,
     pub(super) state: Arc<Mutex<State>>,
-    /// Locked before `state`, from which counts come here.
+    /// Locked before `state`, whose counts of removed rules move here.
     #[cfg(feature = "http")]
     pub(super) removed_rules: Mutex<super::rule_totals::RemovedRules>,
     retries: Arc<Mutex<Retries>>,
@@ -132,18 +132,18 @@ impl Serving {
 
     /// The counts of all rules in this policy.
     pub(super) fn rules(&self, policy: &Policy) -> Vec<RuleStats> {
-        // Sessions wait for what is locked.
+        // Sessions wait for this lock.
         let counts = lock(&self.state).totals();
         let stats =
             |RuleTally { id, rule, tally: Tally { reached, fired } }| RuleStats { id, rule, reached, fired };
         policy.tallies(&counts).into_iter().map(stats).collect()
     }
 
-    /// Replaces the service that all shards have ceased to serve by, and drops the counts of the rules that are no longer there.
+    /// Replaces the service after all shards have stopped using it, and drops the counts of removed rules.
     fn replace(&self, service: &Arc<Service>, before: &Service) {
         #[cfg(feature = "http")]
         let mut removed = lock(&self.removed_rules);
-        // Sessions wait for what is locked: no texts are made meanwhile.
+        // Sessions wait for this lock: texts are made outside.
         let (counts, left) = {
             let mut state = lock(&self.state);
             *lock(&self.service) = Arc::clone(service);
@@ -159,7 +159,7 @@ impl Serving {
 
     /// The figures of retries so far.
     pub(super) fn retries(&self) -> RetryStats {
-        // Sessions wait for what is locked.
+        // Sessions wait for this lock.
         let (mut stats, tentative) = lock(&self.retries).figures();
         tentative.add_to(&mut stats);
         stats
@@ -167,8 +167,8 @@ impl Serving {
 }
 
 thread_local! {
-    /// The servers that this thread is reconfiguring, by their addresses, the last begun at the end. They are borrowed as
-    /// long as that takes, so that no other has the same.
+    /// The addresses of the servers that this thread is reconfiguring, the latest at the end. They are borrowed
+    /// meanwhile, so that addresses are unique.
     static RECONFIGURING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -198,7 +198,7 @@ impl Drop for Reconfiguring {
 }
 
 impl Server {
-    /// Whether this is the id of one of its records, of those that it has no longer too.
+    /// Whether this is the id of one of its records, including removed ones.
     #[cfg(feature = "http")]
     pub(crate) fn has_made(&self, id: RecordId) -> bool {
         id.server == self.tag
@@ -210,14 +210,14 @@ impl Server {
         self.serving.service().settings().clone()
     }
 
-    /// The rules that were added, in their order, with their counts so far; unlike [`Stats::rules`](crate::Stats::rules) without
-    /// lists and limits, and without asking the shards.
+    /// The added rules, in order, with their counts so far; unlike [`Stats::rules`](crate::Stats::rules) without lists
+    /// and limits, and without asking the shards.
     #[cfg(feature = "http")]
     pub(crate) fn rules(&self) -> Vec<RuleStats> {
         self.expiring_rules().into_iter().map(|(rule, _)| rule).collect()
     }
 
-    /// The same, each with when it expires.
+    /// The same, each with its expiry.
     #[cfg(feature = "http")]
     pub(crate) fn expiring_rules(&self) -> Vec<ExpiringRule> {
         self.listed_rules(&self.serving.service())
@@ -236,16 +236,16 @@ impl Server {
         &self.serving.reconfigurations
     }
 
-    /// When the first of the rules expires; `None`: none does.
+    /// When the first of the rules expires; `None` without expiry.
     #[cfg(feature = "http")]
     pub(crate) fn next_expiry(&self) -> Option<std::time::Duration> {
         self.serving.service().policy().rules().filter_map(Rule::expires_at).min()
     }
 
-    /// Changes settings while the server runs: `change` gets the present [`Settings`] and returns the new ones.
-    /// Running sessions use them from their next line on. When this returns, all shards use them. No session ends
-    /// because of it, and no reply is lost: a delayed or partly written reply is sent as it was decided. A running
-    /// timeout keeps its length; later ones have the new length.
+    /// Changes settings while the server runs: `change` gets the present [`Settings`] and returns the new ones. Running
+    /// sessions use them from their next line. When this returns, all shards use them. No session ends because of it,
+    /// and no reply is lost: a delayed or partly written reply is sent as it was decided. A running timeout is
+    /// unchanged; later ones have the new length.
     ///
     /// Here, the first mail is accepted, and then the mailbox is full:
     ///
@@ -275,22 +275,23 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Rules that are retained keep their counts. They are identified by their [`id`](crate::smtp::rules::Rule::id)
-    /// or, without one, by their text and their position among rules of the same text.
-    /// [`Stats::rules`](crate::Stats::rules) lists the present rules; the counts of removed rules are dropped.
-    /// Retries of messages deferred before are still recognised.
+    /// Rules that remain continue their counts. They are identified by their [`id`](crate::smtp::rules::Rule::id) or,
+    /// without one, by their text and their position among rules of the same text.
+    /// [`Stats::rules`](crate::Stats::rules) lists the present rules; the counts of removed rules are dropped. Retries
+    /// of messages deferred before are still recognised.
     ///
     /// Concurrent calls run one after the other, each with the settings of the previous one. A shard that is waiting
-    /// for a slow capture takes the new settings when it continues.
+    /// for a slow capture applies the new settings when it continues.
     ///
     /// # Errors
-    /// The new settings are not valid, the server has stopped or failed, or the call would wait for its own thread.
-    /// The settings are unchanged then.
+    /// The new settings are invalid, the server has stopped or failed, or the call would wait for its own thread. The
+    /// settings are then unchanged.
     pub fn reconfigure(&self, change: impl FnOnce(Settings) -> Settings) -> Result<(), ReconfigureError> {
         self.try_reconfigure(|settings| Ok(change(settings)))
     }
 
-    /// The same for a change that may fail, with any error: then the settings are unchanged, and no shard is sent anything.
+    /// As [`reconfigure`](Self::reconfigure), for a change that may fail with any error: then the settings are
+    /// unchanged, and the shards are not involved.
     ///
     /// ```
     /// use smtpmock::{Config, ReconfigureError, Server, smtp::rules::Rule};
@@ -308,7 +309,7 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// That of `change`, and those of [`reconfigure`](Self::reconfigure).
+    /// The error of `change`, or one of [`reconfigure`](Self::reconfigure).
     pub fn try_reconfigure<E: From<ReconfigureError>>(
         &self,
         change: impl FnOnce(Settings) -> Result<Settings, E>,
@@ -316,7 +317,8 @@ impl Server {
         self.exchange(change, |_, _| ())
     }
 
-    /// The same, and returns the rules that were replaced, with their last counts, and the present ones.
+    /// As [`try_reconfigure`](Self::try_reconfigure), but returns the previous rules with their last counts, and the
+    /// present ones.
     #[cfg(feature = "http")]
     pub(crate) fn reconfigure_and_list<E: From<ReconfigureError>>(
         &self,
@@ -329,8 +331,8 @@ impl Server {
         })
     }
 
-    /// Changes settings, and shows `show` the old and the new ones when all shards use these and the counts of removed rules
-    /// are still there.
+    /// Changes settings, and calls `show` with the old and the new ones when all shards use the new ones and the counts
+    /// of removed rules still exist.
     fn exchange<T, E: From<ReconfigureError>>(
         &self,
         change: impl FnOnce(Settings) -> Result<Settings, E>,
@@ -357,7 +359,7 @@ impl Server {
         Ok(shown)
     }
 
-    /// Begins a change that all shards confirm. Others wait until it is over.
+    /// Begins a change that all shards confirm. Other changes wait until it is over.
     ///
     /// # Errors
     /// It would wait for its own thread.
@@ -376,7 +378,7 @@ pub(super) struct ShardChange<'s> {
 }
 
 impl ShardChange<'_> {
-    /// Sends the change to all shards, and waits until they serve by it.
+    /// Sends the change to all shards, and waits until they have applied it.
     ///
     /// # Errors
     /// The server has stopped or failed.
@@ -388,7 +390,7 @@ impl ShardChange<'_> {
         let confirmations: Vec<_> = server.controls.iter().map(|control| send(control)).collect();
         // A shard that has ended does not confirm.
         let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
-        // A shard that died has closed its mailbox, and reports why a moment later.
+        // A shard that died has closed its mailbox, and reports the reason a moment later.
         let has_died = server.controls.iter().any(|control| control.has_died());
         let failure = if has_died { Some(server.failure.wait()) } else { server.failure() };
         match failure {

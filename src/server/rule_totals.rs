@@ -1,5 +1,5 @@
-//! Counts of rules by their ids since the start, for series that never go back: those of a rule begin anew when it is removed and
-//! added again.
+//! Counts of rules by id since the start, which never decrease: the counts of a single rule restart when it is removed
+//! and added again.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use super::Server;
 use crate::process::lock;
 use crate::smtp::rules::{RuleTally, Tally};
 
-/// Ids that have counts of their own; further ones are counted with the rules that have no id.
+/// Ids with separate counts; further ones are counted with the rules without an id.
 const MOST_IDS: usize = 64;
 
-/// The counts of rules that have been removed.
+/// The counts of removed rules.
 #[derive(Debug, Default)]
 pub(super) struct RemovedRules {
-    /// Rules without an id have the empty one. An id that is here once stays.
+    /// Rules without an id have the empty one. Ids are never removed.
     by_id: BTreeMap<String, Tally>,
 }
 
 impl RemovedRules {
-    /// Adds counts that a rule had in all and has no longer.
+    /// Adds the counts of rules that no longer exist.
     pub(super) fn note(&mut self, before: Vec<RuleTally>, after: Vec<RuleTally>) {
         for (before, after) in before.into_iter().zip(after) {
             let lost = Tally {
@@ -32,7 +32,7 @@ impl RemovedRules {
         }
     }
 
-    /// The counts of removed and of these present rules.
+    /// The counts of removed and present rules.
     fn with(&mut self, present: Vec<RuleTally>) -> BTreeMap<String, Tally> {
         let present: Vec<_> = present.into_iter().map(|of| (self.series(of.id), of.tally)).collect();
         let mut totals = self.by_id.clone();
@@ -42,7 +42,7 @@ impl RemovedRules {
         totals
     }
 
-    /// The id under which a rule is counted. It is the same each time.
+    /// The id under which a rule is counted; always the same.
     fn series(&mut self, id: Option<String>) -> String {
         let id = id.unwrap_or_default();
         if !id.is_empty() && !self.by_id.contains_key(&id) && self.own_series() >= MOST_IDS {
@@ -63,8 +63,8 @@ fn add(total: &mut Tally, more: Tally) {
 }
 
 impl Server {
-    /// How often rules of each id were reached and have fired since the start, those that have been removed meanwhile included;
-    /// under the empty id those without one, and those beyond a bound.
+    /// How often rules of each id were reached and fired since the start, including removed rules. The empty id counts
+    /// rules without one, and those beyond the limit.
     pub(crate) fn rule_totals(&self) -> BTreeMap<String, Tally> {
         // Settings are replaced and counts dropped under this lock.
         let mut removed = lock(&self.serving.removed_rules);

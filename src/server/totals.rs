@@ -15,14 +15,14 @@ use crate::time::{Clock, wall_time};
 pub(crate) struct Totals {
     clock: Clock,
     started_at: SystemTime,
-    /// The value at the start of the server: the system's counter starts at boot.
+    /// The system's counter at the start of the server: it counts from boot.
     overflows: Option<u64>,
-    /// The total of each shard. Locked by readers only.
+    /// The total of each shard. Only readers lock it.
     by_shard: Mutex<Vec<Stats>>,
 }
 
 impl Totals {
-    /// For a server that starts now.
+    /// Totals of a server that starts now.
     pub(crate) fn new() -> Self {
         Self {
             clock: Clock::start(),

@@ -1,9 +1,8 @@
 //! The server side of SMTP and LMTP as pure data: bytes in, [`Step`]s out.
 //!
-//! Nothing here uses a socket, a clock or a thread. A [`Session`] processes the bytes that
-//! have arrived, in pieces of any size. It returns how many it consumed, the reply and its
-//! delay, and whether the connection continues. The same bytes give the same steps and the
-//! same [`Record`]s however they are split.
+//! Nothing here uses a socket, a clock or a thread. A [`Session`] processes the bytes that have arrived, in pieces of
+//! any size. It returns how many it consumed, the reply and its delay, and whether the connection continues. The same
+//! bytes give the same steps and [`Record`]s however they are split.
 //!
 //! ```
 //! use smtpmock::smtp::rules::Environment;

@@ -9,16 +9,17 @@ figures! {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct AuthStats {
-        /// Exchanges that were accepted: in a session at most one.
+        /// Accepted exchanges: at most one in a session.
         pub succeeded: u64 = ["auth.succeeded", Number, "AUTH exchanges that were accepted"],
-        /// Exchanges refused because the user, password or token is wrong, or by a rule though they are right.
+        /// Exchanges refused because the user, password or token is wrong, or by a rule although they are right.
         pub failed: u64 = ["auth.failed", Number, "AUTH exchanges refused for their credentials, or by a rule"],
-        /// Exchanges that the client cancelled by `*`.
+        /// Exchanges that the client cancelled with `*`.
         pub cancelled: u64 = ["auth.cancelled", Number, "AUTH exchanges cancelled by the client"],
         /// AUTH after a successful one in the same session (RFC 4954 section 4 forbids it).
         pub again: u64 = ["auth.again", Number, "AUTH sent again after it had succeeded"],
-        /// Exchanges with the user and the password or token of an earlier one that was refused with 535 (RFC 4954 section
-        /// 6), in the same session or another, by any mechanism that shows them: PLAIN, LOGIN, XOAUTH2 and OAUTHBEARER.
+        /// Exchanges with the user and the password or token of an earlier one that was refused with 535 (RFC 4954
+        /// section 6), in the same session or another, by any mechanism that reveals them: PLAIN, LOGIN, XOAUTH2 and
+        /// OAUTHBEARER.
         pub repeated: u64 = ["auth.repeated", Number, "a user and password tried again unchanged after 535"],
         /// Round trips of an exchange that was accepted or refused: one for the AUTH command, and one for each response.
         pub round_trips: Numbers = ["auth.round_trips", Number, "round trips of an AUTH exchange"],

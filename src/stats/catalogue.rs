@@ -12,7 +12,7 @@ pub(in crate::stats) use declaration::{Figures, Line, Value, figures, line};
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Metric<'s> {
-    /// How many.
+    /// A count.
     Count(u64),
     /// A distribution of durations.
     Durations(&'s Durations),
@@ -66,7 +66,7 @@ pub struct Figure<'s> {
     pub unit: Unit,
     /// Its meaning, in one line.
     pub meaning: &'static str,
-    /// Its value; `None` where the system does not report it.
+    /// Its value; `None` if the system does not report it.
     pub value: Option<Metric<'s>>,
 }
 

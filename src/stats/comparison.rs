@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Unit;
 
-/// A figure, an operator and a limit. Displays as it was written.
+/// A figure, an operator and a limit. Displays the original text.
 ///
 /// ```
 /// use smtpmock::stats::Unit;
@@ -41,7 +41,7 @@ use super::Unit;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// As it was written.
+    /// The original text.
     text: String,
     name: String,
     view: View,
@@ -116,7 +116,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// The result of a check. Displays as one line, the figure included.
+/// The result of a check. Displays as one line, including the figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -143,7 +143,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Comparison {
-    /// Judges a check by its figure and the figure's text. A check of a missing figure fails.
+    /// Evaluates a check by its figure and the figure's text. A check of a missing figure fails.
     pub fn judge(&self, check: Check, found: Result<(f64, String), Missing>) -> Verdict {
         let kept = match (&found, check) {
             (Ok((figure, _)), Check::Expect) => self.holds(*figure),
@@ -170,7 +170,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A name is made of letters, digits, points and underscores.
+    /// `name` must consist of letters, digits, points and underscores.
     pub fn new(name: impl Into<String>, unit: Unit, form: Form) -> Self {
         Self { name: name.into(), unit, form }
     }

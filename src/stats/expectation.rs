@@ -76,8 +76,8 @@ impl Expectation {
         Ok(Self { check: Check::FailIf, ..text.parse()? })
     }
 
-    /// Judges it by the figures of a run or of a part of a run. It fails for a distribution without samples, unless
-    /// it is on the `count`.
+    /// Evaluates it by the figures of a run or of a part of a run. Fails for a distribution without samples, unless it
+    /// is on the `count`.
     pub fn judge(&self, stats: &Stats) -> Verdict {
         self.comparison.judge(self.check, self.measure(stats))
     }
@@ -104,7 +104,7 @@ impl Expectation {
             }),
             Metric::Numbers(numbers) => self.look_at(numbers, |number| match unit {
                 Unit::OctetsPerSecond => format!("{}/s", octets(number as u64)),
-                // Means have fractions; three digits of them are enough.
+                // Means have fractions; three digits are enough.
                 _ => format!("{}", (number * 1e3).round() / 1e3),
             }),
         }

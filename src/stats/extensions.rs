@@ -1,16 +1,16 @@
-//! How clients used the extensions that they were offered.
+//! Clients' use of the extensions that they were offered.
 
 use super::catalogue::figures;
 
 figures! {
-    /// How clients used extensions. Each count is of sessions, and one in which it occurs again counts once.
+    /// Clients' use of extensions. Each count is of sessions, which count once.
     ///
-    /// What was not offered is only counted under Extended SMTP and in LMTP, and pipelining only once EHLO was accepted:
-    /// before a client has asked, and where nothing was configured, the server offers nothing to anybody.
+    /// Use of extensions that were not offered is only counted under Extended SMTP and in LMTP, and pipelining only
+    /// after an accepted EHLO: otherwise the server offers nothing to anybody.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct ExtensionStats {
-        /// The client sent a command before the reply to the one before, or before that to a message.
+        /// The client sent a command before the reply to the previous one, or to a message.
         pub pipelining: u64 = ["extensions.pipelining", Number, "sessions with a command sent before the last reply"],
         /// A BDAT was accepted.
         pub chunking: u64 = ["extensions.chunking", Number, "sessions with an accepted BDAT"],
@@ -24,9 +24,9 @@ figures! {
         /// The client pipelined although the reply to its EHLO did not offer it (RFC 2920 section 3.1).
         pub pipelining_not_offered: u64 =
             ["extensions.pipelining_not_offered", Number, "sessions that pipelined without the offer"],
-        /// Where pipelining was offered, the client did not wait for the reply to a command that must be the last of its
-        /// group: EHLO, DATA, VRFY, EXPN or NOOP (RFC 2920 section 3.1), or AUTH, but for PLAIN, EXTERNAL and ANONYMOUS with an initial
-        /// response (RFC 4954 section 4).
+        /// Where pipelining was offered, the client did not wait for the reply to a command that must be the last of
+        /// its group: EHLO, DATA, VRFY, EXPN or NOOP (RFC 2920 section 3.1), or AUTH, except PLAIN, EXTERNAL and
+        /// ANONYMOUS with an initial response (RFC 4954 section 4).
         pub group_not_ended: u64 =
             ["extensions.group_not_ended", Number, "sessions with more behind a command that must end a group"],
         /// The client sent VRFY or EXPN three times or more (RFC 5321 section 7.3).

@@ -1,7 +1,7 @@
-//! Findings about the clients: what a sender did wrong, with figures and the RFC section.
+//! Findings about the clients: senders' mistakes, with figures and the RFC section.
 //!
-//! Pure: computed from the figures of [`Stats`]. Readiness probes, sessions in which nothing was sent, do not count
-//! as senders. A correctly sent mail gives no finding, however often it is repeated in a session.
+//! Pure: computed from the figures of [`Stats`]. Readiness probes (sessions without input) do not count as senders. A
+//! correctly sent mail gives no finding, however often it is repeated in a session.
 
 mod auth;
 mod content;
@@ -36,7 +36,7 @@ use super::Stats;
 /// | `8bit-undeclared` | sent octets beyond US-ASCII without `BODY=8BITMIME`, which was offered |
 /// | `larger-than-declared` | sent a message larger than its SIZE |
 /// | `pipelining-not-offered` | pipelined where EHLO was not offered it |
-/// | `group-not-ended` | pipelined on behind a command that must end a group |
+/// | `group-not-ended` | continued to pipeline after a command that must end a group |
 /// | `probed-addresses` | sent VRFY or EXPN again and again |
 /// | `authenticated-again` | sent AUTH again after it had succeeded |
 /// | `password-repeated` | tried a user and password again unchanged after 535 |

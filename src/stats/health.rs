@@ -22,11 +22,11 @@ figures! {
     pub struct Health {
         /// Turns of the event loops: from waking up to waiting again.
         pub turns: Durations = ["loop.turns", Microseconds, "turns of the server's event loops"],
-        /// Connections that the system dropped because an accept queue was full, of all programs in the same
-        /// network namespace; `None` where the system does not report it.
+        /// Connections that the system dropped because an accept queue was full, counted for all programs in the same
+        /// network namespace; `None` if the system does not report it.
         pub accept_queue_overflows: Option<u64> =
             ["loop.accept_queue_overflows", Number, "connections dropped by a full accept queue"],
-        /// How often a listener paused because no descriptor or memory was left for another connection. Clients
+        /// How often a listener paused because of a lack of descriptors or memory for another connection. Clients
         /// waited to be accepted meanwhile.
         pub accept_rests: u64 = ["loop.accept_rests", Number, "pauses of accepting for lack of descriptors"],
         /// Records evicted because [`Config::max_records`](crate::Config::max_records) or

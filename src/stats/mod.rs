@@ -5,7 +5,7 @@
 mod additive;
 mod auth;
 mod catalogue;
-/// Hidden: the grammar of the expectations of `smtpmock` and `smtpload`; [`Expectation`] is the way in.
+/// Hidden: the grammar of the expectations of `smtpmock` and `smtpload`; use [`Expectation`].
 #[doc(hidden)]
 pub mod comparison;
 mod expectation;
@@ -52,9 +52,9 @@ pub use tls::TlsStats;
 /// Times are measured by the server. A client's think time is from the start of the system call that sent the end of
 /// our reply to the wake-up for its next command, so it includes the time in the network.
 ///
-/// A session begins when its connection is accepted, or behind a header of the PROXY protocol when that is complete. The time
-/// in the system's accept queue is in no figure: neither in the service time of the greeting nor in the durations of sessions. Clients observe it in the
-/// time to the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
+/// A session begins when its connection is accepted, or when its PROXY header is complete. The time in the system's
+/// accept queue is in no figure: neither in the service time of the greeting nor in the durations of sessions. Clients
+/// observe it in the time to the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
 ///
 /// ```
 /// use std::time::Duration;
@@ -102,11 +102,11 @@ pub struct Stats {
     pub messages: MessageStats,
     /// Figures of each stage of a session.
     pub stages: Stages,
-    /// Commands that did not wait for the reply to the one before (RFC 2920).
+    /// Commands sent before the reply to the previous one (RFC 2920).
     pub pipelining: PipelineStats,
     /// Authentication.
     pub auth: AuthStats,
-    /// How clients used the extensions that they were offered.
+    /// Clients' use of the extensions that they were offered.
     pub extensions: ExtensionStats,
     /// TLS.
     pub tls: TlsStats,
@@ -124,7 +124,7 @@ figures! {
     /// Mail transactions and message data.
     ///
     /// Each MAIL starts a mail transaction (RFC 5321 section 3.3), and each ends in exactly one way: `accepted`,
-    /// `refused` or `aborted`. Those of which it is not known yet are [open](Stats::transactions_open).
+    /// `refused` or `aborted`. Unfinished ones are [open](Stats::transactions_open).
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct MessageStats {
@@ -137,35 +137,35 @@ figures! {
         /// or the end of the session came before the end of the message or before the positive reply to it was completely
         /// written.
         pub aborted: u64 = ["messages.aborted", Number, "mail transactions neither accepted nor refused"],
-        /// Those of them in which the client closed in the middle of the data, without QUIT and with no reply pending.
+        /// Aborted ones in which the client closed in the middle of the data, without QUIT and with no reply pending.
         pub broken_off: u64 = ["messages.broken_off", Number, "closed by the client in the middle of the data"],
         /// Octets of accepted message texts.
         pub bytes: u64 = ["messages.bytes", Octets, "octets of accepted message texts"],
-        /// Messages whose lines were inspected: the first 16 of each session, and behind them every 16th.
+        /// Messages whose lines were inspected: the first 16 of each session, and then every 16th.
         pub inspected: u64 = ["messages.inspected", Number, "messages whose lines were inspected"],
-        /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it), but for messages in chunks.
+        /// Inspected messages with a LF without CR (RFC 5321 section 2.3.8 forbids it), except messages in chunks.
         pub with_bare_lf: u64 = ["messages.with_bare_lf", Number, "inspected messages with a LF without CR"],
-        /// Those of them with a line of more than 998 octets (RFC 5322 section 2.1.1).
+        /// Inspected messages with a line of more than 998 octets (RFC 5322 section 2.1.1).
         pub with_long_lines: u64 = ["messages.with_long_lines", Number, "inspected messages with a line over 998 octets"],
-        /// Inspected messages that came in chunks. One with `BODY=BINARYMIME` is not inspected.
+        /// Inspected messages in chunks. Those with `BODY=BINARYMIME` are not inspected.
         pub inspected_in_chunks: u64 =
             ["messages.inspected_in_chunks", Number, "inspected messages that came by BDAT"],
-        /// Those of them with a CR or a LF without the other (RFC 5321 section 2.3.8 forbids it).
+        /// Inspected messages in chunks with a CR or LF without the other (RFC 5321 section 2.3.8 forbids it).
         pub in_chunks_with_bare_cr_or_lf: u64 =
             ["messages.in_chunks_with_bare_cr_or_lf", Number, "those of them with a CR or LF without the other"],
         /// Mail transactions in which the client sent DATA and BDAT (RFC 3030 section 2 forbids it).
         pub with_data_and_bdat: u64 =
             ["messages.with_data_and_bdat", Number, "mail transactions with both DATA and BDAT"],
-        /// Inspected messages with octets beyond US-ASCII, though MAIL had no `BODY=8BITMIME` and the session was offered
-        /// 8BITMIME (RFC 6152), under Extended SMTP and in LMTP. Those with SMTPUTF8 do not count.
+        /// Inspected messages with octets beyond US-ASCII, although MAIL had no `BODY=8BITMIME` and 8BITMIME was
+        /// offered (RFC 6152), under Extended SMTP and in LMTP. Those with SMTPUTF8 do not count.
         pub with_undeclared_eight_bit: u64 =
             ["messages.with_undeclared_8bit", Number, "inspected messages in 8 bits without BODY=8BITMIME"],
         /// Messages received to their end whose MAIL declared their size by SIZE (RFC 1870), under Extended SMTP and in LMTP.
         pub declared: u64 = ["messages.declared", Number, "messages whose size was declared by SIZE"],
-        /// Those of them that were larger (RFC 1870 section 6.3).
+        /// Messages larger than their declared size (RFC 1870 section 6.3).
         pub larger_than_declared: u64 =
             ["messages.larger_than_declared", Number, "those of them that were larger"],
-        /// The difference between the declared and the real size, of each of them.
+        /// The difference between the declared and the real size of each such message.
         pub declared_difference: Numbers =
             ["message.declared_difference", Octets, "difference between the declared and the real size"],
         /// RCPTs accepted, per message.
@@ -215,7 +215,7 @@ figures! {
     pub struct StageStats {
         /// Commands, greetings or messages.
         pub count: u64 = ["count", Number, "commands, greetings or messages"],
-        /// Those answered with a 4yz or 5yz reply, by its code.
+        /// Commands, greetings or messages answered with a 4yz or 5yz reply, by its code.
         pub refused: BTreeMap<u16, u64> = ["refused", Number, "answered with a 4yz or 5yz reply"],
         /// Mail transactions that ended with a refusal at this stage, by its code.
         pub transactions_refused: BTreeMap<u16, u64> =
@@ -230,8 +230,8 @@ figures! {
         /// How long clients waited for our reply before they closed the connection, which shows their timeout.
         pub gave_up: Durations =
             ["gave_up", Microseconds, "waited for the reply to this, then closed the connection"],
-        /// From our reply to this until the client closed without QUIT; at [`Stage::Message`] also in the middle of
-        /// the data.
+        /// From our reply at this stage until the client closed without QUIT; at [`Stage::Message`] also in the middle
+        /// of the data.
         pub left: Durations = ["left", Microseconds, "from the reply to this until the client closed without QUIT"],
     }
 }
@@ -241,7 +241,7 @@ figures! {
 pub struct Stages([StageStats; Stage::ALL.len()]);
 
 impl Stages {
-    /// All of them, in the order of [`Stage::ALL`].
+    /// All stages, in the order of [`Stage::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Stage, &StageStats)> {
         Stage::ALL.iter().copied().zip(&self.0)
     }
@@ -278,12 +278,12 @@ figures! {
     pub struct PipelineStats {
         /// Sizes of groups of two or more commands sent together. A final dot counts as a command, and BDAT with its octets.
         pub groups: Numbers = ["pipelining.groups", Number, "commands sent together, two or more"],
-        /// How often clients waited for replies: behind each group, of one command too.
+        /// How often clients waited for replies: after each group, including groups of one command.
         pub round_trips: u64 = ["pipelining.round_trips", Number, "times that clients waited for replies"],
-        /// The commands of all these groups. Over the number of round trips: commands for each.
+        /// The commands of all these groups. Divided by the number of round trips: commands per round trip.
         pub commands: u64 = ["pipelining.commands", Number, "commands for which they waited"],
-        /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured, or a session was
-        /// offered it in the reply to LHLO.
+        /// PIPELINING (RFC 2920) is offered in the reply to EHLO, or was before a reconfiguration, or was offered to a
+        /// session in the reply to LHLO.
         pub offered: bool = [no figure],
     }
 }
@@ -293,10 +293,9 @@ figures! {
     /// and forward-path, on any connection. They are counted when the transaction has ended. Only the first 100
     /// recipients of a transaction are tracked.
     ///
-    /// A message is identified by its ENVID (RFC 3461) or Message-ID, or by the transaction; one of another SIZE (RFC
-    /// 1870) is another message. Otherwise messages are assumed to be the same until a second message with the same
-    /// reverse-path and forward-path is seen. At MAIL there is no recipient, and only an ENVID identifies the
-    /// message.
+    /// A message is identified by its ENVID (RFC 3461) or Message-ID, or by the transaction; another SIZE (RFC 1870)
+    /// means another message. Otherwise messages are assumed to be the same until a second message with the same
+    /// reverse-path and forward-path is seen. At MAIL there is no recipient, and only an ENVID identifies the message.
     ///
     /// Nothing is counted if no setting can give such a reply: no rule, list, limit or reply text.
     #[derive(Clone, Debug, Default, PartialEq)]
@@ -308,16 +307,16 @@ figures! {
         pub deferred: u64 = ["retries.deferred", Number, "recipients deferred with a 4yz reply"],
         /// Deferred recipients that were retried, once each.
         pub retried: u64 = ["retries.retried", Number, "deferred recipients that were retried"],
-        /// Tries after a 4yz reply that may belong to the same or another message: each MAIL of a sender whose MAIL
-        /// was deferred, and tries for a pair of sender and recipient that several messages share. They are in no
+        /// Attempts after a 4yz reply that may belong to the same or another message: each MAIL of a sender whose MAIL
+        /// was deferred, and attempts for a pair of sender and recipient that several messages share. They are in no
         /// other figure.
         pub ambiguous: u64 = ["retries.ambiguous", Number, "tries that may belong to another message"],
         /// Deferred recipients that are no longer tracked, because 65,536 others were deferred since. Their retries
         /// are not counted.
         pub forgotten: u64 = ["retries.forgotten", Number, "deferred recipients no longer tracked (limit)"],
-        /// From each 4yz reply to the next try.
+        /// From each 4yz reply to the next attempt.
         pub after: Durations = ["retries.after", Microseconds, "from the 4yz reply to the next try"],
-        /// Those of them with a message identified as the same.
+        /// Those with a message identified as the same.
         pub identified: Durations = ["retries.identified", Microseconds, "the same, if known to be the same message"],
     }
 }
@@ -367,7 +366,7 @@ pub struct RuleStats {
 by_fields!(RuleStats: reached, fired; id, rule);
 
 impl RuleStats {
-    /// The identity of each rule: its name or else its text, and its position among rules of the same name or text.
+    /// The identity of each rule: its name, or its text without one, and its position among equal ones.
     pub(crate) fn identities(rules: &[Self]) -> impl Iterator<Item = (&str, bool, usize)> {
         let mut places: BTreeMap<(&str, bool), usize> = BTreeMap::new();
         rules.iter().map(move |own| {

@@ -31,7 +31,7 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// How many there are.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.len())
     }
@@ -41,7 +41,7 @@ impl Numbers {
         self.histogram().map_or(0, |histogram| histogram.value_at_quantile(share).clamp(self.min, self.max))
     }
 
-    /// The share of numbers (0 to 1) that are not above this. 1 while empty.
+    /// The share of numbers (0 to 1) that are at most `limit`. 1 while empty.
     pub fn share_within(&self, limit: u64) -> f64 {
         match self.count() {
             0 => 1.0,
@@ -49,7 +49,7 @@ impl Numbers {
         }
     }
 
-    /// The number of values that are not above this.
+    /// The number of values that are at most `limit`.
     pub(super) fn count_within(&self, limit: u64) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.count_between(0, limit))
     }
@@ -65,7 +65,7 @@ impl Numbers {
         self.histogram().map_or(0, |_| self.max)
     }
 
-    /// The mean; zero where there are none.
+    /// The mean; zero while empty.
     pub fn mean(&self) -> f64 {
         self.histogram().map_or(0.0, |histogram| histogram.mean().clamp(self.min as f64, self.max as f64))
     }
@@ -116,7 +116,7 @@ impl Numbers {
     }
 }
 
-/// A separate function, so that the frequent path stays small.
+/// Not inlined, so that the frequent path stays small.
 #[cold]
 fn new_histogram() -> Box<Histogram<u64>> {
     Box::new(Histogram::new(DIGITS).expect("a precision that exists"))
@@ -137,7 +137,7 @@ impl Additive for Numbers {
         let mut left = Self::default();
         for value in own.iter_recorded() {
             let (value, count) = (value.value_iterated_to(), value.count_at_value());
-            // `earlier` may have more, if it is of another server or values were withdrawn since.
+            // `earlier` may have more if it is of another server, or if values were withdrawn since.
             let rest = count.saturating_sub(taken_at(value));
             if rest > 0 {
                 let _ = left.filled().record_n(value, rest);
@@ -186,7 +186,7 @@ fn debug<V: fmt::Debug>(
 pub struct Durations(Numbers);
 
 impl Durations {
-    /// How many there are.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.0.count()
     }
@@ -196,12 +196,12 @@ impl Durations {
         Duration::from_micros(self.0.quantile(share))
     }
 
-    /// The share of durations (0 to 1) that are not longer than this. 1 while empty.
+    /// The share of durations (0 to 1) that are at most `limit`. 1 while empty.
     pub fn share_within(&self, limit: Duration) -> f64 {
         self.0.share_within(microseconds(limit))
     }
 
-    /// The number of durations that are not longer than this.
+    /// The number of durations that are at most `limit`.
     pub(super) fn count_within(&self, limit: Duration) -> u64 {
         self.0.count_within(microseconds(limit))
     }
@@ -216,7 +216,7 @@ impl Durations {
         Duration::from_micros(self.0.max())
     }
 
-    /// The mean; zero where there are none.
+    /// The mean; zero while empty.
     pub fn mean(&self) -> Duration {
         Duration::from_secs_f64(self.0.mean() / 1e6)
     }

@@ -19,15 +19,16 @@ figures! {
         /// [`Config::max_sessions`](crate::Config::max_sessions) was reached.
         pub left_before_greeting: u64 =
             ["sessions.left_before_greeting", Number, "closed by the client while it waited to be accepted"],
-        /// Greeted with a 4yz or 5yz reply, or closed by a rule without a greeting, whatever the client did later.
+        /// Greeted with a 4yz or 5yz reply, or closed by a rule without a greeting, regardless of the client's later
+        /// actions.
         pub refused: u64 = ["sessions.refused", Number, "greeted with 4yz or 5yz, or closed without a greeting"],
         /// Sessions that have ended.
         pub closed: u64 = ["sessions.closed", Number, "sessions that have ended"],
         /// Maximum number of concurrent sessions over all shards, without refused ones.
         pub peak: Peak = ["sessions.peak", Number, "most concurrent sessions, without refused ones"],
         /// The client sent nothing after a positive greeting until it closed or the session timed out, like readiness
-        /// probes and port scans; at a listener with TLS from the first octet also one whose handshake it ended, or that
-        /// timed out: it was not greeted, and has sent no command.
+        /// probes and port scans. Includes sessions with TLS from the first octet whose handshake the client ended, or
+        /// that timed out.
         pub silent: u64 =
             ["sessions.silent", Number, "nothing sent after a positive greeting, or a handshake of smtps that failed"],
         /// Ended by QUIT.
@@ -35,8 +36,8 @@ figures! {
         /// Ended by the client without QUIT, with no reply pending and no 421 sent; see
         /// [`StageStats::left`](super::StageStats::left).
         pub left: u64 = ["sessions.left", Number, "closed by the client without QUIT, no reply pending"],
-        /// Ended by the client while a reply was pending: held back, or not sent whole. So does a client that sent
-        /// something and closed while it waited to be accepted. See [`StageStats::gave_up`](super::StageStats::gave_up).
+        /// Ended by the client while a reply was pending: delayed, or not sent whole. Includes clients that sent
+        /// something and closed before they were accepted. See [`StageStats::gave_up`](super::StageStats::gave_up).
         pub gave_up: u64 = ["sessions.gave_up", Number, "closed by the client while a reply was pending"],
         /// Ended by the session timeout: the client was silent too long.
         pub timed_out: u64 = ["sessions.timed_out", Number, "ended by the session timeout"],
@@ -88,7 +89,7 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Its name, that of the figure.
+    /// Its name, as in the figure's.
     #[cfg(feature = "http")]
     pub(crate) const fn name(self) -> &'static str {
         match self {

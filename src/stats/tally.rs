@@ -1,14 +1,14 @@
-//! Counts by names that clients choose.
+//! Counts by name, with names chosen by clients.
 
 use std::collections::BTreeMap;
 
 use super::Additive;
 
-/// The maximum number of names that are counted apart: clients choose them.
+/// Maximum number of names counted separately: clients choose them.
 const MOST_NAMES: usize = 64;
 
-/// Counts by name, of at most 64 names: the first of all in their order. The others are counted together. So the sum of
-/// several is the same in any order.
+/// Counts by name, of at most 64 names: the alphabetically first. The others are counted together. So the sum of
+/// several tallies is the same in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: BTreeMap<Box<str>, u64>,
@@ -16,12 +16,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The count of this name; 0 where it is not counted apart.
+    /// The count of this name; 0 if not counted separately.
     pub fn get(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
     }
 
-    /// The names that are counted apart, in their order.
+    /// The names counted separately, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.counts.iter().map(|(name, count)| (&**name, *count))
     }
@@ -60,7 +60,7 @@ impl Additive for Tally {
         self.add_others(other.others);
     }
 
-    /// A name that was counted apart in the earlier reading may be one of the others by now.
+    /// A name counted separately in the earlier reading may be one of the others now.
     fn subtract(&mut self, earlier: &Self) {
         self.others.subtract(&earlier.others);
         for (name, count) in earlier.iter() {

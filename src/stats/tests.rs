@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Something to measure, as a shard might.
+/// Records a sample, as a shard might.
 fn record(stats: &mut Stats, sample: (usize, u64)) {
     let (stage, microseconds) = sample;
     let stage = Stage::ALL[stage % Stage::ALL.len()];

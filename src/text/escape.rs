@@ -18,7 +18,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_hidden)
 }
 
-/// The same for text of several lines: line feeds are not escaped.
+/// The same for several lines: line feeds are not escaped.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_where(text, |c| c != '\n' && is_hidden(c))
 }

@@ -1,4 +1,4 @@
-//! Formatting of values: escaping of untrusted text, durations, sizes and timestamps. Imports no other room; any
+//! Formatting of values: escaping of untrusted text, durations, sizes and timestamps. Imports no other module; any
 //! thread.
 
 pub mod escape;

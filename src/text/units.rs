@@ -1,9 +1,9 @@
-//! Values for people: three or four digits and a suitable unit.
+//! Values formatted for people: three or four digits and a suitable unit.
 
 use std::time::Duration;
 
-/// The largest whole number up to which all JSON parsers read every number exactly: most parse numbers as IEEE 754
-/// doubles (RFC 8259 section 6).
+/// The whole numbers up to this are exact in all JSON parsers: most parse numbers as IEEE 754 doubles (RFC 8259 section
+/// 6).
 pub const EXACT_IN_JSON: u64 = 1 << 53;
 
 const DURATIONS: &[(f64, &str)] = &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")];

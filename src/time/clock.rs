@@ -1,4 +1,4 @@
-//! The only place that reads a clock. Everything else is given the time as a value.
+//! The only place that reads a clock. Everything else gets the time as a value.
 
 use std::cmp::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,9 +8,9 @@ use super::Timestamp;
 /// A monotonic clock, started with its server: all shards share one.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
-    /// The system's.
+    /// The system's clock.
     System { start: Instant },
-    /// One that a test moves, in nanoseconds since its start.
+    /// A clock that a test advances, in nanoseconds since its start.
     #[cfg(test)]
     Virtual(std::sync::Arc<std::sync::atomic::AtomicU64>),
 }
@@ -35,7 +35,7 @@ impl Clock {
     }
 }
 
-/// The time of day, for records and logs. It may jump; nothing is timed by it.
+/// The time of day, for records and logs. It may jump: never used for timing.
 #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
 pub(crate) fn wall_time() -> SystemTime {
     SystemTime::now()
@@ -59,10 +59,10 @@ impl PartialOrd for Deadline {
 }
 
 impl Deadline {
-    /// It never comes.
+    /// Never reached.
     pub(crate) const NEVER: Self = Self(None);
 
-    /// `timeout` from now; a timeout too long to be expressed never comes.
+    /// `timeout` from now; [`NEVER`](Self::NEVER) if that can't be expressed.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn after(timeout: Duration) -> Self {
         Self(Instant::now().checked_add(timeout))

@@ -1,4 +1,4 @@
-//! The only room that reads a clock: everything else is given the time as a value. Imports no other room; any thread.
+//! The only module that reads a clock: everything else gets the time as a value. Imports no other module; any thread.
 
 mod clock;
 mod timestamp;

@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A moment, to the nanosecond, since the clock was started. An `Option` of it takes no more room. Moments beyond
-/// 584 years saturate.
+/// A moment, to the nanosecond, since the clock was started. An `Option` of it has the same size. Moments beyond 584
+/// years saturate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Timestamp(NonZeroU64);
 
@@ -12,7 +12,7 @@ impl Timestamp {
     /// When the clock was started.
     pub(crate) const START: Self = Self(NonZeroU64::MIN);
 
-    /// The moment so long after the start.
+    /// The moment this long after the start.
     pub(crate) fn at(since_start: Duration) -> Self {
         Self::START.after(since_start)
     }
@@ -27,13 +27,13 @@ impl Timestamp {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// The moment so much later.
+    /// The moment this much later.
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(duration)))
     }
 }
 
-/// What is longer than a u64 holds counts as its maximum.
+/// Saturates at the maximum of a u64.
 fn nanoseconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into())
 }

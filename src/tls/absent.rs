@@ -1,4 +1,4 @@
-//! What stands for TLS in a library that is built without it: nothing, of which there is none.
+//! Placeholders for TLS in a library that is built without it: types without values.
 
 use super::{TlsError, TlsVersion};
 use crate::smtp::rules::WrongCertificate;
@@ -7,7 +7,7 @@ use crate::smtp::rules::WrongCertificate;
 #[derive(Clone, Debug)]
 pub(crate) enum Tls {}
 
-/// What handshakes are decided by.
+/// The TLS configuration of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerTls {}
 

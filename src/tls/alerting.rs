@@ -1,4 +1,4 @@
-//! Refuses certificates of clients by the alert that RFC 8446 section 6.2 has for them, where rustls has only
+//! Refuses client certificates with the specific alerts of RFC 8446 section 6.2, where rustls only has
 //! `certificate_unknown`.
 
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use rustls::{
 
 use super::x509::Facts;
 
-/// How webpki calls a certificate without extensions, like those of `openssl x509 -req`: rustls has no word for it.
+/// webpki's error for a certificate without extensions, like those of `openssl x509 -req`: rustls has no equivalent.
 const OLD_FORM: &str = "UnsupportedCertVersion";
-/// And one of a CA that a client has sent as its own.
+/// webpki's error for the certificate of a CA that a client has presented as its own.
 const OF_A_CA: &str = "CaUsedAsEndEntity";
 
-/// A verifier that finds better alerts for the errors of another one.
+/// A verifier that maps the errors of another one to better alerts.
 #[derive(Debug)]
 pub(super) struct Alerting(pub(super) Arc<dyn ClientCertVerifier>);
 
@@ -71,11 +71,11 @@ impl ClientCertVerifier for Alerting {
     }
 }
 
-/// The error with the right alert. `why` is webpki's.
+/// The error with the appropriate alert. `why` is webpki's.
 fn named(why: &str, own: &CertificateDer<'_>) -> Option<CertificateError> {
     let is_self_issued = || Facts::read(own).is_some_and(|own| own.is_self_issued());
     match why {
-        // By unknown_ca. One of version 1 that is self-signed would not be trusted in a newer form either.
+        // Alert unknown_ca. A self-signed certificate of version 1 would not be trusted with extensions either.
         OF_A_CA | OLD_FORM if is_self_issued() => Some(CertificateError::UnknownIssuer),
         OF_A_CA => Some(CertificateError::InvalidPurpose),
         OLD_FORM => Some(old_form()),
@@ -83,7 +83,7 @@ fn named(why: &str, own: &CertificateDer<'_>) -> Option<CertificateError> {
     }
 }
 
-/// By unsupported_certificate: one that can't state any purpose, having no extensions.
+/// Alert unsupported_certificate: without extensions it can't state its purpose.
 fn old_form() -> CertificateError {
     CertificateError::InvalidPurposeContext {
         required: ExtendedKeyPurpose::ClientAuth,
@@ -91,7 +91,7 @@ fn old_form() -> CertificateError {
     }
 }
 
-/// Whether this is the error of a certificate of version 1.
+/// Whether this is the error for a certificate of version 1.
 pub(crate) fn is_of_old_form(error: &CertificateError) -> bool {
     *error == old_form()
 }

@@ -1,4 +1,4 @@
-//! A certificate authority for tests, made at the start or one that stays, and the certificate that it issues.
+//! A certificate authority for tests, created at the start or permanent, and the certificates that it issues.
 
 use std::time::Duration;
 
@@ -18,26 +18,26 @@ use super::x509::Facts;
 use crate::time::wall_time;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long an authority that is made at the start is valid.
+/// Validity of an authority created at the start.
 const AUTHORITY_LASTS: Duration = DAY.saturating_mul(10 * 365);
-/// How long a certificate is, which makes 200 days with the one before: the longest that a certificate of the web may have
-/// been issued for since March 2026 (CA/Browser Forum's baseline requirements, section 6.3.2).
+/// Validity of a certificate; 200 days with the preceding day: the longest allowed for certificates of the web since
+/// March 2026 (CA/Browser Forum's baseline requirements, section 6.3.2).
 const CERTIFICATE_LASTS: Duration = DAY.saturating_mul(199);
 
 /// An authority.
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its certificate, with those above it if there are any.
+    /// Its certificate, and those above it if any.
     pub(super) pem: String,
-    /// Sent behind the certificates that it issues: nothing where clients have to know it anyway.
+    /// Sent after the certificates that it issues; empty if clients know the CA anyway.
     chain: Vec<CertificateDer<'static>>,
 }
 
-/// A certificate and those above it, and its key.
+/// A certificate with those above it, and its key.
 pub(super) type Issued = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Authority {
-    /// A new one of this name.
+    /// Creates an authority with this name.
     pub(super) fn create(name: &str) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = params(name, Lifetime::Present, AUTHORITY_LASTS);
@@ -47,7 +47,7 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), pem, chain: Vec::new() })
     }
 
-    /// One that stays.
+    /// Reads a permanent authority.
     pub(super) fn from_pem(certificates: Input<'_>, key: Input<'_>) -> Result<Self, TlsError> {
         let (CertifiedKey { cert: chain, .. }, der) = certified(certificates, key)?;
         if let Some(why) = Facts::read(&chain[0]).and_then(|own| own.not_a_ca()) {
@@ -62,7 +62,7 @@ impl Authority {
         Ok(Self { issuer, pem: certificates.text().to_owned(), chain })
     }
 
-    /// A certificate for these names, with a new key.
+    /// Issues a certificate for these names, with a new key.
     pub(super) fn issue(&self, names: Vec<SanType>) -> Result<Issued, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         self.sign(&leaf(names, Lifetime::Present), &key)
@@ -80,18 +80,18 @@ pub(super) fn issued(certificate: &Certificate, key: &KeyPair, chain: &[Certific
     (chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
 }
 
-/// When a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lifetime {
-    /// From yesterday on: clocks differ.
+    /// From yesterday: clocks differ.
     Present,
     /// Until yesterday.
     Past,
-    /// From next month on.
+    /// From next month.
     Future,
 }
 
-/// What a certificate of a server for these names has.
+/// The properties of a server certificate for these names.
 pub(super) fn leaf(names: Vec<SanType>, lifetime: Lifetime) -> CertificateParams {
     let mut params = params("smtpmock", lifetime, CERTIFICATE_LASTS);
     params.subject_alt_names = names;
@@ -101,7 +101,7 @@ pub(super) fn leaf(names: Vec<SanType>, lifetime: Lifetime) -> CertificateParams
     params
 }
 
-/// A name as certificates have it: an IP address, or a host's name, with `*.` in front for all names below it.
+/// A subject name of a certificate: an IP address or host name, or with `*.` all names below it.
 pub(super) fn subject(name: &str) -> Option<SanType> {
     if let Ok(ip) = name.parse() {
         return Some(SanType::IpAddress(ip));
@@ -110,7 +110,7 @@ pub(super) fn subject(name: &str) -> Option<SanType> {
     Ia5String::try_from(name).ok().map(SanType::DnsName)
 }
 
-/// What all certificates have.
+/// The properties of all certificates.
 fn params(name: &str, lifetime: Lifetime, lasts: Duration) -> CertificateParams {
     let now = wall_time();
     let mut params = CertificateParams::default();

@@ -1,4 +1,4 @@
-//! Certificates with their keys, and which of them a client gets.
+//! Certificates with their keys, and their selection for a client.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::pem::Input;
 use super::x509::Facts;
 use crate::time::wall_time;
 
-/// The first certificate with its key, both usable.
+/// The first certificate with its key.
 ///
 /// # Errors
-/// One of them can't be read, or the key is another one's.
+/// One of them can't be read, or they do not match.
 pub(super) fn certified(
     certificates: Input<'_>,
     key: Input<'_>,
@@ -42,7 +42,7 @@ pub(super) fn certified(
     })?;
     let certified = CertifiedKey::new(chain, loaded);
     match certified.keys_match() {
-        // Of some keys the public one is not known: handshakes will show it.
+        // Some keys don't have a known public key: handshakes will show whether they match.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok((certified, der)),
         Err(Error::InconsistentKeys(_)) => Err(of_another(&certified, certificates, key)),
         Err(_) => {
@@ -53,7 +53,7 @@ pub(super) fn certified(
     }
 }
 
-/// The error that the key is not that of the first certificate.
+/// The error for a key that does not match the first certificate.
 fn of_another(certified: &CertifiedKey, certificates: Input<'_>, key: Input<'_>) -> TlsError {
     let public = certified.key.public_key();
     let is_its = |one: &CertificateDer<'_>| {
@@ -76,7 +76,7 @@ fn of_another(certified: &CertifiedKey, certificates: Input<'_>, key: Input<'_>)
     }
 }
 
-/// What is doubtful of a chain of certificates: those that are not valid now, and those that do not follow their issuer.
+/// The probable mistake in a chain of certificates: some are not valid now, or do not follow their issuer.
 pub(super) fn doubts_of(certificates: Input<'_>) -> Option<TlsError> {
     let chain = certificates.certificates().ok()?;
     let facts: Vec<_> = chain.iter().filter_map(Facts::read).collect();
@@ -100,8 +100,8 @@ pub(super) fn doubts_of(certificates: Input<'_>) -> Option<TlsError> {
     numbered().find_map(lapsed).or_else(stray)
 }
 
-/// The certificates of a server. A client gets the first that is valid for the name that it asks for; otherwise, and without
-/// a name, the first of all.
+/// The certificates of a server. A client gets the first that is valid for its server name; otherwise, or without a
+/// name, the first of all.
 #[derive(Debug)]
 pub(super) struct Certificates(pub(super) Vec<Arc<CertifiedKey>>);
 

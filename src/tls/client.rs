@@ -1,4 +1,4 @@
-//! Certificates of clients: which are trusted, and what a trusted one says of its client.
+//! Client certificates: which are trusted, and the names in them.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,12 +17,12 @@ use super::pem::Input;
 use super::x509::Facts;
 use super::{ClientCertificate, TlsError};
 
-/// Octets of a subject that are retained, and of another name: a longer one is none.
+/// Longest subject, which is truncated, and longest other name, beyond which it is dropped, in octets.
 const MOST_SUBJECT: usize = 1024;
 const MOST_NAME: usize = 255;
 
-/// What verifies the certificates of clients: by these CAs in PEM, at least one. `is_required`: a client without a
-/// certificate is refused.
+/// A verifier of client certificates with these CAs in PEM, at least one. `is_required`: clients without a certificate
+/// are refused.
 pub(super) fn verifier<'p>(
     pems: impl Iterator<Item = Input<'p>>,
     is_required: bool,
@@ -36,7 +36,7 @@ pub(super) fn verifier<'p>(
                 pem.wrong(format!("certificates of CAs; certificate {number} ({subject}) {why}"))
             };
             let own = Facts::read(&certificate);
-            // One client's own certificate, signed by itself, is as good as a CA's for that client.
+            // A self-signed client certificate serves as a CA for that client.
             let judged = own.as_ref().filter(|own| !own.is_self_issued());
             if let Some((own, why)) = judged.and_then(|own| own.not_a_ca().map(|why| (own, why))) {
                 return Err(wrong(own, why));
@@ -54,7 +54,7 @@ pub(super) fn verifier<'p>(
 }
 
 impl ClientCertificate {
-    /// What a certificate that was verified says.
+    /// The contents of a verified certificate.
     pub(crate) fn read(der: &[u8]) -> Self {
         let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Self::default() };
         let subject = certificate.subject();
@@ -76,7 +76,7 @@ fn bounded(name: &str) -> Option<Box<str>> {
     (!name.is_empty() && name.len() <= MOST_NAME).then(|| name.into())
 }
 
-/// Of a mailbox, host, URI or address.
+/// The name of a mailbox, host, URI or address.
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::RFC822Name(name) | GeneralName::DNSName(name) | GeneralName::URI(name) => {
@@ -91,7 +91,7 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// As RFC 4514 writes it: the last part first.
+/// In the format of RFC 4514: the last part first.
 pub(super) fn distinguished_name(name: &X509Name<'_>) -> String {
     let mut text = String::new();
     let parts: Vec<_> = name.iter_rdn().collect();
@@ -108,7 +108,7 @@ pub(super) fn distinguished_name(name: &X509Name<'_>) -> String {
     text
 }
 
-/// The short names of RFC 4514 section 3, and that of a mailbox, which is in use.
+/// The short names of RFC 4514 section 3, and the common one of a mailbox.
 const SHORT: &[(&str, &str)] = &[
     ("2.5.4.3", "CN"),
     ("2.5.4.7", "L"),
@@ -122,7 +122,8 @@ const SHORT: &[(&str, &str)] = &[
     ("1.2.840.113549.1.9.1", "emailAddress"),
 ];
 
-/// A type without a short name has its value as hexadecimal octets, as has a value that is no string (RFC 4514 section 2.4).
+/// A type without a short name, and a value that is not a string, has its value as hexadecimal octets (RFC 4514 section
+/// 2.4).
 fn append_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
     let dotted = attribute.attr_type().to_id_string();
     let short = SHORT.iter().find(|(oid, _)| *oid == dotted).map(|(_, short)| *short);
@@ -132,7 +133,7 @@ fn append_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
         Some(value) => append_escaped(text, value),
         None => {
             text.push('#');
-            // The tag and the length, which is below 64 KiB, as DER has them.
+            // The tag and length in DER; the length is below 64 KiB.
             let (value, tag) = (attribute.as_slice(), attribute.attr_value().tag().0 as u8);
             let length = match value.len() {
                 short @ ..0x80 => vec![short as u8],
@@ -146,7 +147,7 @@ fn append_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
     }
 }
 
-/// Escapes as RFC 4514 section 2.4 demands; control characters as hexadecimal octets, too.
+/// Escapes as required by RFC 4514 section 2.4; control characters also as hexadecimal octets.
 fn append_escaped(text: &mut String, value: &str) {
     let last = value.chars().count().saturating_sub(1);
     for (index, c) in value.chars().enumerate() {

@@ -1,6 +1,6 @@
-//! TLS as a server has it: its certificates, made at the start or given, and what handshakes are decided by. No sockets:
-//! the transport is `net/stream/tls.rs`. Runs on the caller's thread when a server starts, and on a shard's where a
-//! handshake asks for a certificate. Imports `smtp`, for what rules name, `process` and `time`.
+//! The TLS configuration of a server: its certificates, created at the start or configured, and the parameters of
+//! handshakes. No sockets: the transport is `net/stream/tls.rs`. Runs on the caller's thread when a server starts, and
+//! on a shard's when a handshake asks for a certificate. Imports `smtp` (for rules), `process` and `time`.
 
 #[cfg(not(feature = "tls"))]
 mod absent;
@@ -37,12 +37,12 @@ pub use session::{ClientCertificate, TlsSession};
 #[cfg(feature = "tls")]
 pub use settings::Tls;
 
-/// A setting of TLS with a value that it can't have.
+/// A TLS setting with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsError {
-    /// What is wrong: a name of a setting, as [`ConfigError`](crate::ConfigError) has it.
+    /// The name of the setting, as in [`ConfigError`](crate::ConfigError).
     pub(crate) setting: &'static str,
     pub(crate) value: String,
-    /// What would be right.
+    /// The valid values.
     pub(crate) expected: String,
 }

@@ -1,4 +1,4 @@
-//! Texts in PEM (RFC 7468): what they hold, and in which way they are wrong.
+//! Texts in PEM (RFC 7468): their contents and errors.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::TlsError;
 use super::x509::Facts;
 
 const CERTIFICATE: &str = "CERTIFICATE";
-/// Labels of keys that are read: PKCS #8, PKCS #1, SEC 1.
+/// Labels of supported keys: PKCS #8, PKCS #1, SEC 1.
 const KEYS: &[&str] = &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
-/// A certificate, certificates or a key in PEM, for [`Tls`](super::Tls); a text becomes one by itself. One of a file has its name,
-/// which errors state.
+/// A certificate, certificates or a key in PEM, for [`Tls`](super::Tls); texts are converted implicitly. One from a
+/// file has the file's name, for errors.
 #[derive(Clone)]
 pub struct Pem {
     text: String,
@@ -41,23 +41,23 @@ impl Pem {
     }
 
     pub(super) fn text(&self) -> &str {
-        // Editors put it in front.
+        // Some editors prepend it.
         self.text.trim_start_matches('\u{feff}')
     }
 
-    /// Its place in a setting that takes several, from 1 on.
+    /// Its position in a setting that takes several, from 1.
     pub(super) fn at(&self, setting: &'static str, number: usize) -> Input<'_> {
         Input { pem: self, setting, number }
     }
 
-    /// The labels of its sections, in their order.
+    /// The labels of its sections, in order.
     fn labels(&self) -> impl Iterator<Item = &str> {
         let lines = self.text().lines().map(str::trim_end);
         lines.filter_map(|line| line.strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
     }
 }
 
-/// A text as a setting has it.
+/// A text with its setting.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'p> {
     pem: &'p Pem,
@@ -66,12 +66,12 @@ pub(super) struct Input<'p> {
 }
 
 impl<'p> Input<'p> {
-    /// The error that this text is not what is expected.
+    /// The error for an unexpected text.
     pub(super) fn wrong(&self, expected: impl Into<String>) -> TlsError {
         TlsError { setting: self.setting, value: self.name(), expected: expected.into() }
     }
 
-    /// Its file, or else its place.
+    /// Its file, or its position.
     pub(super) fn name(&self) -> String {
         self.pem
             .file
@@ -79,7 +79,7 @@ impl<'p> Input<'p> {
             .map_or_else(|| format!("PEM text {}", self.number), |file| file.display().to_string())
     }
 
-    /// The file, for a command that is suggested.
+    /// The file, for a suggested command.
     fn file(&self) -> String {
         self.pem.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| file.display().to_string())
     }
@@ -88,7 +88,7 @@ impl<'p> Input<'p> {
         self.pem.text()
     }
 
-    /// Whether it is one certificate and nothing else.
+    /// Whether it is exactly one certificate.
     pub(super) fn is_one_certificate(&self) -> bool {
         let text = self.text().trim();
         text.starts_with("-----BEGIN CERTIFICATE-----")
@@ -99,7 +99,7 @@ impl<'p> Input<'p> {
     /// The certificates, at least one; each can be read.
     ///
     /// # Errors
-    /// There is none, or one can't be read.
+    /// It has none, or one can't be read.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         if !self.pem.labels().any(|label| label == CERTIFICATE) {
             return Err(self.wrong(self.no_certificate()));
@@ -115,7 +115,7 @@ impl<'p> Input<'p> {
         }
     }
 
-    /// What is expected in place of a text without certificates.
+    /// The expected form of a text without certificates.
     fn no_certificate(&self) -> String {
         let file = self.file();
         match self.pem.labels().next() {
@@ -140,7 +140,7 @@ impl<'p> Input<'p> {
     /// The first key.
     ///
     /// # Errors
-    /// There is none, or it can't be read.
+    /// It has none, or it can't be read.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         let file = self.file();
         let mut labels = self.pem.labels();
@@ -161,7 +161,7 @@ impl<'p> Input<'p> {
         }
     }
 
-    /// What is expected in place of a text without keys.
+    /// The expected form of a text without keys.
     fn no_key(&self) -> String {
         match self.pem.labels().find(|label| *label != "EC PARAMETERS") {
             Some(CERTIFICATE) => "a private key in PEM (BEGIN PRIVATE KEY); this is a certificate (BEGIN CERTIFICATE): are \

@@ -1,4 +1,4 @@
-//! What a server decides handshakes by: a configuration for all, and others for those that rules decide.
+//! The configurations of a server's handshakes: a common one, and others for rules.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -18,19 +18,19 @@ use super::wrong;
 use super::{TlsError, TlsVersion};
 use crate::smtp::rules::WrongCertificate;
 
-/// What a handshake needs, of all configurations of a server.
+/// The parts that all configurations of a server share.
 pub(super) struct Basis {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// The right certificates.
     pub(super) certificates: Arc<dyn ResolvesServerCert>,
-    /// Reads the tickets of all sessions that may be resumed.
+    /// Issues and reads the tickets of sessions that may be resumed.
     pub(super) ticketer: Arc<dyn ProducesTickets>,
 }
 
 impl Basis {
-    /// A configuration for these versions. With a wrong certificate it gives no tickets and takes none: a client that resumes
-    /// sees no certificate.
+    /// A configuration for these versions. With a wrong certificate it neither issues nor accepts tickets: a client
+    /// that resumes sees no certificate.
     fn config(
         &self,
         versions: &RangeInclusive<TlsVersion>,
@@ -46,7 +46,7 @@ impl Basis {
         let mut config = match wrong {
             None => {
                 let mut config = config.with_cert_resolver(Arc::clone(&self.certificates));
-                // Sessions are resumed by tickets alone, which any shard can read; early data stays off.
+                // Sessions are only resumed by tickets, which any shard can read; early data is disabled.
                 config.ticketer = Arc::clone(&self.ticketer);
                 config
             }
@@ -62,20 +62,20 @@ impl Basis {
     }
 }
 
-/// What a server decides handshakes by. Cloning shares it.
+/// The configurations of a server's handshakes. Cloning shares them.
 #[derive(Clone)]
 pub(crate) struct ServerTls {
     config: Arc<ServerConfig>,
-    /// The certificate of the CA that has made the server's.
+    /// The certificate of the CA that has issued the server's.
     pub(crate) ca_pem: Option<String>,
     versions: RangeInclusive<TlsVersion>,
     others: Arc<Others>,
 }
 
-/// The configurations of handshakes that rules decide. Each is made once, when the rules are set.
+/// The configurations for rules. Each is built once, when the rules are set.
 struct Others {
     basis: Basis,
-    /// Signs wrong certificates; `None` where it is not known.
+    /// Signs wrong certificates; `None` without a CA.
     authority: Option<Authority>,
     /// The names of the right certificates.
     names: Vec<SanType>,
@@ -83,7 +83,7 @@ struct Others {
     configs: [OnceLock<Arc<ServerConfig>>; CHOICES],
 }
 
-/// All pairs of a certificate and a version, where each may be the server's own.
+/// All pairs of a certificate and a version, each of which may be the server's own.
 const CHOICES: usize = (1 + WrongCertificate::ALL.len()) * (1 + TlsVersion::ALL.len());
 
 impl fmt::Debug for ServerTls {
@@ -94,7 +94,7 @@ impl fmt::Debug for ServerTls {
 
 impl ServerTls {
     /// # Errors
-    /// There is no version to speak.
+    /// No version is enabled.
     pub(super) fn new(
         basis: Basis,
         versions: RangeInclusive<TlsVersion>,
@@ -113,21 +113,21 @@ impl ServerTls {
         Ok(Self { config, ca_pem, versions, others: Arc::new(others) })
     }
 
-    /// The latest version that is spoken.
+    /// The latest enabled version.
     pub(crate) fn newest(&self) -> TlsVersion {
         *self.versions.end()
     }
 
-    /// What a handshake is decided by that no rule decides.
+    /// The configuration without a rule.
     pub(crate) fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 
-    /// The same for one with this certificate, and this version alone, where they are given. The first call for such a
-    /// choice makes what it needs, the others are fast.
+    /// The configuration with this certificate and only this version, if given. The first call for a choice builds it,
+    /// later ones are fast.
     ///
     /// # Errors
-    /// There is no CA to sign a wrong certificate.
+    /// No CA can sign a wrong certificate.
     pub(crate) fn config_for(
         &self,
         certificate: Option<WrongCertificate>,

@@ -1,10 +1,10 @@
-//! What is known of a session within TLS.
+//! The parameters of a TLS session.
 
 use std::fmt;
 
 use crate::smtp::rules::TlsVersion;
 
-/// What the handshake of a session has agreed on. See [`Message::tls`](crate::Message::tls).
+/// The result of a TLS handshake. See [`Message::tls`](crate::Message::tls).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSession {
     pub(crate) version: TlsVersion,
@@ -20,12 +20,12 @@ impl TlsSession {
         self.version
     }
 
-    /// The cipher suite, by its name in IANA's registry, like `TLS_AES_128_GCM_SHA256`.
+    /// The cipher suite, by its name in the IANA registry, like `TLS_AES_128_GCM_SHA256`.
     pub fn cipher_suite(&self) -> &str {
         self.cipher_suite
     }
 
-    /// The name that the client asked for (server name indication, RFC 6066 section 3).
+    /// The name that the client requested (server name indication, RFC 6066 section 3).
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
@@ -35,14 +35,13 @@ impl TlsSession {
         self.is_resumed
     }
 
-    /// What the client's certificate says, where it has sent one: it was verified
-    /// (`Tls::client_ca`). Of a session that was resumed it is that of the earlier one.
+    /// The client's verified certificate, if it has sent one (`Tls::client_ca`). In a resumed session it is that of the
+    /// earlier one.
     pub fn client_certificate(&self) -> Option<&ClientCertificate> {
         self.client.as_ref()
     }
 }
 
-/// For the log: `version 1.3, suite TLS_AES_256_GCM_SHA384, server name mx.example, full`.
 impl fmt::Display for TlsSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "version {}, suite {}", self.version, self.cipher_suite)?;
@@ -54,7 +53,7 @@ impl fmt::Display for TlsSession {
     }
 }
 
-/// What a certificate of a client says, which was verified. See [`TlsSession::client_certificate`].
+/// The names in a verified client certificate. See [`TlsSession::client_certificate`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
     pub(crate) subject: Box<str>,
@@ -63,30 +62,30 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The subject as text (RFC 4514), like `CN=ann,O=Example`; empty where there is none. Behind 1,024 octets it is cut,
+    /// The subject as text (RFC 4514), like `CN=ann,O=Example`; empty without one. It is truncated after 1,024 octets,
     /// with `…`.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The common name of the subject. One of more than 255 octets is not retained.
+    /// The common name of the subject. Names of more than 255 octets are dropped.
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
     }
 
     /// The first alternative name of the subject that is a mailbox, a host, a URI or an IP address (RFC 5280 section
-    /// 4.2.1.6). One of more than 255 octets is not retained.
+    /// 4.2.1.6). Names of more than 255 octets are dropped.
     pub fn alternative_name(&self) -> Option<&str> {
         self.alternative_name.as_deref()
     }
 
-    /// The client's name, which is its user after AUTH EXTERNAL: the common name, or else the alternative name, or else the
+    /// The client's name, which is its user after AUTH EXTERNAL: the common name, or the alternative name, or the
     /// subject.
     pub fn name(&self) -> Option<&str> {
         self.names().next()
     }
 
-    /// All that it is called.
+    /// All its names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = [self.common_name(), self.alternative_name(), Some(self.subject())];
         names.into_iter().flatten().filter(|name| !name.is_empty())

@@ -1,4 +1,4 @@
-//! The settings of TLS, and what a server makes of them.
+//! The settings of TLS, and the configuration made from them.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use super::x509::Facts;
 use super::{TlsError, TlsVersion};
 use crate::process::host_name;
 
-/// The names that a certificate made at the start is always for, beside the host's.
+/// The names of a certificate created at the start, in addition to the host's.
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
 
-/// The settings that take texts in PEM, as errors name them.
+/// The settings that take PEM, for errors.
 const CERTIFICATE: &str = "Tls::from_pem(certificate)";
 const KEY: &str = "Tls::from_pem(key)";
 const CA_CERTIFICATE: &str = "Tls::signed_by(certificate)";
 const CA_KEY: &str = "Tls::signed_by(key)";
 const CLIENT_CA: &str = "Tls::client_ca";
 
-/// The name of an authority that is made.
+/// The name of an authority created at the start.
 const CA_NAME: &str = "smtpmock test CA";
 
 /// TLS of a server, for [`Config::tls`](crate::Config::tls): by STARTTLS (RFC 3207), and at listeners like
 /// `smtps://127.0.0.1` from the first octet (RFC 8314 section 3.3).
 ///
-/// A client that verifies certificates, here lettre, trusts the CA that has made the server's, and nothing else:
+/// A client that verifies certificates, here lettre, only trusts the CA that has issued the server's:
 ///
 /// ```
 /// use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as ClientTls, TlsParameters};
@@ -60,7 +60,7 @@ const CA_NAME: &str = "smtpmock test CA";
 #[derive(Clone)]
 pub struct Tls {
     source: Source,
-    /// The CA that signs what is made; `None`: one that is made too, unless certificates are given.
+    /// The signing CA; `None`: one created at the start, unless certificates are configured.
     authority: Option<Pair>,
     names: Vec<String>,
     versions: RangeInclusive<TlsVersion>,
@@ -69,16 +69,16 @@ pub struct Tls {
     client_required: bool,
 }
 
-/// Where certificates come from.
+/// The source of certificates.
 #[derive(Clone)]
 enum Source {
-    /// They are made at the start.
+    /// They are created at the start.
     Made,
-    /// They are given.
+    /// They are configured.
     Given(Vec<Pair>),
 }
 
-/// A certificate, or several, and a key.
+/// One or more certificates, and a key.
 #[derive(Clone)]
 struct Pair {
     certificate: Pem,
@@ -97,13 +97,13 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// With a certificate (ECDSA, P-256) that is made when the server starts, for localhost, 127.0.0.1, ::1 and the name of
-    /// this host, by a CA that is made too: [`Server::ca_pem`](crate::Server::ca_pem).
+    /// With a certificate (ECDSA, P-256) created when the server starts, for localhost, 127.0.0.1, ::1 and the name of
+    /// this host, by a CA created with it: [`Server::ca_pem`](crate::Server::ca_pem).
     pub fn self_signed() -> Self {
         Self::of(Source::Made)
     }
 
-    /// With a certificate of your own: in PEM, the server's first, then those above it, and the server's private key, without a
+    /// With your certificate: in PEM, the server's first, then those above it, and the server's private key, without a
     /// passphrase: ECDSA with P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519. Errors name the file of
     /// [`Pem::of_file`].
     pub fn from_pem(certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
@@ -121,8 +121,8 @@ impl Tls {
         }
     }
 
-    /// Has another certificate of your own. A client gets the first that is valid for the name that it asks for; otherwise
-    /// the first of all. A client that connects to an IP address asks for no name (RFC 6066 section 3).
+    /// Adds another certificate. A client gets the first that is valid for the name that it requests; otherwise the
+    /// first of all. A client that connects to an IP address requests no name (RFC 6066 section 3).
     #[must_use]
     pub fn and_pem(mut self, certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
         let pem = Pair { certificate: certificate.into(), key: key.into() };
@@ -133,46 +133,49 @@ impl Tls {
         self
     }
 
-    /// Makes the certificate for these names too: hosts, with `*.` in front for all names below, and IP addresses.
+    /// Adds names to the created certificate: hosts, with `*.` all names below, and IP addresses.
     #[must_use]
     pub fn names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.names.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Makes the certificate by this CA, which clients trust already: its certificate and its private key in PEM. Beside
-    /// certificates of your own it signs those that are [wrong on purpose](crate::smtp::rules::Rule::certificate).
+    /// Creates the certificate with this CA, which clients already trust: its certificate and its private key in PEM.
+    /// With configured certificates it only signs those that are [wrong on
+    /// purpose](crate::smtp::rules::Rule::certificate).
     #[must_use]
     pub fn signed_by(mut self, certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
         self.authority = Some(Pair { certificate: certificate.into(), key: key.into() });
         self
     }
 
-    /// Speaks only these versions. Default: 1.2 and 1.3.
+    /// Allows only these versions. Default: 1.2 and 1.3.
     #[must_use]
     pub fn versions(mut self, versions: RangeInclusive<TlsVersion>) -> Self {
         self.versions = versions;
         self
     }
 
-    /// Asks clients for a certificate, and verifies it by these CAs, in PEM, too. A client without one is served all the same,
-    /// unless it is [required](Self::client_required); one with a certificate that is not trusted, not valid now, or not for
-    /// clients, is refused by an alert. See [`TlsSession::client_certificate`](crate::TlsSession::client_certificate).
-    /// Where clients may authenticate, one with a certificate is offered AUTH EXTERNAL.
+    /// Asks clients for a certificate, and verifies it with these additional CAs, in PEM. A client without one is
+    /// served unless it is [required](Self::client_required); a certificate that is not trusted, not valid now, or not
+    /// for clients is refused with an alert. See
+    /// [`TlsSession::client_certificate`](crate::TlsSession::client_certificate). If clients may authenticate, those
+    /// with a certificate are offered AUTH EXTERNAL.
     #[must_use]
     pub fn client_ca(mut self, pem: impl Into<Pem>) -> Self {
         self.client_ca.push(pem.into());
         self
     }
 
-    /// Refuses clients without a certificate, too, by an alert (RFC 8446 section 6.2). Needs [`client_ca`](Self::client_ca).
+    /// Also refuses clients without a certificate, with an alert (RFC 8446 section 6.2). Needs
+    /// [`client_ca`](Self::client_ca).
     #[must_use]
     pub fn client_required(mut self, required: bool) -> Self {
         self.client_required = required;
         self
     }
 
-    /// Whether this text is one certificate, and nothing else, of a CA that a server has made.
+    /// Whether this text is exactly one certificate, of a CA created by a server.
     #[doc(hidden)]
     pub fn is_made_ca(pem: &str) -> bool {
         let pem = Pem::from(pem);
@@ -181,7 +184,7 @@ impl Tls {
         pem.is_one_certificate() && pem.certificates().is_ok_and(is_it)
     }
 
-    /// What a server decides handshakes by.
+    /// Builds the configuration of a server's handshakes.
     ///
     /// # Errors
     /// The first setting with an invalid value.
@@ -246,7 +249,7 @@ impl Tls {
         }
     }
 
-    /// The names that the certificate is made for, those of the setting first.
+    /// The names of the created certificate, the configured ones first.
     fn subjects(&self) -> Result<Vec<SanType>, TlsError> {
         let mut subjects = Vec::new();
         for name in &self.names {
@@ -273,7 +276,7 @@ impl Tls {
         (1..).zip(given).map(read).collect()
     }
 
-    /// What is accepted, but probably a mistake: certificates that clients refuse.
+    /// Accepted settings that are probably mistakes: certificates that clients refuse.
     pub(crate) fn doubts(&self) -> impl Iterator<Item = TlsError> {
         let given = match &self.source {
             Source::Given(given) => &given[..],
@@ -285,8 +288,8 @@ impl Tls {
     }
 }
 
-/// Cryptography with the suites of AES-128 in front, which the server chooses where a client has them: with SHA-256, for which
-/// processors have instructions, a handshake costs a sixth less than with the SHA-384 of AES-256.
+/// Cryptography that prefers the suites with AES-128, if the client supports them: with SHA-256, for which processors
+/// have instructions, a handshake costs a sixth less than with the SHA-384 of AES-256.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     let is_other = |suite: &SupportedCipherSuite| {

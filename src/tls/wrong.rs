@@ -1,4 +1,4 @@
-//! Certificates that are wrong on purpose, each in one way alone.
+//! Certificates that are wrong on purpose, each in exactly one way.
 
 use rcgen::{DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::pki_types::{CertificateDer, DnsName};
@@ -10,10 +10,10 @@ use crate::smtp::rules::WrongCertificate;
 
 /// A name that no server has (RFC 6761 section 6.4).
 const NOBODY: &str = "wrong-name.invalid";
-/// The name where none is a host's.
+/// The default common name.
 const LOCALHOST: &str = "localhost";
 
-/// Makes a certificate of this server that is wrong in this way, with a new key. `names` are those of the right one.
+/// Creates a certificate of this server that is wrong in this way, with a new key. `names` are those of the right one.
 pub(super) fn make(
     authority: &Authority,
     names: &[SanType],
@@ -42,7 +42,7 @@ pub(super) fn make(
     }
 }
 
-/// The first host: the one that clients ask for, most likely.
+/// The first host name: the one that clients most likely request.
 fn common_name(names: &[SanType]) -> &str {
     let mut hosts = names.iter().filter_map(|name| match name {
         SanType::DnsName(host) => Some(host.as_str()),
@@ -51,7 +51,7 @@ fn common_name(names: &[SanType]) -> &str {
     hosts.find(|host| DnsName::try_from(*host).is_ok()).unwrap_or(LOCALHOST)
 }
 
-/// The hosts and addresses that a certificate is for.
+/// The hosts and addresses of a certificate.
 pub(super) fn names_of(certificate: &CertificateDer<'_>) -> Vec<SanType> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let names = certificate.subject_alternative_name().ok().flatten();

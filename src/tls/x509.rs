@@ -1,4 +1,4 @@
-//! What is asked of certificates that are given: whose they are, when they are valid, whether they are those of a CA.
+//! Facts about configured certificates: subject, validity, and whether they belong to a CA.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use super::client::distinguished_name;
 pub(super) struct Facts<'c>(X509Certificate<'c>);
 
 impl<'c> Facts<'c> {
-    /// `None`: it is no X.509 certificate, or has something behind it.
+    /// `None`: not an X.509 certificate, or with trailing data.
     pub(super) fn read(der: &'c CertificateDer<'_>) -> Option<Self> {
         let (behind, certificate) = X509Certificate::from_der(der).ok()?;
         behind.is_empty().then_some(Self(certificate))
@@ -28,7 +28,7 @@ impl<'c> Facts<'c> {
         }
     }
 
-    /// Its subject is this common name alone.
+    /// Its subject is only this common name.
     pub(super) fn is_named(&self, common_name: &str) -> bool {
         let mut attributes = self.0.subject().iter_attributes();
         let mut names = self.0.subject().iter_common_name();
@@ -50,7 +50,7 @@ impl<'c> Facts<'c> {
         self.0.subject().as_raw() == name.as_raw()
     }
 
-    /// The version of X.509, from 1 on.
+    /// The version of X.509, from 1.
     pub(super) fn version(&self) -> u32 {
         self.0.version().0 + 1
     }
@@ -60,7 +60,7 @@ impl<'c> Facts<'c> {
         self.0.public_key().raw == public_key
     }
 
-    /// The bits of its key, if that is for RSA.
+    /// The bits of its key, if RSA.
     pub(super) fn rsa_bits(&self) -> Option<usize> {
         match self.0.public_key().parsed() {
             Ok(PublicKey::RSA(key)) => Some(key.key_size()),
@@ -68,8 +68,8 @@ impl<'c> Facts<'c> {
         }
     }
 
-    /// Why it is not that of a CA (RFC 5280 sections 4.2.1.3 and 4.2.1.9); `None`: it is. Of version 1, which can't state it,
-    /// those count that have signed themselves.
+    /// Why it is not a CA's (RFC 5280 sections 4.2.1.3 and 4.2.1.9); `None`: it is. A certificate of version 1, which
+    /// can't state it, counts as a CA's if self-signed.
     pub(super) fn not_a_ca(&self) -> Option<&'static str> {
         if self.0.version() == X509Version::V1 {
             return (!self.is_self_issued()).then_some("is of version 1 of X.509, and of another issuer");

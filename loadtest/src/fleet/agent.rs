@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::accounting::Accounting;
-use crate::fleet::doubt::{Known, of_agent};
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
     Answer, Cause, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second, State, Update, VERSION,
@@ -27,6 +26,12 @@ pub(crate) const STOPS_WITHIN: Duration = Duration::from_secs(13);
 
 /// How long an agent tries to deliver its report after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long an agent that leaves waits until its coordinator has heard of it.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2);
+
+/// The time after which an agent asks again for a place in the run.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The time until a request that was not answered is repeated.
 const REPEATED_AFTER: Duration = Duration::from_millis(250);
@@ -59,6 +64,8 @@ pub(crate) enum Outcome {
     Stopped(String),
     /// It can't run: why.
     Unable(String),
+    /// This signal came before its run.
+    Interrupted(String),
     /// The coordinator has refused it.
     Refused(Refusal),
     /// There was no coordinator.
@@ -74,11 +81,9 @@ pub(crate) enum Outcome {
 pub(crate) struct Agent {
     hello: Hello,
     began: Duration,
-    /// The time in which there must be a coordinator.
+    /// The time in which there must be a coordinator with a place for it, counted from `began`.
     patience: Duration,
     id: Option<String>,
-    /// Its name in the run.
-    name: String,
     meter: Meter,
     state: State,
     order: Option<Order>,
@@ -97,17 +102,22 @@ pub(crate) struct Agent {
     ended: Option<Duration>,
     /// Set when its run must start no more messages.
     stopped: Option<Stopped>,
+    /// Whether a signal has ended its run; it does not end the delivery as well.
+    is_signal_spent: bool,
+    /// When it signed off.
+    left: Option<Duration>,
+    /// The run had no place for it.
+    full: Option<Refusal>,
     outcome: Option<Outcome>,
 }
 
 impl Agent {
     pub(crate) fn new(name: String, nonce: u64, patience: Duration, now: Duration) -> Agent {
         Agent {
-            hello: Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name: name.clone(), nonce },
+            hello: Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name, nonce },
             began: now,
             patience,
             id: None,
-            name,
             meter: Meter::default(),
             state: State::Waiting,
             order: None,
@@ -120,6 +130,9 @@ impl Agent {
             heard: now,
             ended: None,
             stopped: None,
+            is_signal_spent: false,
+            left: None,
+            full: None,
             outcome: None,
         }
     }
@@ -139,14 +152,6 @@ impl Agent {
         self.report.as_deref()
     }
 
-    /// The same as the coordinator would add it to those of the others.
-    pub(crate) fn report_of_part(&self) -> Option<Report> {
-        let part = self.order.as_ref()?.part;
-        let (clock, stopped) = (self.meter.offset(), self.stopped.clone());
-        let known = Known { name: self.name.clone(), part, clock, stopped };
-        Some(of_agent(self.report.as_deref()?.clone(), known, self.start?))
-    }
-
     /// Why its run must start no more messages, or has ended early.
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.stopped.as_ref()
@@ -160,9 +165,26 @@ impl Agent {
         }
     }
 
-    /// A signal to the agent ends its run.
+    /// A signal has come: it ends the run; without one it ends the agent. May be called again for the same signal, but not
+    /// while a request is on its way.
     pub(crate) fn signalled(&mut self, signal: &str, now: Duration) {
-        self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
+        match self.state {
+            State::Started if self.stopped.is_none() => {
+                self.is_signal_spent = true;
+                self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
+            }
+            State::Waiting | State::Armed if self.id.is_none() => {
+                self.outcome = Some(Outcome::Interrupted(signal.to_owned()));
+            }
+            State::Waiting | State::Armed => {
+                self.state = State::Left(signal.to_owned());
+                (self.left, self.next) = (Some(now), now);
+            }
+            State::Ended if !self.is_signal_spent => {
+                let _ = self.outcome.get_or_insert(Outcome::Undelivered);
+            }
+            State::Started | State::Ended | State::Left(_) | State::Failed(_) => {}
+        }
     }
 
     /// What to do now.
@@ -207,7 +229,12 @@ impl Agent {
         match (&self.state, self.ended) {
             _ if self.id.is_none() => {
                 if now.saturating_sub(self.began) > self.patience {
-                    self.outcome = Some(Outcome::Unreached);
+                    self.outcome = Some(self.full.clone().map_or(Outcome::Unreached, Outcome::Refused));
+                }
+            }
+            (State::Left(signal), _) => {
+                if self.left.is_some_and(|left| now.saturating_sub(left) > LEAVES_WITHIN) {
+                    self.outcome = Some(Outcome::Interrupted(signal.clone()));
                 }
             }
             (State::Started, _) => {
@@ -233,7 +260,7 @@ impl Agent {
     /// The coordinator has accepted it; the request was sent at `sent`.
     pub(crate) fn welcomed(&mut self, welcome: Welcome, sent: Duration) {
         self.id = Some(welcome.agent);
-        self.name = welcome.name;
+        self.full = None;
         self.heard = sent;
         self.next = sent;
     }
@@ -260,6 +287,7 @@ impl Agent {
         self.start = self.start.or(answer.start_ns.map(Duration::from_nanos));
         match &self.state {
             State::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
+            State::Left(signal) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
             State::Ended if answer.done => self.outcome = Some(Outcome::Delivered),
             State::Ended => {}
             State::Started => match answer.stop {
@@ -285,7 +313,13 @@ impl Agent {
             (Cause::Unknown, State::Waiting | State::Armed) => {
                 (self.id, self.order, self.state) = (None, None, State::Waiting);
                 (self.meter, self.next) = (Meter::default(), now.saturating_add(REPEATED_AFTER));
+                self.began = now;
             }
+            (Cause::Full, State::Waiting) => {
+                self.next = now.saturating_add(ASKS_AGAIN_AFTER);
+                self.full = Some(refusal);
+            }
+            (_, State::Left(signal)) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
             // Another coordinator: there is none for this run.
             (_, State::Started) => {
                 let silent_ms = u64::try_from(now.saturating_sub(self.heard).as_millis()).unwrap_or(u64::MAX);

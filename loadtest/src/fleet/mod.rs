@@ -18,9 +18,15 @@
 //!    and whether to stop. Each pair of request and reply has four time stamps, from which the agent computes the offset
 //!    of its clock: those of the fastest exchange determine it, with half of that exchange's round trip as the bound of
 //!    the error.
-//! 3. When all agents have built their plans, the coordinator sets the start, an instant some seconds ahead by its own
-//!    clock. Each agent converts it to its own clock. One that learns of it too late sends nothing.
+//! 3. When all agents have built their plans, and all have been heard within a second, the coordinator sets the start, an
+//!    instant some seconds ahead by its own clock. Each agent converts it to its own clock. One that learns of it too late
+//!    sends nothing. Where the loss of an agent stops the others, they learn of the start only shortly before it, and only if
+//!    none is missing by then: otherwise the run does not start.
 //! 4. The last `Update` has the whole report of the part; after the `Answer` to it, the agent ends.
+//!
+//! An agent that a signal ends before its run signs off with the state `Left`, and its place is free. One that a signal, the
+//! coordinator or the lack of one ends during its run reports the reason with its next update (`stopped`), and its run is
+//! over early for good, whatever heals later.
 //!
 //! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages, within `STOPS_WITHIN`. It tries to deliver its
 //! report for `DELIVERED_WITHIN` after its run, and writes it to a file if it can't. The coordinator considers an agent

@@ -80,6 +80,8 @@ pub(crate) enum State {
     Started,
     /// Its run has ended.
     Ended,
+    /// It has signed off before its run, and has sent nothing: why.
+    Left(String),
     /// It can't run, and has sent nothing: why.
     Failed(String),
 }
@@ -209,7 +211,7 @@ impl Second {
 pub(crate) enum Cause {
     Token,
     Version,
-    /// All agents of the run are there.
+    /// All agents of the run are there. A place may become free.
     Full,
     /// This coordinator has no such agent.
     Unknown,

@@ -174,6 +174,7 @@ pub(crate) fn serve(
     let desk = Arc::into_inner(desk).unwrap_or_else(|| unreachable!("its tasks ended with the executor"));
     let coordinator = desk.coordinator.into_inner().unwrap_or_else(PoisonError::into_inner);
     let ending = coordinator.ending().cloned().unwrap_or(Ending::Complete);
+    let start = start.filter(|_| ending == Ending::Complete);
     Ok(Gathered { ending, start, members: coordinator.into_members() })
 }
 

@@ -18,7 +18,8 @@ use crate::measure::interval::Interval;
 use crate::measure::metrics::{End, record};
 use crate::measure::tally::Tally;
 use crate::report::Report;
-use crate::report::agents::stopped_early;
+use crate::report::agents::{lost, stopped_early};
+use crate::report::merge::MergeError;
 use crate::report::series::Series;
 use crate::report::stopped::Stopped;
 use crate::run::build;
@@ -133,7 +134,8 @@ struct Machine {
     agent: Agent,
     /// Its clock minus the world's, in nanoseconds.
     offset: i64,
-    /// When it is killed, when it receives a signal, and when its link is cut, and heals.
+    /// When it is started. When it is killed, when it receives a signal, and when its link is cut, and heals.
+    begins: Duration,
     killed: Option<Duration>,
     signalled: Option<Duration>,
     cut: Option<(Duration, Duration)>,
@@ -158,6 +160,11 @@ struct World {
 
 impl World {
     fn new(seed: u64, agents: u64, loss: u64, stops_on_loss: bool) -> World {
+        World::with_spares(seed, agents, 0, loss, stops_on_loss)
+    }
+
+    /// With so many machines more than the run has agents.
+    fn with_spares(seed: u64, agents: u64, spares: u64, loss: u64, stops_on_loss: bool) -> World {
         let mut random = Rand64::new(seed.into());
         let settings = Settings {
             agents,
@@ -168,7 +175,7 @@ impl World {
             digest: digest(&plan(0, agents)),
             warmup: Duration::ZERO,
         };
-        let machines = (0..agents).map(|index| {
+        let machines = (0..agents + spares).map(|index| {
             let offset = i64::try_from(random.rand_range(0..7_200_000_000_000)).unwrap() - 3_600_000_000_000;
             Machine {
                 agent: Agent::new(
@@ -178,6 +185,7 @@ impl World {
                     shifted(DAWN, offset),
                 ),
                 offset,
+                begins: DAWN,
                 killed: None,
                 signalled: None,
                 cut: None,
@@ -211,6 +219,7 @@ impl World {
                 Event::Late(name) => self.events.push(format!("{name} late")),
                 Event::Back(name) => self.events.push(format!("{name} back")),
                 Event::Stopped(name, why) => self.events.push(format!("{name} stopped: {why}")),
+                Event::Left(name, why) => self.events.push(format!("{name} left: {why}")),
                 Event::Dropped(name) => self.events.push(format!("{name} dropped")),
                 Event::Starts(at) => self.start = Some(at),
                 Event::Joined(..) | Event::Second(_) => {}
@@ -218,7 +227,10 @@ impl World {
         }
         for index in 0..self.machines.len() {
             let machine = &self.machines[index];
-            if machine.outcome.is_none() && machine.killed.is_none_or(|killed| now < killed) {
+            if machine.outcome.is_none()
+                && now >= machine.begins
+                && machine.killed.is_none_or(|killed| now < killed)
+            {
                 self.work(index);
             }
         }
@@ -229,10 +241,10 @@ impl World {
         let local = shifted(now, self.machines[index].offset);
         self.deliver(index, local);
         let machine = &mut self.machines[index];
+        if machine.signalled.is_some_and(|at| now >= at) && machine.timeout == Duration::MAX {
+            machine.agent.signalled("SIGTERM", local);
+        }
         if let Some(load) = &mut machine.load {
-            if !load.is_over && machine.signalled.is_some_and(|at| now >= at) {
-                machine.agent.signalled("SIGTERM", local);
-            }
             let must_stop = machine.agent.stopped().is_some();
             let is_batch = now.saturating_sub(load.start).as_millis() % BATCH.as_millis() < STEP.as_millis();
             if !load.is_over && now >= load.start && (is_batch || must_stop) {
@@ -336,8 +348,8 @@ impl World {
 
     fn report(self) -> Report {
         let start = self.start.unwrap();
-        let parts = self.machines.len() as u64;
-        report_of(self.coordinator.into_members(), start, plan(0, parts)).unwrap()
+        let parts = self.machines.iter().find_map(|machine| machine.agent.order()).unwrap().parts;
+        report_of::<MergeError>(self.coordinator.into_members(), start, |part| Ok(plan(part, parts))).unwrap()
     }
 }
 
@@ -448,6 +460,87 @@ fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
             assert_eq!(row.stopped, expected, "{}", row.name);
         }
         assert_eq!(stopped_early(&report), [format!("{name} (SIGTERM)")]);
+    });
+}
+
+/// Steps until the start is decided.
+fn until_decided(world: &mut World) -> Duration {
+    loop {
+        world.step();
+        if let Some(start) = world.start {
+            return start;
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another() {
+    for_seeds(|seed| {
+        let mut world = World::with_spares(seed, 3, 2, seed, seed % 2 == 1);
+        // All places are taken; one agent leaves, and one is gone before it was ready. The spare ones wait for their places.
+        world.machines[3..].iter_mut().for_each(|machine| machine.begins = DAWN + Duration::from_secs(1));
+        while world.machines[0].agent.id().is_none() {
+            world.step();
+        }
+        world.machines[0].killed = Some(world.now);
+        let left = DAWN + Duration::from_millis(world.random.rand_range(1_500..4_500));
+        world.machines[1].signalled = Some(left);
+        world.run();
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Interrupted("SIGTERM".to_owned())));
+        assert!(world.machines[1].load.is_none());
+        let delivered = [2, 3, 4].map(|index| world.machines[index].outcome.clone());
+        assert!(delivered.iter().all(|outcome| *outcome == Some(Outcome::Delivered)), "{delivered:?}");
+        let sent = world.sent();
+        assert_eq!(sent, alone().accounting.measured.accepted);
+        assert_eq!(world.report().delivered.unwrap().at_most, Some(sent));
+    });
+}
+
+#[test]
+fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, true);
+        let decided = until_decided(&mut world).checked_sub(Duration::from_secs(5)).unwrap();
+        let at = |millis| Some(decided + Duration::from_millis(millis));
+        let millis = world.random.rand_range(50..400);
+        match seed % 3 {
+            0 => world.machines[1].killed = at(millis),
+            1 => world.machines[1].signalled = at(millis),
+            _ => world.machines[1].cut = at(millis).map(|from| (from, Duration::MAX)),
+        }
+        world.run();
+        let ending = world.coordinator.ending().unwrap();
+        assert!(matches!(ending, Ending::Lost(..)), "{ending:?}: {:?}", world.events);
+        assert_eq!(world.sent(), 0);
+        for index in [0, 2] {
+            let outcome = world.machines[index].outcome.clone().unwrap();
+            assert!(matches!(&outcome, Outcome::Stopped(why) if why.contains("was lost")), "{outcome:?}");
+        }
+    });
+}
+
+#[test]
+fn a_signal_at_any_time_is_named_and_the_range_is_right() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
+        let start = until_decided(&mut world);
+        let at = world.random.rand_range(0..4_000);
+        world.machines[2].signalled = Some(start + Duration::from_millis(at) - Duration::from_secs(3));
+        world.run();
+        let sent = world.sent();
+        if let Some(Ending::Lost(..)) = world.coordinator.ending() {
+            assert_eq!(sent, 0);
+            return;
+        }
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        let events = world.events.clone();
+        let outcome = world.machines[2].outcome.clone();
+        let report = world.report();
+        let delivered = report.delivered.unwrap();
+        assert!((delivered.at_least..=delivered.at_most.unwrap()).contains(&sent), "{sent} of {delivered:?}");
+        let named = [stopped_early(&report), lost(&report)].concat();
+        assert!(named.iter().any(|one| one.contains("SIGTERM")), "{named:?}: {events:?} {outcome:?}");
     });
 }
 

@@ -71,7 +71,10 @@ pub(crate) fn check_hello(hello: &Hello) -> Result<(), Unsound> {
 /// # Errors
 /// Something in it can't be true.
 pub(crate) fn check(update: &mut Update, known: &Known<'_>) -> Result<Vec<Interval>, Unsound> {
-    let failed = if let State::Failed(why) = &update.state { Some(why.clone()) } else { None };
+    let failed = match &update.state {
+        State::Failed(why) | State::Left(why) => Some(why.clone()),
+        State::Waiting | State::Armed | State::Started | State::Ended => None,
+    };
     let stopped = update.stopped.as_ref().map(ToString::to_string);
     if failed
         .into_iter()

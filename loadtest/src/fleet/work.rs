@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) outcome: Outcome,
-    /// The report of its part, if that has ended.
+    /// The report of its run, if that has ended.
     pub(crate) report: Option<Report>,
     pub(crate) order: Option<Order>,
 }
@@ -60,6 +60,8 @@ pub(crate) struct Done {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     Unreachable(String),
+    /// The run has no place for it, by the coordinator: it asks again.
+    Full(String),
     Joined(String),
     Armed(Order),
     Stops(Stopped),
@@ -114,19 +116,13 @@ pub(crate) fn work(
     let outcome = runtime.block_on(async {
         loop {
             worker.look_at_run();
-            if worker.is_abandoned() {
-                return Ok(match worker.agent.report() {
-                    Some(_) => Outcome::Undelivered,
-                    None => Outcome::Unable("it was ended by a signal".to_owned()),
-                });
-            }
             if let Some(outcome) = worker.step().await? {
                 return Ok::<_, io::Error>(outcome);
             }
         }
     })?;
     let agent = worker.agent;
-    Ok(Done { outcome, report: agent.report_of_part(), order: agent.order().cloned() })
+    Ok(Done { outcome, report: agent.report().cloned(), order: agent.order().cloned() })
 }
 
 /// An agent at work.
@@ -150,10 +146,10 @@ where
 {
     /// Ends the run when it must, and passes on what it has reported.
     fn look_at_run(&mut self) {
-        let Some(run) = &self.running else { return };
         if let Some(signal) = (self.signal)() {
             self.agent.signalled(signal, self.clock.now());
         }
+        let Some(run) = &self.running else { return };
         if let Some(why) = self.agent.stopped()
             && !run.interrupt.swap(true, Ordering::Relaxed)
         {
@@ -170,13 +166,6 @@ where
             let report = run.thread.join().unwrap_or_else(|_| Err("the run panicked".to_owned()));
             self.agent.ended(report, self.clock.now());
         }
-    }
-
-    /// Whether a signal ends it now: before its run, or while it tries to deliver the report. The signal that ended the
-    /// run does not.
-    fn is_abandoned(&self) -> bool {
-        let has_ended_run = matches!(self.agent.stopped(), Some(Stopped::Signal { .. }));
-        self.running.is_none() && (self.signal)().is_some() && !has_ended_run
     }
 
     /// Does what is next. Returns the outcome at the end.
@@ -225,7 +214,12 @@ where
     fn reply<T>(&mut self, asked: io::Result<Result<T, Refusal>>) -> Option<T> {
         match asked {
             Ok(Ok(reply)) => return Some(reply),
-            Ok(Err(refusal)) => self.agent.refused(refusal, self.clock.now()),
+            Ok(Err(refusal)) => {
+                if refusal.cause == Cause::Full {
+                    (self.note)(Note::Full(refusal.to_string()));
+                }
+                self.agent.refused(refusal, self.clock.now());
+            }
             Err(error) => {
                 (self.note)(Note::Unreachable(error.to_string()));
                 self.agent.unanswered(self.clock.now());

@@ -82,7 +82,7 @@ pub(crate) struct AgentArgs {
     /// The token of the coordinator, or that of the variable SMTPLOAD_TOKEN
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Try to reach the coordinator for this long
+    /// Try to reach the coordinator, and to get a place in its run, for this long
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "5m")]
     coordinator_timeout: Duration,
     /// Write the report of this agent's part there, always; without this flag it is written only if the coordinator does
@@ -173,6 +173,9 @@ impl fmt::Display for FleetError {
                 Ending::Unable(name, why) => {
                     write!(f, "the run did not start: agent {name} can't run: {why}")
                 }
+                Ending::Lost(name, why) => {
+                    write!(f, "the run did not start: agent {name} was lost before it: {why}")
+                }
                 Ending::Interrupted | Ending::Complete => {
                     f.write_str("the run did not start: it was ended by a signal")
                 }
@@ -180,6 +183,9 @@ impl fmt::Display for FleetError {
             FleetError::Agent(outcome, coordinator) => match outcome {
                 Outcome::Delivered => f.write_str("the report was delivered"),
                 Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
+                Outcome::Interrupted(signal) => {
+                    write!(f, "this agent received {signal} before its run began; nothing was sent")
+                }
                 Outcome::Unable(why) => write!(f, "this agent can't run: {why}"),
                 Outcome::Refused(refusal) => {
                     write!(f, "the coordinator at {coordinator} refuses this agent: {refusal}")
@@ -284,8 +290,8 @@ pub(crate) fn serve(
     }
     // Source addresses are those of the agents' machines.
     let mine: Vec<String> = flags.iter().filter(|flag| !flag.starts_with("--bind=")).cloned().collect();
-    let plan = plan_of(&mine, 0, args.agents, id)?;
-    let whole = Plan { part: Part::WHOLE, ..plan.clone() };
+    let mut whole = plan_of(&mine, 0, args.agents, id)?;
+    whole.part = Part::WHOLE;
     let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
     let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
@@ -312,7 +318,8 @@ pub(crate) fn serve(
     let Some(start) = start else {
         return Err(Stop::Fleet(FleetError::NotStarted(ending, args.agents, args.agents_timeout)));
     };
-    let mut report = report_of(members, start, plan)?;
+    let mut report =
+        report_of(members, start, |part| plan_of(&mine, part, args.agents, id).map_err(Stop::from))?;
     if let Some(delivered) = report.delivered.filter(|_| !args.sink_report.is_empty()) {
         match sinks.compare(delivered) {
             Ok(found) => report.sinks = Some(found),
@@ -349,6 +356,7 @@ impl View<'_> {
                 self.say(&format!("agent {name} is there, {present} of {}", self.args.agents));
             }
             Event::Dropped(name) => self.say(&format!("agent {name} is gone; another may take its place")),
+            Event::Left(name, why) => self.say(&format!("agent {name} has signed off: {why}")),
             Event::Starts(at) => {
                 let clocks = state.members().iter().filter_map(|member| {
                     let clock = member.clock?;
@@ -406,6 +414,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
             Note::Unreachable(why) => {
                 format!("no reply from the coordinator at {coordinator}: {why}; trying again")
             }
+            Note::Full(why) => format!("waits for a place in the run: {why}"),
             Note::Joined(name) => format!("agent {name} of the coordinator at {coordinator}"),
             Note::Armed(order) => {
                 format!(

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "fleet")]
 use crate::account::accounting::Accounting;
+#[cfg(feature = "fleet")]
 use crate::client::phase::Phase;
 use crate::report::stopped::Stopped;
 use crate::report::{Report, show_ns};
@@ -52,6 +54,7 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     /// That of a report with its agents.
+    #[cfg(feature = "fleet")]
     pub(crate) fn of(report: &Report) -> Delivered {
         let accounts = [&report.accounting.measured, &report.accounting.warmup];
         let at_least = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(account.accepted));
@@ -100,6 +103,7 @@ pub(crate) struct SinkRow {
 }
 
 impl Sinks {
+    #[cfg(feature = "fleet")]
     pub(crate) fn of(reports: Vec<SinkRow>, delivered: Delivered) -> Sinks {
         let received = reports.iter().fold(0, |sum: u64, row| sum.saturating_add(row.received));
         Sinks {
@@ -129,6 +133,7 @@ impl Sinks {
 }
 
 /// Messages of which the end may have been sent, and that have no reply.
+#[cfg(feature = "fleet")]
 fn in_doubt(account: &Accounting) -> u64 {
     let is_sent = |phase: &Phase| matches!(phase, Phase::Dot | Phase::Bdat);
     let aborted = account.aborted.iter().filter(|((phase, _), _)| is_sent(phase)).map(|(_, count)| *count);
@@ -163,9 +168,10 @@ impl AgentRow {
     }
 }
 
-/// The names of the agents without a report.
+/// The agents without a report, each with its reason.
 pub(crate) fn lost(report: &Report) -> Vec<String> {
-    report.agents.iter().filter(|agent| agent.lost.is_some()).map(|agent| agent.name.clone()).collect()
+    let rows = report.agents.iter().filter_map(|row| Some((&row.name, &row.lost.as_ref()?.why)));
+    rows.map(|(name, why)| format!("{name} ({why})")).collect()
 }
 
 /// The agents that ended their parts early although their coordinator was not to be ended, each with its reason. Those

@@ -103,7 +103,6 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         verification: None,
         gates: Vec::new(),
         baseline: Vec::new(),
-        pieces: None,
     }
 }
 

@@ -76,3 +76,74 @@ fn a_signal_to_the_coordinator_ends_all_agents_and_is_no_failure() {
     }
     is_exact(&outcome, &mock);
 }
+
+#[test]
+fn an_agent_that_a_signal_ends_before_the_start_signs_off_and_another_takes_its_place() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 1s --seed 5");
+    let leaves = coordinator.agent(&["--name", "leaves"]);
+    coordinator.program.line("agent leaves is there, 1 of 2");
+    leaves.signal(Signal::TERM);
+    // At once: the run does not start with a silent one.
+    coordinator.program.line("agent leaves has signed off: SIGTERM");
+    let left = leaves.ended();
+    left.code_is(1);
+    let right = "this agent received SIGTERM before its run began; nothing was sent";
+    assert!(left.stderr.contains(right), "{}", left.stderr);
+    let agents = ["a", "b"].map(|name| coordinator.agent(&["--name", name]));
+    agents.into_iter().for_each(|agent| agent.ended().code_is(0));
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
+}
+
+#[test]
+fn an_agent_without_a_place_waits_for_one() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 1s --seed 5");
+    let hello =
+        format!(r#"{{"protocol":2,"version":"{}","name":"silent","nonce":7}}"#, env!("CARGO_PKG_VERSION"));
+    // It takes the only place, and is never ready.
+    assert!(coordinator.ask("POST /v1/agents HTTP/1.1", &hello).starts_with("HTTP/1.1 200"));
+    let waits = coordinator.agent(&["--name", "waits"]);
+    waits.line("waits for a place in the run: all 1 agents of this run are there: silent");
+    coordinator.program.line("agent silent is gone");
+    let waits = waits.ended();
+    waits.code_is(0);
+    assert_eq!(waits.stderr.matches("waits for a place").count(), 1, "{}", waits.stderr);
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
+}
+
+#[test]
+fn a_run_that_needs_all_agents_does_not_start_without_one() {
+    let mock = Mock::start(&[]);
+    let load = "--agents 2 --rate 40/s --duration 10m --seed 5 --on-lost stop";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let [stays, goes] = ["stays", "goes"].map(|name| coordinator.agent(&["--name", name]));
+    coordinator.program.line("starts at ");
+    goes.signal(Signal::TERM);
+    let stays = stays.ended();
+    stays.code_is(1);
+    drop(goes.ended());
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("SIGTERM") && outcome.stderr.contains("goes"), "{}", outcome.stderr);
+    assert_eq!(tokens(&mock).len(), 0);
+}
+
+#[test]
+fn an_agent_that_a_signal_ends_shortly_before_the_start_is_named_as_well() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 2s --seed 5");
+    let [stays, goes] = ["stays", "goes"].map(|name| coordinator.agent(&["--name", name]));
+    coordinator.program.line("starts at ");
+    goes.signal(Signal::TERM);
+    stays.ended().code_is(0);
+    drop(goes.ended());
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(
+        outcome.stderr.contains("the run is not whole: ") && outcome.stderr.contains("SIGTERM"),
+        "{}",
+        outcome.stderr
+    );
+    is_exact(&outcome, &mock);
+}

@@ -10,7 +10,7 @@ fn at(milliseconds: u64) -> Timestamp {
     Timestamp::at(Duration::from_millis(milliseconds))
 }
 
-/// The answer to a command that came at this time, in milliseconds.
+/// The reply to a command that arrived at this time, in milliseconds.
 fn outcome(stage: Stage, milliseconds: u64, code: u16) -> Outcome {
     let positive = if stage == Stage::Data { 3 } else { 2 };
     Outcome {
@@ -34,14 +34,14 @@ fn begun(milliseconds: u64) -> Tries {
     Tries::begin(ANN, server(1), &outcome(Stage::Mail, milliseconds, 250))
 }
 
-/// One with a recipient that is answered so.
+/// A transaction with one recipient, answered with this code.
 fn to(pair: u64, milliseconds: u64, code: u16) -> Tries {
     let mut tries = begun(milliseconds);
     tries.note(RetryKey::Recipient(pair), &outcome(Stage::Rcpt, milliseconds, code));
     tries
 }
 
-/// One whose final dot is answered so.
+/// A transaction whose final dot is answered with this code.
 fn message(pair: u64, id: Option<u64>, milliseconds: u64, code: u16) -> Tries {
     let mut tries = to(pair, milliseconds, 250);
     tries.note(RetryKey::Data, &outcome(Stage::Data, milliseconds, 354));
@@ -62,14 +62,14 @@ fn after(all: &[Tries]) -> RetryStats {
     stats(&retries)
 }
 
-/// Deferred, retried, times, those of the same message, ambiguous.
+/// Deferred, retried, waits, identified waits, ambiguous.
 fn counts(stats: &RetryStats) -> [u64; 5] {
     let RetryStats { deferred, retried, after, identified, ambiguous, .. } = stats;
     [*deferred, *retried, after.count(), identified.count(), *ambiguous]
 }
 
 proptest! {
-    /// Against the whole history, gone through again for each try.
+    /// Compared with the whole history, searched again for each attempt.
     #[test]
     fn while_a_pair_has_one_message_each_try_finds_the_deferral_before_it(
         tries in prop::collection::vec((0..5_u64, any::<bool>()), 0..60),
@@ -90,34 +90,34 @@ proptest! {
     }
 }
 
-/// A message on its way from a client that waits before it tries again.
+/// A queued message of a client that waits before it retries.
 #[derive(Clone, Debug)]
 struct Queued {
     pair: u64,
     id: Option<u64>,
-    /// MAIL says so, by ENVID.
+    /// MAIL has its ENVID.
     id_is_known_at_mail: bool,
-    /// When it is tried next, in milliseconds.
+    /// Time of its next attempt, in milliseconds.
     due: u64,
-    /// How it is answered, try by try; then it is accepted. The time to the next try goes with each.
+    /// The deferrals of its attempts, each with the time to the next one; then it is accepted.
     put_off: Vec<(Stage, u64)>,
 }
 
-/// The client never tries again before.
+/// The least time before a retry.
 const BACKOFF: u64 = 4000;
 
 fn mails() -> impl Strategy<Value = Vec<Queued>> {
     let stage = prop::sample::select(vec![Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message]);
     let put_off = prop::collection::vec((stage, BACKOFF..20_000), 0..4);
     let mail = (0..4_u64, any::<u64>(), 0..3000_u64, put_off).prop_map(|(pair, id, due, put_off)| {
-        // Half of them have none.
+        // Half of them have no identity.
         let id_is_known_at_mail = id % 4 == 0;
         Queued { pair, id: Some(id).filter(|id| id % 2 == 0), id_is_known_at_mail, due, put_off }
     });
     prop::collection::vec(mail, 1..12)
 }
 
-/// One try: a transaction that is over at once.
+/// One attempt: a transaction that is over at once.
 fn attempt(mail: &Queued, stage: Option<Stage>) -> Tries {
     let mut tries = attempt_without_envid(mail, stage);
     if mail.id_is_known_at_mail {
@@ -142,8 +142,8 @@ fn attempt_without_envid(mail: &Queued, stage: Option<Stage>) -> Tries {
 }
 
 proptest! {
-    /// Whatever is put off, in whatever order messages of the same pairs come: a client that waits is never seen to
-    /// have tried the same message again at once, and once all is delivered nothing else looks like it either.
+    /// For any deferrals, and any order of messages of the same pairs: a client that waits never counts as retrying at
+    /// once, and once all is delivered later messages don't either.
     #[test]
     fn a_client_that_waits_is_not_accused(mut mails in mails()) {
         let mut retries = Retries::default();
@@ -165,7 +165,7 @@ proptest! {
         }
         let stats = stats(&retries);
         prop_assert!(stats.after.count() == 0 || stats.after.min() >= Duration::from_millis(BACKOFF), "{stats:?}");
-        // Those that are alone in their pair are all seen.
+        // Retries of messages that are alone in their pair are all counted.
         prop_assert!(stats.after.count() >= rcpts_tried_again, "{stats:?}: {rcpts_tried_again}");
         prop_assert!(stats.retried <= stats.deferred && stats.forgotten == 0, "{stats:?}");
     }
@@ -179,7 +179,7 @@ fn another_message_of_a_sender_may_be_the_one_whose_mail_was_put_off() {
     assert_eq!(counts(&after(&[put_off(), put_off()])), [0; 5], "sent without waiting for the reply");
 }
 
-/// The transaction of a message of this ENVID and SIZE.
+/// The transaction of a message with this ENVID and SIZE.
 fn with(mail: MailKey, milliseconds: u64, codes: [u16; 2]) -> Tries {
     let mut tries = Tries::begin(mail, server(1), &outcome(Stage::Mail, milliseconds, codes[0]));
     if codes[0] == 250 {
@@ -325,7 +325,7 @@ fn the_oldest_is_forgotten_when_there_are_too_many() {
     (0..most + 10).for_each(|pair| retries.note(&to(pair, 1, 250)));
     let seen = stats(&retries);
     assert_eq!((seen.forgotten, counts(&seen)), (10, [most + 10, most, most, 0, 0]));
-    // Those that nothing is expected of go first, and what was taken for retries stays.
+    // Entries without an expected retry go first; tentative retries remain.
     (0..most).for_each(|pair| retries.note(&to(most + 10 + pair, 2, 451)));
     let seen = stats(&retries);
     assert_eq!((seen.forgotten, counts(&seen)), (10, [2 * most + 10, most, most, 0, 0]));

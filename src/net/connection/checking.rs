@@ -1,4 +1,4 @@
-//! A check that runs on another thread, on which a reply depends.
+//! A check on another thread that a reply depends on.
 
 use super::{Connection, Fate, Manner, Phase, Transport};
 use crate::measure::Cause;
@@ -8,7 +8,7 @@ use crate::net::verifier::Ticket;
 use crate::smtp::auth::{Check, Checked};
 use crate::time::Timestamp;
 
-/// A check that a session waits for. Dropped with it, it does not run, unless it has begun.
+/// The check that a session waits for. Dropping this cancels a check that has not begun.
 #[derive(Debug)]
 pub(super) struct Checking {
     /// When the command came.
@@ -21,14 +21,14 @@ impl Checking {
         self.since
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.ticket.memory()
     }
 }
 
 impl<T: Transport> Connection<T> {
-    /// Waits for a check. Nothing else of the session happens meanwhile.
+    /// Waits for a check. The session does nothing else meanwhile.
     pub(super) fn await_check(&mut self, context: &Context, resources: &mut Resources, check: Box<Check>) {
         let ticket = resources.verifier.submit(self.token, check);
         self.phase = Phase::Checking(Box::new(Checking { since: resources.now, ticket }));
@@ -38,14 +38,15 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The client has ended its output: it may still read the reply, or may have gone. Its check has so much time to begin.
+    /// Limits the time for the check to begin, since the client has ended its output: it may still read the reply, or
+    /// may have gone.
     pub(super) fn limit_check(&mut self, context: &Context, resources: &Resources) {
         if matches!(self.phase, Phase::Checking(_)) {
             self.deadline = resources.now.after(context.linger_timeout);
         }
     }
 
-    /// The time for a check is up. One that runs is waited for.
+    /// The time for a check is up. One that has begun is awaited.
     pub(super) fn end_check(
         &mut self,
         context: &Context,
@@ -64,7 +65,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// A check has run. The session may have been ended meanwhile.
+    /// The result of a check. The session may have ended meanwhile.
     pub(in crate::net) fn on_checked(
         &mut self,
         checked: Checked,

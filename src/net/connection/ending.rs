@@ -1,4 +1,4 @@
-//! How a connection ends, by its session, a timeout or a stop, in such a way that the last reply arrives.
+//! How a connection ends, by its session, a timeout or a stop, so that the last reply arrives.
 
 use std::io;
 
@@ -25,8 +25,8 @@ impl<T: Transport> Connection<T> {
         resources.note(|| Event::ConnectionFailed(format!("{doing} {}: i/o timeout", self.origin.route())));
     }
 
-    /// The server stops. What the client has sent by now is read first; then the session ends if it is idle, and idle
-    /// sessions are not spared.
+    /// The server stops. Pending input is read first; then the session ends if it is idle, unless idle sessions are
+    /// spared.
     pub(in crate::net) fn on_stop(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.readable |= matches!(self.phase, Phase::Preface(_) | Phase::Open);
         self.run(context, resources)
@@ -37,7 +37,8 @@ impl<T: Transport> Connection<T> {
         self.session.is_idle() && self.input.is_none() && !self.readable && !self.stream.owes_input()
     }
 
-    /// The time of a stop is up: sends the pending replies and 421, as far as the transport sends them without waiting.
+    /// The shutdown timeout is over: sends the pending replies and 421, as far as the transport takes them without
+    /// waiting.
     pub(in crate::net) fn dismiss(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.probe.end(Cause::Stopped);
         let goodbye = self.goodbye(context, resources.now);
@@ -54,7 +55,7 @@ impl<T: Transport> Connection<T> {
         if matches!(self.phase, Phase::Open | Phase::Checking(_) | Phase::Held(..)) {
             self.begin_end(context, resources, Manner::Orderly);
         }
-        // There is no time left for the last replies to drip, nor for an event to report unread input.
+        // No time is left for the last replies to drip, nor for an event that reports unread input.
         self.pace = None;
         self.readable = true;
         let is_lost = self.write(context, resources).is_err() || self.drain(context, resources).is_err();
@@ -65,7 +66,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// The reply with which the server ends a session by itself.
+    /// The reply with which the server ends a session on its own account.
     fn goodbye(&mut self, context: &Context, now: Timestamp) -> Reply {
         self.environ(context, now, |session, environment| {
             session.reply_of_kind(context.policy(), environment, ReplyKind::ServiceClosing)
@@ -81,19 +82,20 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// What an end takes.
+/// Steps of an end.
 impl<T: Transport> Connection<T> {
-    /// Begins the end: the record is finished before the last reply leaves, so that its reader can see all of it.
+    /// Begins the end: the record is finished before the last reply leaves, so that whoever reads the reply can see the
+    /// whole record.
     pub(super) fn begin_end(&mut self, context: &Context, resources: &mut Resources, manner: Manner) {
         self.finish(context, resources);
         self.phase = Phase::Closing(manner);
     }
 
-    /// The client has ended its output, and everything it sent was answered.
+    /// The client has ended its output, and all its input was answered.
     pub(super) fn end_with_input(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.note_data_lines(resources);
         let is_truncated = self.input_end == Some(InputEnd::Truncated);
-        // A client that refuses the certificate behind the handshake owes nothing.
+        // A client that rejects the certificate after the handshake makes no SMTP fault.
         let is_fault = is_truncated && !self.probe.is_tls_unused();
         resources.gathering.stats.tls.truncated += u64::from(is_fault);
         let error = if is_truncated { "unexpected EOF" } else { "EOF" };
@@ -102,8 +104,8 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// A read has failed: the connection is lost. Where the client has only broken the rules of its transport, it is closed in
-    /// order, so that the client can read why: closing with input unread would destroy the alert.
+    /// A read has failed: the connection is lost. If the client only broke the rules of its transport, the close is
+    /// orderly: closing with input unread would destroy the alert that gives the reason.
     #[cold]
     pub(super) fn lose(&mut self, context: &Context, resources: &mut Resources, error: &io::Error) -> Fate {
         let is_broken = error.kind() == io::ErrorKind::InvalidData && matches!(self.phase, Phase::Open);
@@ -113,7 +115,7 @@ impl<T: Transport> Connection<T> {
         self.withdraw_unsent(context, resources);
         self.probe.end(Cause::Dismissed);
         self.begin_end(context, resources, Manner::Orderly);
-        // What follows is to be dropped.
+        // Further input is read and dropped.
         self.readable = true;
         self.settle(context, resources)
     }
@@ -123,7 +125,7 @@ impl<T: Transport> Connection<T> {
         match self.stream.finish() {
             Ok(true) => self.linger(context, resources),
             Ok(false) if resources.stop < Stop::Forced => {
-                // The transport retains its end.
+                // The transport may retain its end.
                 self.charge_memory(context);
                 self.waiting_fate()
             }
@@ -144,20 +146,20 @@ impl<T: Transport> Connection<T> {
         Fate::Again
     }
 
-    /// The peer has sent more than was used, or is in the middle of a line, a message or a record.
+    /// The peer has sent more than was used, or is in the middle of a line, a message or a TLS record.
     fn is_peer_sending(&mut self, resources: &mut Resources) -> bool {
         let has_sent_more = self.input.is_some() || self.drop_input(resources);
         let owes_input = || self.session.owes_input() || self.stream.owes_input();
         self.input_end.is_none() && (has_sent_more || owes_input())
     }
 
-    /// Reads once, if there may be something, and drops what was read. False when there was nothing.
+    /// Reads once, if input is possible, and drops it. Returns whether there was any.
     fn drop_input(&mut self, resources: &mut Resources) -> bool {
-        // A connection that can't be read has nothing to read.
+        // A failed read counts as no input.
         self.readable && self.receive(&mut resources.scratch).is_ok_and(|count| count > 0)
     }
 
-    /// Settles what a connection that has ended leaves; its socket closes when it is dropped.
+    /// Settles figures and records of a connection that has ended; dropping it closes its socket.
     pub(in crate::net) fn close(mut self, context: &Context, resources: &mut Resources) {
         if let Some((timer, _)) = self.timer.take() {
             resources.wheel.cancel(timer);
@@ -175,7 +177,7 @@ impl<T: Transport> Connection<T> {
             Passage::of(&self.origin, Some(End { ending, messages: self.session.messages(), age }))
         });
         if self.place.is_some() {
-            // Before the place is given to another.
+            // Before another session can take the place.
             context.counters.note_farewell();
         }
         self.place = None;

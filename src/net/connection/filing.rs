@@ -1,4 +1,4 @@
-//! What a connection leaves: records, and the memory that it is charged for.
+//! The records of a connection, and the memory that it is charged for.
 
 use super::unsent::Waiting;
 use super::{Connection, Phase, Transport};
@@ -12,7 +12,7 @@ use crate::time::wall_time;
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {
-    /// Notes when a message was accepted, for its record.
+    /// Stores the time at which a message was accepted in its record.
     pub(super) fn date_message(&mut self, context: &Context, message: Received) {
         if message.is_first() || message.is_accepted {
             self.accepted_at = (message.is_accepted && !context.records.are_unread()).then(wall_time);
@@ -33,7 +33,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Copies a record that has changed, and that readers see already, to the store.
+    /// Updates the copy of a changed record in the store, if readers can already see it.
     pub(super) fn update_shown(&mut self, context: &Context) {
         if std::mem::take(&mut self.is_shown_stale)
             && let Some(key) = self.running
@@ -48,15 +48,15 @@ impl<T: Transport> Connection<T> {
         Some(self.message(context, record))
     }
 
-    /// Files what the session leaves. Does nothing the second time.
+    /// Files the last record of the session. Does nothing the second time.
     pub(super) fn finish(&mut self, context: &Context, resources: &mut Resources) {
         if self.is_filed {
             return;
         }
         self.is_filed = true;
-        // No message is received any more: its deadline does not end the connection.
+        // No message is being received any more: the data deadline must not end the connection.
         self.expects = Expect::Command;
-        // What came before a handshake that has not been done is forgotten, or filed already.
+        // A record from before an unfinished handshake is discarded, or was filed already.
         let last =
             self.session.finish(context.policy()).filter(|_| !matches!(self.phase, Phase::Securing(_)));
         match last {
@@ -75,7 +75,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Takes replies that did not leave whole, and never will, out of all records.
+    /// Removes replies that will never leave whole from all records.
     pub(super) fn withdraw(&mut self, context: &Context, resources: &mut Resources, unsent: &Unsent) {
         let waiting = self.waiting.iter_mut().flat_map(|waiting| &mut waiting.records);
         for filed in waiting.chain(&mut resources.filed) {
@@ -85,7 +85,7 @@ impl<T: Transport> Connection<T> {
         self.is_shown_stale = true;
     }
 
-    /// Captures the records of which all replies have left; the others wait for theirs.
+    /// Captures the records whose replies have all left; the others wait.
     pub(super) fn settle_records(&mut self, context: &Context, resources: &mut Resources) {
         if self.waiting.is_none() && resources.filed.is_empty() {
             return;
@@ -106,7 +106,7 @@ impl<T: Transport> Connection<T> {
         self.waiting.take_if(|waiting| waiting.is_empty());
     }
 
-    /// Captures the records that are left when the connection has ended.
+    /// Captures the remaining records of a connection that has ended.
     pub(super) fn settle_all_records(&mut self, context: &Context, resources: &mut Resources) {
         let waiting = self.waiting.take().map(|waiting| waiting.records);
         for filed in waiting.into_iter().flatten().chain(resources.filed.drain(..)) {
@@ -132,7 +132,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The address the client connected to. Where the listener is bound to all addresses the system is asked, once.
+    /// The address that the client connected to. If the listener is bound to a wildcard address, the system is asked
+    /// once.
     pub(super) fn local_addr(&mut self) -> Endpoint {
         if self.origin.local_addr.ip().is_some_and(|ip| ip.is_unspecified())
             && let Ok(address) = self.stream.local_addr()
@@ -147,14 +148,13 @@ impl<T: Transport> Connection<T> {
         self.session.set_memory_left(Some(context.budget.left()));
     }
 
-    /// Charges for the memory of what the client has sent, and of replies that it does not read, in whatever form the
-    /// transport retains them.
+    /// Charges for unused input and for replies that the client does not read, including what the transport retains.
     pub(super) fn charge_memory(&mut self, context: &Context) {
         let held = self.held_memory();
         context.budget.set(&mut self.charge, held);
     }
 
-    /// Bytes of memory that grow by what the client does. What is shared with the store counts in full.
+    /// Bytes of memory that grow with what the client does. Memory shared with the store counts in full.
     fn held_memory(&self) -> usize {
         let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory);
         let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);

@@ -1,4 +1,4 @@
-//! What other threads see of a connection, and its end on their order.
+//! A connection as other threads see it, and its end at their request.
 
 use super::{Connection, Fate, Manner, Phase, Transport};
 use crate::measure::Cause;
@@ -9,17 +9,17 @@ use crate::smtp::Expect;
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
-    /// The number of its session; 0 while the header of a proxy is waited for.
+    /// The number of its session; 0 while it waits for the header of a proxy.
     pub(in crate::net) fn session_id(&self) -> u64 {
         self.origin.session_id
     }
 
-    /// Its last reply is on its way, or has left.
+    /// Its last reply is queued, or has left.
     pub(in crate::net) fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Closing(_) | Phase::Lingering { .. })
     }
 
-    /// Copies what is shown of it.
+    /// Copies the public state of the session.
     pub(in crate::net) fn glance(&self, now: Timestamp) -> OpenSession {
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         OpenSession {
@@ -42,7 +42,7 @@ impl<T: Transport> Connection<T> {
 
     fn state(&self) -> SessionState {
         match self.phase {
-            // One in a preface has no session, and is not shown.
+            // A preface has no session and is not listed.
             Phase::Preface(_) | Phase::Securing(_) => SessionState::Handshake,
             Phase::Open => match self.expects {
                 Expect::Data | Expect::Chunk | Expect::NextChunk | Expect::Nothing => SessionState::Message,
@@ -55,7 +55,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Ends the session as another thread has ordered.
+    /// Ends the session at the request of another thread.
     pub(in crate::net) fn leave(
         &mut self,
         context: &Context,
@@ -69,7 +69,7 @@ impl<T: Transport> Connection<T> {
         self.withdraw_unsent(context, resources);
         match self.phase {
             Phase::Preface(_) | Phase::Securing(_) | Phase::Closing(_) | Phase::Lingering { .. } => {
-                // Only fails when the peer is gone already.
+                // Fails only if the peer is already gone.
                 let _ = self.stream.reset_at_end();
                 Fate::Over
             }

@@ -1,4 +1,4 @@
-//! The way in: bytes from the transport to the session, within the bounds of one turn.
+//! The input of a connection: from the transport to the session, within the bounds of one turn.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::net::stream::Input;
 use crate::smtp::{Expect, Progress, Stage};
 
 impl<T: Transport> Connection<T> {
-    /// Goes on with replies that are to come, and uses what was read before and had to wait.
+    /// Continues a step that has more replies, and uses buffered input.
     #[inline]
     pub(super) fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
         if let Some(mut buffer) = self.input.take() {
@@ -25,7 +25,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads until nothing is left, a reply is held back, or the turn is over.
+    /// Reads until nothing is left, a reply is delayed, or the turn is over.
     pub(super) fn read_on(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         let mut budget = BYTES_PER_TURN;
         while self.readable && budget > 0 && self.may_read(resources) {
@@ -45,8 +45,8 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Before replies are written: reads once, if the turn has ended before it was known whether there is more. What is sent by
-    /// now was sent without waiting for them; what comes later may answer them.
+    /// Before replies are written: reads once if it is unknown whether there is more input. Input that has arrived by
+    /// now was sent without waiting for the replies; later input may answer them.
     #[inline]
     pub(super) fn look_ahead(&mut self, resources: &mut Resources) -> io::Result<()> {
         let is_unknown = self.readable && self.input.is_none() && matches!(self.phase, Phase::Open);
@@ -69,11 +69,11 @@ impl<T: Transport> Connection<T> {
         result.map(|_| ()).or_else(|error| self.fail(resources, error))
     }
 
-    /// Reads once, and notes whether there may be more, or has been the end. Returns how many octets were read; 0: there
-    /// are none now, or never again.
+    /// Reads once, and notes whether more may follow, or the peer has ended its output. Returns the number of octets;
+    /// 0: none now, or none ever.
     #[inline]
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Unless there may be more, nothing is read before the next event.
+        // Unless more may follow, nothing is read before the next event.
         self.readable = false;
         match self.stream.read(buffer) {
             Ok(Input::Octets { count, may_have_more }) => {
@@ -133,7 +133,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Gives bytes to the session and follows its steps. Returns how many were used.
+    /// Feeds bytes to the session and follows its steps. Returns how many were used.
     fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
         if matches!(self.phase, Phase::Lingering { .. }) {
             self.renew(context, resources);
@@ -169,7 +169,7 @@ impl<T: Transport> Connection<T> {
             let stage = step.stage;
             self.follow(context, resources, step);
             if stage == Stage::Rcpt {
-                // There may be many in one turn.
+                // One turn may have many steps.
                 self.charge_memory(context);
             }
             if resources.is_turn_over() {
@@ -180,7 +180,7 @@ impl<T: Transport> Connection<T> {
         taken
     }
 
-    /// Takes notice of content of a message in what was received.
+    /// Measures message content in the input.
     #[inline]
     fn note_content(&mut self, context: &Context, resources: &mut Resources, progress: &Progress) {
         let expected = std::mem::replace(&mut self.expects, progress.expects);
@@ -200,7 +200,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Logs what was received: a command line, or at the end of a message how many lines it had.
+    /// Logs the input: a command line, or at the end of a message its number of lines.
     fn note_input(&mut self, resources: &mut Resources, progress: &Progress, used: &[u8]) {
         if let Some(line) = progress.line {
             resources.note(|| Event::Request(line.within(used).into_owned().into()));

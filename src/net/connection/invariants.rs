@@ -1,5 +1,5 @@
-//! Invariants of a connection between two turns. Asserted after each turn in debug builds; those that take long to check
-//! in the simulation only.
+//! Invariants of a connection between two turns. Asserted after each turn in debug builds; the expensive ones in the
+//! simulation only.
 
 use super::{Connection, Phase, Transport};
 
@@ -29,7 +29,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Buffers are not empty, and replies wait in the order in which they leave.
+    /// Buffers are not empty, and replies wait in the order of their ends.
     fn assert_buffered(&self) {
         let buffers = [&self.input, &self.output];
         let are_used =
@@ -44,10 +44,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Everything that is held is charged, but for what is free.
+    /// All memory held is charged, except the free allowance.
     ///
     /// # Panics
-    /// If it is not, or another invariant is broken.
+    /// If an invariant is broken.
     #[cfg(test)]
     pub(in crate::net) fn check(&self) {
         use crate::net::buffer::Buffer;

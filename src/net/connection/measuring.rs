@@ -1,4 +1,4 @@
-//! What a connection reports to its probe, and when.
+//! Measurements of a connection: what it reports to its probe, and when.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::stats::Ending;
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
-    /// Measures a step on what had come by `came`.
+    /// Measures a step on input that had arrived by `came`.
     pub(super) fn measure_step(
         &mut self,
         context: &Context,
@@ -38,10 +38,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Looks in a step in clear for mail that could have been encrypted, or is sent instead of TLS that has failed.
+    /// Measures mail in clear that could have been encrypted, or that is sent after TLS has failed.
     fn measure_secrecy(&mut self, context: &Context, resources: &mut Resources, step: &Step) {
         match step.stage {
-            // STARTTLS makes the session forget the name. Clients of Unix sockets have no address by which they are known.
+            // STARTTLS makes the session forget the name. Clients of Unix sockets have no address to identify them.
             Stage::Helo => {
                 if let Some((ip, name)) = self.origin.peer_addr.ip().zip(self.session.client_name()) {
                     self.probe.note_client(ClientKey::of(ip, name));
@@ -50,7 +50,7 @@ impl<T: Transport> Connection<T> {
             Stage::Mail if self.probe.begins_mail_in_clear(step) => {
                 self.measure_mail_in_clear(context, resources);
             }
-            // Else the client has made a mistake, and TLS is possible.
+            // A positive reply to STARTTLS, or a client's mistake, is no failure of TLS.
             Stage::Starttls if step.next != Next::StartTls && step.usage.starttls => {
                 self.note_failed_tls(context, resources.now);
             }
@@ -58,7 +58,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// It counts in one way.
+    /// Counts mail in clear: as a fallback, or as the sender's habit.
     fn measure_mail_in_clear(&self, context: &Context, resources: &mut Resources) {
         let figures = &mut resources.gathering.stats.tls;
         let senders = context.counters.clear_senders();
@@ -74,8 +74,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// TLS did not come about in this session. A client that had sent no EHLO, as before a handshake from the first octet, is not
-    /// known by its address alone.
+    /// TLS has failed in this session. A client without EHLO, as before a handshake from the first octet, can't be
+    /// identified.
     pub(super) fn note_failed_tls(&self, context: &Context, now: Timestamp) {
         if let Some(attempt) = self.probe.attempt(self.origin.session_id) {
             context.counters.note_failed_tls();
@@ -83,14 +83,15 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The session has come to TLS, or to mail in clear. Returns whether TLS has failed in the client's last one, shortly before.
+    /// The session uses TLS, or sends mail in clear. Returns whether TLS has failed in the client's previous session,
+    /// shortly before.
     pub(super) fn end_failed_tls(&self, context: &Context, now: Timestamp) -> bool {
         let attempt =
             self.probe.attempt(self.origin.session_id).filter(|_| context.counters.has_failed_tls());
         attempt.is_some_and(|attempt| context.retries().end_failed_tls(attempt, now))
     }
 
-    /// Notes what a step means for what was put off before, or is put off by it.
+    /// Matches a step with earlier deferrals, and records new ones.
     fn measure_try(&mut self, context: &Context, now: Timestamp, step: &Step) {
         if !context.follows_retries() {
             return;
@@ -121,14 +122,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Hands over what the mail transaction tried, when it is over.
+    /// Hands over the attempts of a mail transaction that is over.
     fn end_tries(&mut self, context: &Context) {
         if let Some(tries) = self.tries.take() {
             context.retries().note(&tries);
         }
     }
 
-    /// Measures content of a message that was received. Commands are measured when they are whole, content as it arrives.
+    /// Measures content of a message. Commands are measured once whole, content as it arrives.
     pub(super) fn measure_content(&mut self, resources: &mut Resources, is_chunk: bool) {
         let (now, at_once, stats) = (resources.now, !self.is_throttled(), &mut resources.gathering.stats);
         match is_chunk {
@@ -137,7 +138,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// If all replies have left, the client's turn begins.
+    /// If all replies have left, the client's think time begins.
     pub(super) fn measure_waiting(&mut self, now: Timestamp, resources: &Resources) {
         let is_open = matches!(self.phase, Phase::Open | Phase::Held(..));
         if is_open && !self.has_unsent() && !self.has_more_to_do(resources.now) {
@@ -145,8 +146,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The phase of a client that is held. It waits for the reply that was not sent, or else for one to what it sends
-    /// next.
+    /// The phase of a held client. It waits for the reply that was withheld, or else for the reply to its next input.
     pub(super) fn held(&self, now: Timestamp, asked: Asked, portion: Portion) -> Phase {
         match (portion, self.expects) {
             (Portion::Nothing, _) => Phase::Held(asked.stage, asked.since),
@@ -155,8 +155,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The client had closed the connection before it was accepted. If it had sent something it was waiting for a reply,
-    /// and how long before the accept is not known; else see [`Probe::note_leaving_before_greeting`].
+    /// The client had closed the connection before the accept. If it had sent something it was waiting for a reply, for
+    /// an unknown time; otherwise see [`Probe::note_leaving_before_greeting`].
     pub(in crate::net) fn note_leaving_before_greeting(&mut self, has_sent: bool) {
         match has_sent {
             true => self.probe.note_giving_up(Stage::Greeting, Duration::ZERO),
@@ -164,8 +164,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The client has closed the connection, or its half of it. If it is owed a reply it has given up waiting, unless the
-    /// session ends with QUIT: a client may close its half behind that.
+    /// The client has closed the connection, or its half of it. If a reply is pending it has given up waiting, unless
+    /// it has sent QUIT: a client may close its half after that.
     pub(super) fn note_peer_closed(&mut self, now: Timestamp) {
         let unsent = self.first_unsent().map(|asked| (asked.stage, asked.since));
         let pending = unsent.or(match &self.phase {

@@ -1,4 +1,4 @@
-//! Where a connection comes from, and since when it is there.
+//! Where and when a connection was accepted.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,25 +7,25 @@ use crate::records::{Endpoint, Proxied};
 use crate::smtp::Protocol;
 use crate::smtp::rules::PeerAddress;
 
-/// Where and when a connection was accepted.
+/// The addresses, listener and accept time of a connection.
 #[derive(Clone, Debug)]
 pub(in crate::net) struct Origin {
     pub(in crate::net) session_id: u64,
     pub(in crate::net) peer_addr: Endpoint,
-    /// Where the client has connected to, or a proxy says that it has; that of the listener until somebody asks.
+    /// The address that the client connected to, or that its proxy names; the listener's until it is first needed.
     pub(in crate::net) local_addr: Endpoint,
-    /// Where the listener is bound: this does not change.
+    /// The bound address of the listener; never changes.
     pub(in crate::net) listener: Endpoint,
-    /// The peer of the connection, where it has named another client; `None` where it has not.
+    /// The real peer of the connection, if it has named another client; otherwise `None`.
     pub(in crate::net) proxied: Option<Arc<Proxied>>,
     pub(in crate::net) connected_at: SystemTime,
-    /// The same moment, as time since the server started.
+    /// The accept time, since the server's start.
     pub(in crate::net) connected: Duration,
-    /// What its listener speaks.
+    /// The listener's protocol.
     pub(in crate::net) protocol: Protocol,
     /// TLS begins with the connection.
     pub(in crate::net) is_encrypted: bool,
-    /// That of its listener.
+    /// The listener's inbox.
     pub(in crate::net) inbox: Option<Arc<str>>,
 }
 
@@ -35,7 +35,7 @@ impl Origin {
         self.peer_addr.ip().map_or(PeerAddress::Unix, PeerAddress::Ip)
     }
 
-    /// Both ends, as Go's errors name them where go-smtp-mock logs them: `tcp 127.0.0.1:25->127.0.0.1:43210`.
+    /// Both ends, in the format of Go's errors, which go-smtp-mock logs: `tcp 127.0.0.1:25->127.0.0.1:43210`.
     pub(in crate::net) fn route(&self) -> String {
         let Self { local_addr, peer_addr, .. } = self;
         let network = if peer_addr.ip().is_some() { "tcp " } else { "" };

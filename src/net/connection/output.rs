@@ -1,4 +1,4 @@
-//! The way out: replies to the transport, and those that wait for room or for their pace.
+//! The output of a connection: replies to the transport, and those that wait for room or for their pace.
 
 use std::io;
 
@@ -7,16 +7,16 @@ use crate::net::context::Context;
 use crate::net::resources::Resources;
 
 impl<T: Transport> Connection<T> {
-    /// Writes the replies of this turn; those that the transport does not take wait.
+    /// Writes the replies of this turn; the transport may take only some of them.
     pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if resources.replies.is_empty() {
-            // A record may be finished by a reply of which nothing is sent.
+            // A reply of which no octet is sent may have finished a record.
             self.settle_records(context, resources);
             return Ok(());
         }
         self.look_ahead(resources)?;
         let replies = std::mem::take(&mut resources.replies);
-        // Before the write: a client may have read and answered before it returns.
+        // Taken before the write: a client may have read and answered before the call returns.
         let at = resources.clock.now();
         let written = match self.output {
             None if self.is_dripping() => {
@@ -40,7 +40,7 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Drives the transport, and writes replies that wait from earlier turns.
+    /// Drives the transport, and writes replies left from earlier turns.
     #[inline]
     pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         match self.has_unsent() {
@@ -49,7 +49,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// No event comes for what the transport has taken off the socket by itself.
+    /// Drives the transport. No event reports input that it has already taken off the socket.
     #[inline]
     fn drive(&mut self) -> io::Result<()> {
         let driven = self.stream.drive();
@@ -58,7 +58,7 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// A function of its own, not inlined: mostly everything has left in the turn in which it was queued.
+    /// Not inlined: mostly everything has left in the turn in which it was queued.
     #[cold]
     fn drain_unsent(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         let (at, left) = (resources.clock.now(), self.left());
@@ -82,7 +82,8 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Notes a write that failed because the peer has closed or reset the connection, maybe before an event reports it.
+    /// Notes a write that failed because the peer has closed or reset the connection, possibly before an event reports
+    /// it.
     #[inline]
     fn note_peer_gone<R>(&mut self, written: &io::Result<R>) {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
@@ -110,7 +111,7 @@ impl<T: Transport> Connection<T> {
         self.queued - unsent
     }
 
-    /// Waiting for events and the timer, and for room if the transport wants some.
+    /// Waits for events and the timer, and for room if the transport wants some.
     pub(super) fn waiting_fate(&self) -> Fate {
         if self.stream.wants_room() { Fate::Blocked } else { Fate::Waits }
     }

@@ -1,5 +1,5 @@
-//! Slow links: replies that drip, and reads that are throttled. Both follow a schedule: a piece that was late does not
-//! delay those behind it, and at no time has more passed than the rate allows.
+//! Slow links: replies that drip, and reads that are throttled. Both follow a schedule: a late piece does not delay the
+//! next ones, and the total never exceeds the rate.
 
 use std::io;
 use std::time::Duration;
@@ -11,55 +11,54 @@ use crate::smtp::Expect;
 use crate::smtp::rules::ByteRate;
 use crate::time::Timestamp;
 
-/// The bytes of so much time are written at once, but at least one: a reader sees pieces, and a fast drip does not cost
-/// a system call per byte.
+/// Interval of writes: each writes the bytes of so much time, at least one. A reader sees pieces, and a fast drip does
+/// not cost a system call per byte.
 const DRIP: Duration = Duration::from_millis(10);
-/// The same for reads.
+/// Interval of reads.
 const GULP: Duration = Duration::from_millis(50);
 
-/// How long after a write that found no room the next one is tried.
+/// Pause after a write that found no room.
 const STUCK: Duration = Duration::from_millis(50);
 
 /// The schedule of a paced connection. Boxed: most connections have none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     rates: Rates,
-    /// When the replies that wait began to drip, and how many bytes were written since.
+    /// When the pending replies began to drip, and how many bytes were written since.
     drip_start: Timestamp,
     dripped: usize,
-    /// After a write that found no room: when the next one is tried.
+    /// After a write that found no room: the time of the next attempt.
     stuck_until: Option<Timestamp>,
-    /// When the next read may be.
+    /// Time of the next read.
     read_at: Timestamp,
 }
 
 impl Pace {
-    /// `None` when both go at full speed.
+    /// `None` if neither rate is limited.
     pub(super) fn new(rates: Rates, now: Timestamp) -> Option<Box<Self>> {
         let pace = Self { rates, drip_start: now, dripped: 0, stuck_until: None, read_at: now };
         (rates != Rates::default()).then(|| Box::new(pace))
     }
 
-    /// When the next piece of the replies that wait is due.
+    /// When the next piece of the pending replies is due.
     fn write_at(&self, rate: ByteRate, waiting: usize) -> Timestamp {
         let next = self.dripped + piece(rate, DRIP, waiting.max(1));
         self.stuck_until.unwrap_or_else(|| self.drip_start.after(rate.time_for(next)))
     }
 }
 
-/// How many bytes pass in a time, but at least one and at most `most`.
+/// How many bytes pass in a time: at least one and at most `most`.
 fn piece(rate: ByteRate, time: Duration, most: usize) -> usize {
     let bytes = u128::from(rate.bytes_per_second()) * time.as_nanos() / 1_000_000_000;
     usize::try_from(bytes).unwrap_or(most).clamp(1, most)
 }
 
 impl<T: Transport> Connection<T> {
-    /// Keeps to other rates, if the service was replaced by one that has others. Replies that drip go on as they began,
-    /// so this comes when none are left.
+    /// Applies changed rates after the service was replaced. Called when no reply drips: those that do keep their rate.
     pub(super) fn adopt_pace(&mut self, context: &Context, resources: &Resources) {
         debug_assert!(self.output.is_none(), "what drips goes on as it began");
         let (own, rates) = (self.pace.as_deref().map(|pace| pace.rates), context.service.rates());
-        // The last replies have no time to drip, and what comes before a session is not paced.
+        // The last replies of a stop do not drip, and input before a session is not paced.
         if matches!(self.phase, Phase::Preface(_)) {
             return;
         }
@@ -68,13 +67,13 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// When the next piece may be written or read; `None` when nothing waits for its pace.
+    /// When the next piece may be written or read; `None` if nothing waits for its pace.
     #[inline]
     pub(super) fn paced_until(&self) -> Option<Timestamp> {
         let pace = self.pace.as_deref()?;
         match (&self.output, pace.rates.drip) {
             (Some(output), Some(rate)) => Some(pace.write_at(rate, output.bytes().len())),
-            // While replies wait nothing is read, whatever the pace.
+            // While replies wait nothing is read.
             (None, _) if self.readable && !self.has_unsent() && matches!(self.phase, Phase::Open) => {
                 Some(pace.read_at)
             }
@@ -91,7 +90,7 @@ impl<T: Transport> Connection<T> {
         self.pace.as_deref().is_some_and(|pace| pace.rates.read.is_some())
     }
 
-    /// Starts the schedule of replies that wait from now on.
+    /// Starts the schedule of the pending replies.
     pub(super) fn begin_drip(&mut self, now: Timestamp) {
         if let Some(pace) = self.pace.as_deref_mut() {
             (pace.drip_start, pace.dripped, pace.stuck_until) = (now, 0, None);
@@ -119,7 +118,7 @@ impl<T: Transport> Connection<T> {
     /// How many bytes may be read at once.
     pub(super) fn room_to_read(&self) -> usize {
         let room = match self.expects {
-            // Input that is dropped is not paced.
+            // Dropped input is not paced.
             _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
             Expect::Command | Expect::Nothing | Expect::Response if !self.sends_chunks => COMMANDS,
             _ => SCRATCH,

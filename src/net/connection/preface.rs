@@ -1,7 +1,7 @@
-//! Where a proxy names the client: by a header of the PROXY protocol, before there is a session, or by XCLIENT.
+//! How a proxy names the client: by a PROXY header before the session, or by XCLIENT.
 //!
-//! Until the header is complete there is no session: no greeting, no number, no place among a limited number of
-//! sessions, no figures but those of proxies. It costs one buffer and a deadline.
+//! Until the header is complete there is no session: no greeting, no number, no place in a limited number of sessions,
+//! no figures except those of proxies. The connection costs one buffer and a deadline.
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -21,36 +21,36 @@ use crate::smtp::ClientAttributes;
 use crate::smtp::proxy::{self, Client, HeaderError, Scan};
 use crate::time::{Timestamp, wall_time};
 
-/// How long a trusted peer that need not send a header may take until its first octet. A proxy sends its header at once,
-/// and an SMTP client waits for the greeting: this is how long it waits in vain.
+/// How long to wait for the first octet of an optional header. A proxy sends its header at once, and an SMTP client
+/// waits for the greeting: this delays it in vain.
 pub(super) const HEADER_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a trusted peer that need not send a header may take, from the accept, for the first octets by which one is known
-/// for certain. A client may have sent what they begin with, a `P` or a line end, and waits for its greeting. Retransmissions of
-/// TCP take less (`doc/proxy-protocol.txt` of HAProxy, section 2: at least 3 s).
+/// How long to wait, from the accept, until the octets received are certainly an optional header or not. A client may
+/// have sent its first octets, a `P` or a line end, and then waits for its greeting. Retransmissions of TCP take less
+/// (`doc/proxy-protocol.txt` of HAProxy, section 2: at least 3 s).
 const SIGNATURE_WAIT: Duration = Duration::from_secs(3);
 
 /// A connection that has no session yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preface {
-    /// It is closed without a header.
+    /// Without a header the connection is closed.
     is_required: bool,
     accepted_at: Timestamp,
-    /// The peer had closed the connection when it was accepted, and so late that it may have waited for that.
+    /// The peer had closed the connection when it was accepted, so late that it may have waited for the accept.
     has_left: bool,
-    /// It is to be closed.
+    /// The connection is being closed.
     is_refused: bool,
 }
 
-/// Why a connection is closed instead of beginning a session.
+/// Why a connection is closed without a session.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
     Malformed(HeaderError),
-    /// There is something else, where a header is required.
+    /// Other input, where a header is required.
     Missing,
-    /// It was not complete in time.
+    /// Incomplete when its time was up.
     Unfinished,
-    /// It came behind the greeting.
+    /// The header came after the greeting.
     BehindGreeting,
 }
 
@@ -78,8 +78,8 @@ impl Refusal {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Waits for the header instead of greeting the client. The peer is trusted to send one. `has_left`: the peer had
-    /// closed the connection when it was accepted.
+    /// Waits for the header of a trusted peer instead of greeting it. `has_left`: the peer had closed the connection
+    /// when it was accepted.
     pub(in crate::net) fn await_header(
         &mut self,
         context: &Context,
@@ -96,7 +96,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// Takes the header from the front of `input`, which is all that has come. Returns how many octets were taken: none
+    /// Takes the header from the start of `input`, which is all input so far. Returns the number of octets taken; 0
     /// while more are needed.
     pub(super) fn take_header(
         &mut self,
@@ -130,7 +130,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The time for the header, or for its first octet, is up. What had come by now, while this process did not run, is not
+    /// The time for the header, or for its first octet, is up. Input that arrived while this process did not run is not
     /// late.
     pub(super) fn end_wait(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.readable = true;
@@ -152,8 +152,8 @@ impl<T: Transport> Connection<T> {
         self.run(context, resources)
     }
 
-    /// The peer has ended its output before its header was complete. One that need not send a header is a client that has
-    /// left.
+    /// The peer has ended its output before its header was complete. Where the header is optional, this is a client
+    /// that has left.
     pub(super) fn end_before_session(
         &mut self,
         context: &Context,
@@ -167,7 +167,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// Without a whole header there is no session: one is required, or has begun for certain.
+    /// A session needs the whole header: it is required, or has certainly begun.
     fn needs_header(&self, preface: Preface) -> bool {
         let input = self.input.as_ref().map_or(&[][..], |input| input.bytes());
         preface.is_required || proxy::has_signature(input)
@@ -188,7 +188,7 @@ impl<T: Transport> Connection<T> {
         self.origin.proxied = Some(Arc::new(Proxied { proxy, client: ClientAttributes::default() }));
     }
 
-    /// The client is the one that XCLIENT has named, and counts as that.
+    /// The session continues for the client that XCLIENT has named, and counts as that client's.
     pub(super) fn follow_xclient(
         &mut self,
         context: &Context,
@@ -196,7 +196,7 @@ impl<T: Transport> Connection<T> {
         client: ClientAttributes,
     ) {
         resources.gathering.stats.proxy.xclients += 1;
-        // The system may have to be asked.
+        // May ask the system.
         self.local_addr();
         let Origin { peer_addr, local_addr, proxied, .. } = &mut self.origin;
         let source = inet(peer_addr, client.ip(), |port| client.port(port));
@@ -213,7 +213,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The session begins now. `has_sent`: the client has sent something already.
+    /// Begins the session. `has_sent`: the client has sent input already.
     fn begin(&mut self, context: &Context, resources: &mut Resources, preface: Preface, has_sent: bool) {
         self.origin.session_id = resources.note_arrival(&context.counters);
         self.origin.connected_at = wall_time();
@@ -230,7 +230,7 @@ impl<T: Transport> Connection<T> {
         self.welcome(context, resources);
     }
 
-    /// Closes a connection that has no session. Takes all of its input.
+    /// Closes a connection without a session. Consumes all of its input.
     fn refuse(
         &mut self,
         context: &Context,
@@ -246,8 +246,8 @@ impl<T: Transport> Connection<T> {
         input.len()
     }
 
-    /// Whether the first input behind the greeting is a header, which came too late to be one: as commands it would be
-    /// answered, and the client behind the proxy never served as itself. Ends the session then.
+    /// Whether the first input after the greeting is a header, too late to be valid. Ends the session then: as commands
+    /// it would be answered, and the client of the proxy would never be identified.
     pub(super) fn ends_by_late_header(
         &mut self,
         context: &Context,
@@ -255,7 +255,7 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
     ) -> bool {
         let scan = proxy::scan(input);
-        // The front of a line may go on as a header.
+        // An incomplete line may become a header.
         self.is_header_late = matches!(scan, Ok(Scan::Incomplete)) && !input.contains(&b'\n');
         let is_header = match scan {
             Ok(Scan::Whole { .. }) | Err(_) => true,
@@ -269,7 +269,7 @@ impl<T: Transport> Connection<T> {
         is_header
     }
 
-    /// What a connection leaves that had no session.
+    /// Counts a connection that ends without a session.
     pub(super) fn close_before_session(&self, resources: &mut Resources, preface: Preface) {
         if !preface.is_refused && resources.stop == Stop::None {
             resources.gathering.stats.proxy.broken_off += 1;
@@ -282,19 +282,20 @@ impl Preface {
         self.is_refused
     }
 
-    /// The connection has nothing more to wait for. A stop that spares idle sessions spares no connection without one.
+    /// The connection has nothing more to wait for. A stop that spares idle sessions still closes connections without
+    /// one.
     pub(super) fn is_over(&self, stop: Stop) -> bool {
         self.is_refused || stop > Stop::None
     }
 }
 
-/// How long a connection may take for its header, or its handshake. A session timeout of zero closes sessions behind their greeting, so that
-/// they need to have one.
+/// How long a connection may take for its header or handshake. A session timeout of zero closes sessions after their
+/// greeting, so that a session must be able to begin.
 pub(super) fn header_timeout(context: &Context) -> Duration {
     context.settings().session_timeout.max(HEADER_WAIT)
 }
 
-/// The end of a connection, with another address if there is one, and another port.
+/// An endpoint with another port, and another address if given.
 fn inet(end: &Endpoint, ip: Option<IpAddr>, port: impl FnOnce(u16) -> u16) -> Endpoint {
     match (ip, end.inet()) {
         (Some(ip), before) => Endpoint::Inet((ip, port(before.map_or(0, |end| end.port()))).into()),

@@ -1,4 +1,4 @@
-//! Handshakes that rules decide: they are asked when the client's hello has come, and what they decide is carried out.
+//! Handshakes under rules: they are evaluated when the client's hello is complete.
 
 use super::securing::Securing;
 use super::{Connection, Fate, Manner, Phase, Transport};
@@ -9,21 +9,21 @@ use crate::net::stream::HandshakeFault;
 use crate::smtp::rules::{Drop, HandshakeEnd, HandshakePlan, TlsVersion};
 use crate::time::Timestamp;
 
-/// What rules have to do with a handshake.
+/// How rules affect a handshake.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Course {
-    /// They have not been asked.
+    /// Rules were not evaluated.
     Own,
-    /// The client's hello is left unanswered since this time, for the delay of the plan.
+    /// The hello is unanswered since this time, for the delay of the plan.
     Delayed(HandshakePlan, Timestamp),
-    /// The same until the session timeout.
+    /// The hello is unanswered since this time, until the session timeout.
     Silent(HandshakePlan, Timestamp),
-    /// They have decided this.
+    /// The plan applies.
     Followed(HandshakePlan),
 }
 
 impl Course {
-    /// A rule leaves the hello unanswered now, since then.
+    /// Since when a rule leaves the hello unanswered, if one does.
     pub(super) fn waiting_since(&self) -> Option<Timestamp> {
         match self {
             Self::Delayed(_, since) | Self::Silent(_, since) => Some(*since),
@@ -31,12 +31,12 @@ impl Course {
         }
     }
 
-    /// The delay of a rule is over.
+    /// The delay of a rule has ended.
     fn is_due(&self, now: Timestamp) -> bool {
         matches!(self, Self::Delayed(plan, since) if since.after(plan.delay) <= now)
     }
 
-    /// A rule has changed the course of the handshake: if it fails, the client may have done what is right.
+    /// A rule has changed the handshake: a failure may not be the client's fault.
     pub(super) fn is_ruled(&self) -> bool {
         match self {
             Self::Own => false,
@@ -45,7 +45,7 @@ impl Course {
         }
     }
 
-    /// The only version that is spoken, if a rule says so.
+    /// The only version allowed, if a rule restricts it.
     pub(super) fn version(&self) -> Option<TlsVersion> {
         match self {
             Self::Followed(plan) => plan.version,
@@ -60,12 +60,12 @@ impl Course {
         }
     }
 
-    /// The rule that has changed it, by its id or text.
+    /// The id or text of the rule that has changed the handshake.
     pub(super) fn rule(&self, context: &Context) -> Option<String> {
         self.plan().filter(|plan| plan.changes_course()).and_then(|plan| context.policy().rule_of(plan))
     }
 
-    /// The wrong certificate that is shown, and by which rule: `expired by tls certificate=expired`.
+    /// The wrong certificate presented and the rule that asks for it: `expired by tls certificate=expired`.
     pub(super) fn wrong_certificate(&self, context: &Context) -> Option<Box<str>> {
         let certificate = self.plan()?.certificate?;
         let rule = self.rule(context).unwrap_or_else(|| "a rule".to_owned());
@@ -74,7 +74,7 @@ impl Course {
 }
 
 impl<T: Transport> Connection<T> {
-    /// The client's hello has come.
+    /// The client's hello is complete: evaluates the rules.
     pub(super) fn ask_rules(
         &mut self,
         context: &Context,
@@ -89,7 +89,7 @@ impl<T: Transport> Connection<T> {
             return self.follow_plan(context, resources, securing, plan);
         }
         resources.note(|| Event::Delay(plan.delay));
-        // The hello may have come after this turn began, and no delay may be short.
+        // The hello may have come after this turn began, and a delay must not be shorter than configured.
         let since = resources.clock.now();
         self.deadline = since.after(plan.delay);
         securing.course = Course::Delayed(plan, since);
@@ -97,7 +97,7 @@ impl<T: Transport> Connection<T> {
         self.wait_by_rule(context, resources, securing)
     }
 
-    /// Carries out what rules have decided, behind its delay.
+    /// Applies the plan of the rules after its delay.
     fn follow_plan(
         &mut self,
         context: &Context,
@@ -128,7 +128,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// A rule leaves the hello unanswered. A client that ends its output meanwhile has given up: it can't finish a handshake.
+    /// A rule leaves the hello unanswered. A client that ends its output meanwhile has given up: it can't finish a
+    /// handshake.
     pub(super) fn wait_by_rule(
         &mut self,
         context: &Context,
@@ -150,7 +151,7 @@ impl<T: Transport> Connection<T> {
         self.waiting_fate()
     }
 
-    /// The time for a handshake is up, or the delay of a rule.
+    /// The time for a handshake, or the delay of a rule, is over.
     pub(super) fn end_handshake_wait(
         &mut self,
         context: &Context,
@@ -158,7 +159,7 @@ impl<T: Transport> Connection<T> {
         mut securing: Securing,
     ) -> Fate {
         match securing.course {
-            // It goes on with the next turn that has time for a step. Its timer would expire within this turn again.
+            // Continues in the next turn that has time for a step. A timer would expire within this turn again.
             Course::Delayed(plan, _) if plan.end.is_none() && !resources.take_handshake_step() => {
                 self.renew_handshake(context, resources);
                 self.arm(resources);
@@ -178,7 +179,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The handshake failed by a rule, or may have: the client is not blamed.
+    /// The handshake failed because of a rule, or may have: the client is not blamed.
     pub(super) fn is_ruled(&self, fault: HandshakeFault) -> bool {
         let is_ruled = matches!(&self.phase, Phase::Securing(securing) if securing.course.is_ruled());
         (is_ruled && fault != HandshakeFault::Own) || fault == HandshakeFault::Ruled

@@ -15,30 +15,31 @@ use crate::smtp::auth::ExternalIdentity;
 use crate::stats::HandshakeTimes;
 use crate::time::Timestamp;
 
-/// Octets read at once to be discarded.
+/// Octets discarded per read.
 const DISCARDED: usize = 4096;
 
 /// A connection whose handshake is to begin when all replies have left, or has begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Securing {
-    /// It began with the connection: the client is greeted within TLS.
+    /// TLS began with the connection: the greeting is sent within TLS.
     is_implicit: bool,
-    /// When the first octets of the client's hello could be read; later by the delay of a rule.
+    /// When the first octets of the client's hello could be read, plus the delay of a rule.
     pub(super) since: Option<Timestamp>,
-    /// Octets that the handshake had read when it last went on.
+    /// Octets that the handshake had read after its last step.
     octets: u32,
-    /// Since when something that may be the client's waits, for want of time.
+    /// Since when input, perhaps the client's, waits because the turn had no time for a step.
     waits_since: Option<Timestamp>,
-    /// The server's share of the handshake so far.
+    /// The server's share of the handshake time so far.
     pub(super) service: Duration,
-    /// The client has sent something behind STARTTLS before it could know the reply.
+    /// The client has sent input after STARTTLS without waiting for the reply.
     has_injected: bool,
-    /// What rules have to do with it.
+    /// How rules affect the handshake.
     pub(super) course: Course,
 }
 
 impl Securing {
-    /// The connection has nothing more to wait for. A stop that spares idle sessions spares no connection without one.
+    /// The connection has nothing more to wait for. A stop that spares idle sessions still closes connections without
+    /// one.
     pub(super) fn is_over(&self, stop: Stop) -> bool {
         stop.closes_idle() || (self.is_implicit && stop > Stop::None)
     }
@@ -53,8 +54,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Begins TLS with the next turn in which all replies have left. What has come behind STARTTLS by now is discarded: the
-    /// client can't have read the reply.
+    /// Begins TLS with the next turn in which all replies have left. Input after STARTTLS that has arrived by now is
+    /// discarded: the client can't have read the reply.
     pub(super) fn await_tls(&mut self, context: &Context, resources: &Resources, is_implicit: bool) {
         let has_injected = !is_implicit && self.discard_clear();
         let securing = Securing {
@@ -70,17 +71,17 @@ impl<T: Transport> Connection<T> {
         self.renew_handshake(context, resources);
     }
 
-    /// A handshake, or what is left of it, has the time of a session without input.
+    /// Restarts the deadline of the handshake.
     pub(super) fn renew_handshake(&mut self, context: &Context, resources: &Resources) {
         self.deadline = resources.now.after(header_timeout(context));
     }
 
-    /// Whether there was something to discard. What is beyond the bound stays, and is no handshake.
+    /// Discards input, up to a bound. Returns whether there was any. Any rest reaches the handshake, which fails.
     fn discard_clear(&mut self) -> bool {
         let mut total = 0;
         let mut octets = [0; DISCARDED];
         while self.readable && total < BYTES_PER_TURN {
-            // A stream that is lost is found to be by the handshake.
+            // The handshake finds out that the stream is lost.
             total += self.receive(&mut octets).unwrap_or(0);
         }
         total > 0
@@ -111,7 +112,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Goes on with the handshake, if this turn of the reactor has time for another step.
+    /// Continues the handshake, if this turn of the reactor has time for another step.
     pub(super) fn run_handshake(
         &mut self,
         context: &Context,
@@ -154,8 +155,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Divides the time of a step of the handshake, which began then and is over. Where it has read all that the client had to
-    /// send, the client has waited since that could be read; else only the work of the step is the server's.
+    /// Adds a step of the handshake, from `began` until now, to the server's share. If the step has read all of the
+    /// client's part, the share begins when that became readable; otherwise only the step itself counts.
     fn note_step(&mut self, resources: &Resources, securing: &mut Securing, began: Timestamp) {
         let readable = securing.waits_since.take().unwrap_or(resources.now);
         let octets = self.stream.handshake_octets();
@@ -175,8 +176,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The handshake is done: the session goes on, or begins. `may_have_more`: octets of the dialogue may have come with those
-    /// of the handshake.
+    /// The handshake is done: the session continues or begins. `may_have_more`: octets of the dialogue may have come
+    /// with those of the handshake.
     fn end_handshake(
         &mut self,
         context: &Context,
@@ -210,12 +211,12 @@ impl<T: Transport> Connection<T> {
         }
         match resources.replies.is_empty() {
             true => self.run(context, resources),
-            // The greeting and the end of the handshake leave together.
+            // The greeting leaves together with the end of the handshake.
             false => self.settle(context, resources),
         }
     }
 
-    /// It is over: the alert leaves, if there is one, and the connection is closed.
+    /// The handshake has failed: sends the alert, if any, and closes the connection.
     pub(super) fn fail_handshake(
         &mut self,
         context: &Context,
@@ -225,7 +226,7 @@ impl<T: Transport> Connection<T> {
         self.fail_handshake_as(context, resources, fault, Manner::Orderly)
     }
 
-    /// The same with another end of the connection.
+    /// As [`fail_handshake`](Self::fail_handshake), with another manner of ending.
     pub(super) fn fail_handshake_as(
         &mut self,
         context: &Context,
@@ -257,7 +258,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// A stop ends a connection that has no mail under way.
+    /// A stop ends a connection without an open mail.
     pub(super) fn end_by_stop(&mut self) -> Fate {
         self.probe.end(Cause::Stopped);
         Fate::Over
@@ -313,7 +314,7 @@ impl<T: Transport> Connection<T> {
         });
     }
 
-    /// A client that was not greeted has taken no place among those that were.
+    /// A client that was not greeted was not counted as served.
     pub(super) fn leave_ungreeted(&mut self) {
         if matches!(&self.phase, Phase::Securing(securing) if securing.is_implicit) {
             self.place = None;

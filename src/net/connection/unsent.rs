@@ -1,5 +1,5 @@
-//! Replies that have not left: a message is accepted, and a reply is in a record, only once all of it
-//! has left this process, as the transport says.
+//! Replies that have not left: a message is accepted, and a reply is in a record, only when all of it has left this
+//! process.
 
 use std::collections::VecDeque;
 
@@ -11,11 +11,11 @@ use crate::records::Filed;
 use crate::smtp::{Portion, Reply, Stage, Unsent};
 use crate::time::Timestamp;
 
-/// A reply on its way.
+/// A queued reply.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::net) struct Outgoing {
     pub(super) asked: Asked,
-    /// Where it ends among the replies of its connection: the octets queued up to there, of all turns.
+    /// The end of the reply, in octets queued on its connection in all turns.
     pub(super) end: u64,
 }
 
@@ -24,9 +24,9 @@ pub(in crate::net) struct Outgoing {
 pub(super) struct Waiting {
     /// Replies that have not left whole, in the order in which they were queued.
     replies: VecDeque<Outgoing>,
-    /// Records that may contain them, or a reply that is held back.
+    /// Records that may contain these replies, or a delayed one.
     pub(super) records: VecDeque<Filed>,
-    /// Memory of these records in bytes, when they were added.
+    /// Bytes of these records, as measured when they were added.
     records_memory: usize,
 }
 
@@ -45,7 +45,7 @@ impl Waiting {
         self.replies.push_back(reply);
     }
 
-    /// Removes the first reply, if it ends among the first `left` octets.
+    /// Removes the first reply if it ends within the first `left` octets.
     fn take_reply_before(&mut self, left: u64) -> Option<Asked> {
         self.replies.front().filter(|reply| reply.end <= left)?;
         self.replies.pop_front().map(|reply| reply.asked)
@@ -56,7 +56,7 @@ impl Waiting {
         self.records.push_back(filed);
     }
 
-    /// Removes the first record, if `is_taken` is true of it.
+    /// Removes the first record if `is_taken` returns true for it.
     pub(super) fn take_record_if(&mut self, is_taken: impl FnOnce(&Filed) -> bool) -> Option<Filed> {
         self.records.front().filter(|filed| is_taken(filed))?;
         let filed = self.records.pop_front()?;
@@ -90,7 +90,7 @@ impl Waiting {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Settles the replies that have left, at the time `at`; the others wait.
+    /// Settles the replies that had left at the time `at`; the others wait.
     pub(super) fn note_sent(&mut self, context: &Context, resources: &mut Resources, at: Timestamp) {
         let left = self.left();
         let mut accepted = 0;
@@ -126,12 +126,12 @@ impl<T: Transport> Connection<T> {
         u64::from(asked.accepts.is_some())
     }
 
-    /// The first reply that was queued and has not left whole.
+    /// The first queued reply that has not left whole.
     pub(super) fn first_unsent(&self) -> Option<Asked> {
         self.waiting.as_deref()?.replies.front().map(|reply| reply.asked)
     }
 
-    /// Number of the last reply that is settled, as all before it are: it has left, or nothing of it will be sent.
+    /// Number of the last settled reply: it and all earlier ones have left, or will never be sent.
     pub(super) fn last_sent(&self) -> u32 {
         match (self.first_unsent(), &self.phase) {
             (Some(asked), _) => asked.number.saturating_sub(1),
@@ -140,7 +140,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Queues a reply in place of one that was held back.
+    /// Queues a reply in place of a delayed one.
     pub(super) fn answer_instead(
         &mut self,
         context: &Context,
@@ -154,12 +154,12 @@ impl<T: Transport> Connection<T> {
             None => self.probe.note_unsent(stats, &asked),
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });
-        // It is decided now: the time for which the other was held back is no service time.
+        // The new reply is decided now: the delay of the other is no service time.
         let asked = Asked { accepts: None, since: resources.now, ..asked };
         self.answer_asked(resources, asked, reply, Portion::Whole);
     }
 
-    /// Withdraws the replies that have not left, when the connection has ended.
+    /// Withdraws the replies that have not left; the connection has ended.
     pub(super) fn withdraw_unsent(&mut self, context: &Context, resources: &mut Resources) {
         resources.replies.clear();
         let waiting = self.waiting.iter_mut().flat_map(|waiting| waiting.replies.drain(..));

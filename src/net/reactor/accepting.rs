@@ -1,4 +1,4 @@
-//! Accepting: the listeners of a shard, when each may accept, and how a connection is opened.
+//! Accepting: the listeners of a shard, when each may accept, and how connections are opened.
 
 use std::io;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::smtp::Protocol;
 use crate::smtp::rules::PeerAddress;
 use crate::time::{Timestamp, wall_time};
 
-/// Connections accepted before the sessions have their turn.
+/// Most connections accepted before the sessions get their turn.
 const ACCEPTS_PER_TURN: usize = 256;
-/// Connections accepted when the server stops: more than a backlog holds by default. A bound, since new ones may arrive
+/// Most connections accepted when the server stops: more than a default backlog. Bounded because new ones may arrive
 /// faster than they are accepted.
 const ACCEPTS_AT_STOP: usize = 8192;
-/// How long accepting pauses when descriptors, or places for sessions, have run out. A session of this shard that ends
-/// makes it shorter; one of another shard can't.
+/// How long accepting pauses when descriptors, or places for sessions, have run out. The end of a session of this shard
+/// shortens it; that of another shard's can't.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// A listener, and when it may accept.
@@ -42,7 +42,7 @@ pub(super) struct Accepting {
     pub(super) is_ready: bool,
     /// When to accept again after a pause.
     pub(super) retry_at: Option<Timestamp>,
-    /// It paused, and has not been found empty since: connections in its queue may have waited.
+    /// It has paused, and was not found empty since: connections in its queue may have waited.
     has_rested: bool,
 }
 
@@ -64,7 +64,7 @@ impl Accepting {
         })
     }
 
-    /// Accepts nothing until a session ends, for [`ACCEPT_RETRY`] at most.
+    /// Accepts nothing until a session ends, but for [`ACCEPT_RETRY`] at most.
     fn pause(&mut self, now: Timestamp) {
         self.is_ready = false;
         self.retry_at = Some(now.after(ACCEPT_RETRY));
@@ -114,7 +114,7 @@ impl Reactor {
         }
     }
 
-    /// Opens a connection that a listener has accepted.
+    /// Opens an accepted connection.
     fn open(&mut self, listener: usize, mut stream: Stream, peer_addr: Endpoint, place: SessionPermit) {
         let Accepting { address, protocol, is_encrypted, proxy, inbox, has_rested, .. } =
             &self.listeners[listener];
@@ -147,7 +147,7 @@ impl Reactor {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
         if self.poll.registry().register(stream.source(), token, Interest::READABLE).is_err() {
-            // Out of memory or watches: this connection can't be served, the others can.
+            // Out of memory or watches: this connection can't be served, but others can.
             return;
         }
         if self.context.settings().read_rate.is_some() {
@@ -176,8 +176,8 @@ impl Reactor {
         }
     }
 
-    /// Accepts nothing from now on, or accepts again, first what has waited meanwhile. Events that come during a pause are
-    /// noted as ever.
+    /// Stops accepting, or resumes it, beginning with the connections that wait. Events during a pause are noted as
+    /// usual.
     pub(super) fn pause(&mut self, is_paused: bool) {
         if self.is_paused != is_paused {
             self.is_paused = is_paused;
@@ -187,8 +187,8 @@ impl Reactor {
         }
     }
 
-    /// Accepts the connections that the kernel has completed, some of them without an event so far: their clients see an
-    /// open connection, so they are served.
+    /// Accepts the connections that the kernel has completed, even without an event so far: they are open for their
+    /// clients.
     pub(super) fn accept_waiting(&mut self) {
         for listening in &mut self.listeners {
             listening.is_ready = true;
@@ -199,7 +199,7 @@ impl Reactor {
     }
 }
 
-/// Why a connection that must begin with a header is closed at once.
+/// Why a connection that needs a header is closed at once.
 fn untrusted(peer: PeerAddress) -> String {
     let peer = match peer {
         PeerAddress::Ip(ip) => ip.to_string(),
@@ -208,7 +208,7 @@ fn untrusted(peer: PeerAddress) -> String {
     format!("the peer is not trusted to send one, expected a peer of --trust, as with --trust {peer}")
 }
 
-/// The error is of the connection that was to be accepted: the next one may succeed (`accept(2)`).
+/// The error concerns only the connection to be accepted: the next one may succeed (`accept(2)`).
 fn is_about_one_connection(error: &io::Error) -> bool {
     !is_out_of_descriptors(error)
         && matches!(

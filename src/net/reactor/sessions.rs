@@ -1,5 +1,5 @@
-//! Open sessions for other threads: each message copies or ends a bounded number of them, and its sender asks for the next ones.
-//! To find them all numbers are looked at, which takes about a millisecond with a hundred thousand.
+//! Open sessions for other threads: each message copies or ends a bounded number of them, and its sender requests the
+//! rest. Finding them visits all numbers, which takes about a millisecond for a hundred thousand.
 
 use super::Reactor;
 use crate::net::connection::Connection;
@@ -7,7 +7,7 @@ use crate::net::control::{EndOrder, Ended, SessionRange, Sessions};
 use crate::net::stream::Stream;
 
 impl Reactor {
-    /// Copies sessions of this range, in the order of their numbers.
+    /// Copies the sessions of a range, ordered by number.
     pub(super) fn glance(&self, range: SessionRange) -> Sessions {
         let now = self.resources.clock.now();
         let chosen = self.choose(range, |_| true).into_iter();
@@ -16,7 +16,7 @@ impl Reactor {
         Sessions { sessions, total: self.connections.len(), newest: newest.unwrap_or(0) }
     }
 
-    /// Ends sessions of this range.
+    /// Ends the sessions of a range.
     pub(super) fn end_sessions(&mut self, EndOrder { range, up_to, farewell }: EndOrder) -> Ended {
         let chosen =
             self.choose(range, |connection| connection.session_id() <= up_to && !connection.is_ending());
@@ -30,7 +30,7 @@ impl Reactor {
         Ended { count: chosen.len(), last }
     }
 
-    /// Numbers and slots. What has no session has no number.
+    /// The chosen numbers and slots. A connection without a session has no number.
     fn choose(
         &self,
         SessionRange { after, most }: SessionRange,

@@ -1,53 +1,53 @@
-//! The client's side of a wire that is encrypted: what it has made of its output, and what it can use of its input.
+//! The client's side of an encrypted wire: its encrypted output, and decryption of its input.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Octets of a client's output in one record, at most: a piece may be several.
+/// Most octets of a client's output in one record: a piece may take several.
 const RECORD: usize = 1500;
-/// Octets of the header of a record, the last two of which say how many follow.
+/// Octets of a record's header; the last two are the length of the rest.
 const HEADER: usize = 5;
 
-/// What encrypts and decrypts.
+/// Encrypts and decrypts.
 pub(super) trait Cipher: fmt::Debug {
     /// The handshake is done.
     fn is_ready(&self) -> bool;
 
-    /// Takes octets from the server. Returns what they are in clear.
+    /// Takes octets from the server. Returns their plain text.
     fn open(&mut self, octets: &[u8]) -> Vec<u8>;
 
     /// Encrypts octets as one record.
     fn seal(&mut self, octets: &[u8]);
 
-    /// Ends the output as TLS prescribes.
+    /// Ends the output with close_notify.
     fn close(&mut self);
 
-    /// What it has made of them, and messages of its handshake.
+    /// Takes the encrypted octets, including handshake messages.
     fn take_output(&mut self) -> Vec<u8>;
 
-    /// The server has ended its output as TLS prescribes.
+    /// The server has ended its output with close_notify.
     fn is_closed(&self) -> bool;
 }
 
-/// Begins with a client's hello: one that knows a session by then resumes it.
+/// Begins with a client's hello. A client that knows a session by then resumes it.
 pub(super) type Begin = Box<dyn FnOnce() -> Box<dyn Cipher>>;
 
 /// A client's side.
 #[derive(Debug)]
 pub(super) struct Encryption {
     cipher: Box<dyn Cipher>,
-    /// It ends its output as TLS prescribes, rather than with that of the connection alone.
+    /// It ends its output with close_notify, not only with the end of the connection.
     is_orderly: bool,
-    /// What the wire has not taken.
+    /// Octets that the wire has not taken.
     output: VecDeque<u8>,
-    /// Its octets so far, and how many the wire has taken.
+    /// Octets encrypted so far, and octets that the wire has taken.
     made: usize,
     put: usize,
-    /// Where records end among them, and how many octets of the dialogue end there.
+    /// The end of each record, with the number of octets of the dialogue up to it.
     records: VecDeque<(usize, usize)>,
-    /// The client has sent all it has to send.
+    /// The client has sent all its input.
     ends: bool,
-    /// What is known of the header of the server's present record, and how many octets of it are to come.
+    /// The known part of the header of the server's present record, and how many octets of the record are to come.
     header: Vec<u8>,
     left: usize,
 }
@@ -81,7 +81,7 @@ impl Encryption {
         self.cipher.is_ready() && self.output.is_empty()
     }
 
-    /// Encrypts what follows `sent` octets of the dialogue.
+    /// Encrypts the octets after the first `sent` of the dialogue.
     pub(super) fn seal(&mut self, octets: &[u8], sent: usize) {
         let mut end = sent;
         for record in octets.chunks(RECORD) {
@@ -92,7 +92,7 @@ impl Encryption {
         }
     }
 
-    /// Ends the output behind all that is encrypted, once the handshake is done.
+    /// Ends the output after all encrypted octets, once the handshake is done.
     pub(super) fn end(&mut self) {
         if self.cipher.is_ready() && !std::mem::replace(&mut self.ends, true) && self.is_orderly {
             self.cipher.close();
@@ -100,12 +100,12 @@ impl Encryption {
         }
     }
 
-    /// Nothing follows what is encrypted.
+    /// Nothing follows the encrypted octets.
     pub(super) fn ends(&self) -> bool {
         self.ends
     }
 
-    /// The wire has taken all of the output, and its end.
+    /// The wire has taken all of the output, including its end.
     pub(super) fn has_ended(&self) -> bool {
         self.ends && self.output.is_empty()
     }
@@ -117,13 +117,14 @@ impl Encryption {
         self.output.drain(..count).collect()
     }
 
-    /// The octets of the dialogue in all records of which the wire has taken the last octet since the last call.
+    /// The number of octets of the dialogue in records that the wire has taken whole, if it has changed since the last
+    /// call.
     pub(super) fn arrived(&mut self) -> Option<usize> {
         let count = self.records.partition_point(|(end, _)| *end <= self.put);
         self.records.drain(..count).next_back().map(|(_, sent)| sent)
     }
 
-    /// How many octets to take off the wire of those that are there: of a handshake no more than is of it.
+    /// How many octets to take off the wire: during a handshake no more than one of its records.
     pub(super) fn wanted(&self, most: usize) -> usize {
         match self.cipher.is_ready() {
             true => most,
@@ -132,7 +133,7 @@ impl Encryption {
         }
     }
 
-    /// Takes octets off the wire, at most as many as [`wanted`](Self::wanted). Returns what they are in clear.
+    /// Takes octets off the wire, at most as many as [`wanted`](Self::wanted). Returns their plain text.
     pub(super) fn open(&mut self, octets: &[u8]) -> Vec<u8> {
         if self.left > 0 {
             self.left -= octets.len().min(self.left);

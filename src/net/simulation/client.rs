@@ -43,17 +43,17 @@ pub(super) enum Leaving {
 pub(super) struct Client {
     pub(super) starts_at: Duration,
     pub(super) input: Vec<u8>,
-    /// Where each piece ends, and the client's pause before it.
+    /// The end of each piece, and the pause before it.
     pieces: Vec<(usize, Duration)>,
     /// It waits for each reply before it sends more.
     is_in_lock_step: bool,
     pub(super) reading: Reading,
     pub(super) leaving: Leaving,
-    /// It closes its output when the server has closed its own.
+    /// It closes its output after the server has closed its own.
     closes_too: bool,
-    /// What it begins TLS with; `None` where it does not, and once it has.
+    /// Begins TLS; `None` if it does not, and afterwards.
     pub(super) cipher: Option<Begin>,
-    /// It ends its output as TLS prescribes.
+    /// It ends its output with close_notify.
     pub(super) is_orderly: bool,
     sent: usize,
     piece: usize,
@@ -107,7 +107,7 @@ impl Client {
         }
     }
 
-    /// Sends STARTTLS behind its first line, and then that line again.
+    /// Sends STARTTLS after its first line, and then that line again.
     pub(super) fn start_tls(&mut self) {
         let front = self.input.iter().position(|octet| *octet == b'\n').map_or(0, |at| at + 1);
         let (line, rest) = self.input.split_at(front);
@@ -120,7 +120,7 @@ impl Client {
         self.input = input;
     }
 
-    /// Does everything that is due now. Returns whether anything was.
+    /// Does all that is due now. Returns whether anything was.
     pub(super) fn act(&mut self, now: Duration, wire: &RefCell<Wire>, model: &Model) -> bool {
         let mut wire = wire.borrow_mut();
         if let Leaving::Resets { at } = self.leaving
@@ -139,7 +139,7 @@ impl Client {
         wire.has_moved() || has_begun || has_read || has_sent
     }
 
-    /// Begins TLS where it is time for it: behind the reply to STARTTLS. Returns whether it was.
+    /// Begins TLS after the reply to STARTTLS. Returns whether it has.
     fn secure(&mut self, wire: &mut Wire, model: &Model) -> bool {
         let is_time =
             model.starttls == Some(self.sent) && self.received.len() >= model.output_after(self.sent);
@@ -192,7 +192,7 @@ impl Client {
         self.sent > before
     }
 
-    /// When it acts next, if no event occurs before.
+    /// The time of its next action if no event occurs before.
     pub(super) fn next_time(&self, now: Duration, wire: &Rc<RefCell<Wire>>) -> Option<Duration> {
         let wire = wire.borrow();
         if wire.closed_at.is_some() && !wire.has_output() {

@@ -1,4 +1,4 @@
-//! TLS as a transport of the simulation: rustls at both ends of the wire. Keys are random, but not how long anything is: a
+//! TLS as a transport of the simulation: rustls at both ends of the wire. Keys are random but all lengths are fixed: a
 //! seed gives the same world each time.
 
 use std::cell::RefCell;
@@ -23,11 +23,11 @@ use crate::tls::{ServerTls, TlsSession};
 
 /// The server's name.
 const NAME: &str = "localhost";
-/// Its key, by Ed25519: all signatures have one length.
+/// Its Ed25519 key: all signatures have one length.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIGQP36qIbl4cZ1EsIVZuCHXpX7GG8AUyRe2zdCnGqkKz
 -----END PRIVATE KEY-----";
-/// Clients that come again and again.
+/// Number of distinct clients, which reconnect.
 const CLIENTS: usize = 4;
 
 fn certificate() -> &'static str {
@@ -108,7 +108,7 @@ impl Cipher for Rustls {
     }
 }
 
-/// The socket of the server.
+/// The server's socket.
 #[derive(Debug)]
 struct Socket(Rc<RefCell<Wire>>);
 
@@ -165,13 +165,13 @@ impl Transport for Socket {
     }
 }
 
-/// The server's side: in clear, and within TLS once that has begun.
+/// The server's side: in clear, and later within TLS.
 #[derive(Debug)]
 pub(super) struct EncryptedEnd {
     wire: Rc<RefCell<Wire>>,
     clear: Socket,
     tls: Option<Box<Tls<Socket>>>,
-    /// Octets of replies that were taken and had not left.
+    /// Octets of replies that were taken but have not left.
     retained: Vec<u8>,
 }
 
@@ -225,7 +225,7 @@ impl EncryptedEnd {
         }
     }
 
-    /// The client can read what has left.
+    /// Makes the octets that have left visible to the client.
     fn show_what_left(&mut self) {
         let left = self.retained.len() - self.peek().unsent();
         self.wire.borrow_mut().show(&self.retained[..left]);

@@ -1,4 +1,4 @@
-//! Single connections within TLS, cut in chosen ways, and handshakes that end before they are done.
+//! Single connections within TLS, cut at chosen points, and handshakes that end early.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -27,12 +27,12 @@ fn bench() -> Bench {
     Bench::with_timeout(policy(), TIMEOUT).encrypting(EncryptedEnd::tls())
 }
 
-/// What a client of this number begins with.
+/// The start of TLS of the client with this number.
 fn begin(number: usize) -> Begin {
     EncryptedEnd::ciphers()(number)
 }
 
-/// Moves octets and gives the connection its turns until nothing moves. Returns what the client has received.
+/// Moves octets and gives the connection its turns until nothing moves. Returns the client's input.
 fn exchange(
     bench: &mut Bench,
     wire: &RefCell<Wire>,
@@ -100,7 +100,7 @@ enum Leaving {
     Resets,
 }
 
-/// A client that sends so much of its hello, or all of it, and never goes on.
+/// A client sends part or all of its hello and then stops.
 #[test]
 fn handshakes_that_stop_end_in_time_and_are_counted_by_their_reason() {
     for number in [0, 1] {
@@ -133,7 +133,7 @@ fn stop_in_handshake(octets: &[u8], leaving: Leaving) {
         Leaving::Resets => wire.borrow_mut().reset(),
     }
     let reasons = if leaving == Leaving::Waits {
-        // Not before its deadline, and with the next tick.
+        // Not before its deadline, but with the next tick.
         bench.pass(TIMEOUT - Duration::from_millis(1));
         assert!(bench.resources.wheel.pop(bench.resources.now).is_none(), "{what}: early");
         bench.pass(Duration::from_millis(1) + ROUNDING);
@@ -144,7 +144,7 @@ fn stop_in_handshake(octets: &[u8], leaving: Leaving) {
         fate = bench.turn(&wire, &mut connection);
         (1, 0)
     };
-    // One that stops within its hello may go on to send: what comes is dropped for a while.
+    // A client that stops within its hello may send later: its input is dropped for a while.
     if fate != Fate::Over {
         assert_eq!(leaving, Leaving::Waits, "{what}: {fate:?}");
         wire.borrow_mut().finish();

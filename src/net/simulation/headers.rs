@@ -1,4 +1,4 @@
-//! What comes before sessions: headers of the PROXY protocol, in pieces with pauses, and strangers that never send a whole one.
+//! Input before sessions: PROXY headers, in pieces with pauses, and strangers that never send a whole one.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::script::PEER;
 use super::wire::Wire;
 use crate::smtp::proxy::{Scan, scan};
 
-/// What one end sends before its session, if it has one.
+/// The input of one client before its session.
 pub(super) struct Header {
     pub(super) connects_at: Duration,
     octets: Vec<u8>,
-    /// Where each piece ends, and when it is sent.
+    /// The end of each piece, and when it is sent.
     pieces: Vec<(usize, Duration)>,
     sent: usize,
-    /// What a stranger does behind its last octet; `None` for a header, which a session follows.
+    /// How a stranger leaves after its last octet; `None` for a header, which a session follows.
     stranger: Option<Leaving>,
 }
 
@@ -40,7 +40,7 @@ impl Header {
         Self::of(rng, octets, ends_at - takes, takes, None)
     }
 
-    /// Octets that are no header, or the front of one.
+    /// Octets that are not a header, or only its beginning.
     pub(super) fn of_stranger(rng: &mut TestRng, connects_at: Duration, session_timeout: Duration) -> Self {
         let octets: &[u8] = match rng.random_range(0..7) {
             0 => b"",
@@ -80,12 +80,12 @@ impl Header {
         self.stranger.is_some()
     }
 
-    /// All of a header was sent, and a session follows.
+    /// A whole header was sent, and a session follows.
     pub(super) fn begins_session(&self) -> bool {
         self.stranger.is_none() && self.sent == self.octets.len()
     }
 
-    /// Sends what is due now. Returns whether it has done anything.
+    /// Sends the pieces that are due now. Returns whether there were any.
     pub(super) fn act(&mut self, now: Duration, wire: &mut Wire) -> bool {
         let due = self.pieces.iter().take_while(|(_, at)| *at <= now).last().map_or(0, |(end, _)| *end);
         let count = wire.send_before_session(&self.octets[self.sent..due.max(self.sent)]);
@@ -99,7 +99,7 @@ impl Header {
         count > 0
     }
 
-    /// When it acts next, if no event occurs before.
+    /// The time of its next action if no event occurs before.
     pub(super) fn next_time(&self, now: Duration) -> Option<Duration> {
         self.pieces.iter().map(|(_, at)| *at).find(|at| *at > now)
     }

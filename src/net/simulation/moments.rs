@@ -20,7 +20,7 @@ use crate::smtp::{DelayPoint, Policy, Protocol, Stage};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server without a reactor: the test decides when each event occurs.
+/// A server without a reactor: the test decides the time of each event.
 pub(super) struct Bench {
     clock: Arc<AtomicU64>,
     pub(super) context: Context,
@@ -44,7 +44,7 @@ impl Bench {
         }
     }
 
-    /// A connection whose wire to the client has room for this many octets.
+    /// A connection whose wire to the client has room for `capacity` octets.
     fn connection(&self, index: usize, capacity: usize) -> (Rc<RefCell<Wire>>, Connection<ServerEnd>) {
         self.connection_over(index, capacity)
     }
@@ -53,7 +53,7 @@ impl Bench {
         self.connection_of(index, capacity, false)
     }
 
-    /// The same with TLS.
+    /// With TLS.
     #[cfg(feature = "tls")]
     pub(super) fn encrypting(mut self, tls: Option<crate::tls::ServerTls>) -> Self {
         self.context = self.context.with_tls(tls);
@@ -92,7 +92,7 @@ impl Bench {
         self.resources.begin_turn();
     }
 
-    /// Gives the connection a turn for the events since its last one.
+    /// Gives the connection a turn for its events since the last one.
     pub(super) fn turn<E: End>(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<E>) -> Fate {
         let event = wire.borrow_mut().event().expect("an event");
         connection.on_event(event, &self.context, &mut self.resources)
@@ -183,8 +183,8 @@ fn delays_that_end_in_the_same_turn_are_counted_together() {
     }
 }
 
-/// A client may read and answer a reply before the write that sends it returns. The test is named after the fault: the
-/// client's think time was zero then.
+/// A client may read and answer a reply before the write that sends it returns. The test is named after the bug: the
+/// client's think time was zero.
 #[test]
 fn a_client_that_ran_first_had_no_think_time() {
     const WRITE: Duration = Duration::from_millis(5);
@@ -207,7 +207,7 @@ fn a_client_that_ran_first_had_no_think_time() {
     );
 }
 
-/// A reply has left once its last octet has, and the client's think time begins then.
+/// A reply has left with its last octet, and the client's think time begins then.
 #[test]
 fn the_rest_of_a_reply_was_stamped_with_its_front() {
     const PAUSE: Duration = Duration::from_millis(20);
@@ -230,7 +230,7 @@ fn the_rest_of_a_reply_was_stamped_with_its_front() {
     assert!(took >= 2 * PAUSE && took <= (2 * PAUSE).mul_f64(1.01), "{took:?}");
 }
 
-/// A change of a timeout does not affect a wait that has begun.
+/// A changed timeout does not affect a wait that has begun.
 #[test]
 fn a_changed_timeout_applies_from_the_next_wait_on() {
     const SHORT: Duration = Duration::from_millis(100);
@@ -314,7 +314,7 @@ fn a_message_is_accepted_when_its_transport_has_sent_the_reply() {
     }
 }
 
-/// The end of a transport's output needs room on the wire, as replies do.
+/// The end of a transport's output needs room on the wire, like a reply.
 #[test]
 fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
     for is_forced in [false, true] {
@@ -346,7 +346,7 @@ fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
     }
 }
 
-/// A truncated stream is answered as far as it arrived, and ends like one that the client half-closed.
+/// Input of a truncated stream is answered, and the session ends as if the client had half-closed.
 #[test]
 fn a_truncated_stream_is_answered_and_ended() {
     let mut bench = Bench::new(Policy::default());
@@ -363,7 +363,7 @@ fn a_truncated_stream_is_answered_and_ended() {
     assert!(wire.borrow().has_last_record);
 }
 
-/// A client that need not send a header waits for its greeting, and one that has begun to send one is waited for.
+/// A client that need not send a header waits for its greeting, but a header that has begun is awaited.
 #[test]
 fn the_first_octet_of_a_header_decides_how_long_it_is_waited_for() {
     let wait = Duration::from_millis(500);
@@ -396,7 +396,7 @@ fn the_first_octet_of_a_header_decides_how_long_it_is_waited_for() {
     assert_eq!((stats.proxy.late, stats.proxy.headers, stats.sessions.opened), (1, 0, 1));
 }
 
-/// What a header begins with may be the front of a command, too, or an empty line.
+/// A header may begin like a command or an empty line.
 #[test]
 fn a_client_that_has_sent_the_front_of_a_signature_is_greeted() {
     let wait = Duration::from_secs(3);
@@ -409,7 +409,7 @@ fn a_client_that_has_sent_the_front_of_a_signature_is_greeted() {
             wire.borrow_mut().send(front.as_bytes());
             assert_eq!(bench.turn(wire, connection), Fate::Waits);
         }
-        // One that ends its output has nothing more to send.
+        // A client that ends its output sends no header.
         left_wire.borrow_mut().finish();
         bench.turn(&left_wire, &mut left);
         assert!(left_wire.borrow().written.starts_with(b"220 Welcome\r\n"), "{front:?}");
@@ -427,7 +427,7 @@ fn a_client_that_has_sent_the_front_of_a_signature_is_greeted() {
         assert!(wire.borrow().written.starts_with(greeted.as_bytes()), "{front:?}");
         let proxy = &bench.resources.gathering.stats.proxy;
         assert_eq!((proxy.late, proxy.broken_off), (0, 0), "{front:?}");
-        // It was the front of a header after all, unless it was an empty line.
+        // The octets were part of a header after all, unless they were an empty line.
         wire.borrow_mut().send(b"ROXY UNKNOWN\r\n");
         bench.turn(&wire, &mut connection);
         let is_header = front == "P";
@@ -435,7 +435,7 @@ fn a_client_that_has_sent_the_front_of_a_signature_is_greeted() {
     }
 }
 
-/// The test is named after the fault.
+/// The test is named after the bug.
 #[test]
 fn a_header_that_came_while_the_process_was_stopped_was_late() {
     for is_required in [false, true] {
@@ -454,12 +454,12 @@ fn a_header_that_came_while_the_process_was_stopped_was_late() {
     }
 }
 
-/// A turn may end before the server knows whether there is more to read. A client that answers the reply at once has waited
-/// for it all the same.
+/// A turn may end before the server knows whether there is more to read. A client that answers the reply at once has
+/// still waited for it.
 #[test]
 fn a_client_that_waits_for_each_reply_is_not_accused_where_a_turn_ends_early() {
     const SLOW: Duration = Duration::from_millis(2);
-    // Read to its end when as much was read as one turn may.
+    // Exactly as many octets as one turn may read.
     let mut message = vec![b'a'; 524_300];
     message.splice(524_295.., *b"\r\n.\r\n");
     let lines: [&[u8]; 8] = [
@@ -505,7 +505,7 @@ fn a_client_that_waits_for_each_reply_is_not_accused_where_a_turn_ends_early() {
     }
 }
 
-/// With a session timeout of zero sessions are closed behind their greeting. Their headers need time all the same.
+/// With a session timeout of zero sessions are closed after their greeting, but their headers still have time.
 #[test]
 fn a_header_has_its_time_where_sessions_have_none() {
     let mut bench = Bench::with_timeout(Policy::default(), Duration::ZERO);

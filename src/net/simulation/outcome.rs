@@ -1,4 +1,4 @@
-//! What must be true at the end of a simulated world: all resources are released, and each client was served as its model
+//! Assertions at the end of a simulated world: all resources are released, and each client was served as its model
 //! predicts.
 
 use std::time::Duration;
@@ -34,21 +34,21 @@ pub(super) struct Seen {
     unsent: u64,
     /// Messages that were refused before their end.
     cut_short: u64,
-    /// Sessions that both services have served.
+    /// Sessions served by both services.
     reconfigured: u64,
-    /// Replies whose delay had not ended when the service was replaced.
+    /// Replies whose delay spans a replacement of the service.
     held_over: u64,
-    /// Sessions that ended with part of a reply sent.
+    /// Sessions that ended within a reply.
     gave_up: u64,
     /// Sessions that began with a header.
     headers: u64,
-    /// Connections that sent no whole header.
+    /// Connections without a whole header.
     strangers: u64,
     /// Replies of LMTP to a message.
     deliveries: u64,
-    /// Messages of LMTP that not all recipients were answered.
+    /// LMTP messages with replies to only some recipients.
     half_answered: u64,
-    /// Handshakes that were done, how many of them resumed a session, and sessions that ended without close_notify.
+    /// Completed handshakes, those that resumed a session, and sessions that ended without close_notify.
     secured: u64,
     resumed: u64,
     truncated: u64,
@@ -112,7 +112,7 @@ impl Seen {
         ]
         .into_iter()
         .chain([self.secured, self.resumed, self.truncated].into_iter().filter(|_| E::IS_ENCRYPTED))
-        // Only a transport without a handshake has headers in front of it.
+        // Only a transport without a handshake has headers before it.
         .chain([self.headers, self.strangers].into_iter().filter(|_| !(E::IS_SEALED || E::IS_ENCRYPTED)))
         .all(|count| count > E::LEAST)
     }
@@ -154,7 +154,7 @@ impl<E: wire::End> World<E> {
         seen
     }
 
-    /// Asserts that no handshake failed but those of clients that had left, did not read, or were sent away by a stop.
+    /// Asserts that handshakes failed only of clients that had left, did not read, or were closed by a stop.
     fn check_handshakes(&self, seen: &mut Seen) {
         let TlsStats { handshakes, resumed, malformed, incompatible, refused, failed, truncated, .. } =
             self.resources.gathering.stats.tls;
@@ -171,7 +171,7 @@ impl<E: wire::End> World<E> {
         seen.strangers += u64::from(is_strange && peer.has_connected);
     }
 
-    /// Asserts that each connection with a header is in the figures, and each without a session in one of them.
+    /// Asserts that the figures count each connection with a header, and each without a session once.
     fn check_headers(&self, seen: &Seen) {
         let ProxyStats { headers, malformed, late, untrusted, broken_off, .. } =
             &self.resources.gathering.stats.proxy;
@@ -199,7 +199,7 @@ impl<E: wire::End> World<E> {
         assert_eq!((ended, sessions.closed), (opened, opened), "{sessions:?}");
     }
 
-    /// Asserts that a message is accepted, and that a reply is in a record, exactly if all of the reply was written.
+    /// Asserts that a message is accepted, and a reply recorded, exactly if all of the reply was written.
     fn check_records(&self, peer: &Peer<E>, heard: Heard, seen: &mut Seen) {
         let Peer { client, model, wire, .. } = peer;
         let session = wire.borrow().session;
@@ -225,7 +225,7 @@ impl<E: wire::End> World<E> {
         };
         seen.half_answered += records.iter().filter(is_half).count() as u64;
         let (messages, chunks) = (sent(Stage::Message), sent(Stage::Bdat));
-        // A chunk that is refused may be recorded as the end of its message.
+        // A refused chunk may be recorded as the end of its message.
         let ends = match peer.protocol {
             Protocol::Lmtp => deliveries,
             _ => recorded(|record| record.msg_response.as_ref()),
@@ -275,7 +275,7 @@ impl<E: wire::End> World<E> {
             seen.dismissed += u64::from(self.is_stopped() && heard.goodbye);
             return;
         }
-        // There may be room for all replies, and not for the end of the output.
+        // There may be room for all replies but not for the end of the output.
         let is_stuck =
             heard.answers < model.answers.len() || (wire.closed_on_unread && !wire.is_output_ended());
         if client.reading == Reading::Never && is_stuck {
@@ -310,13 +310,13 @@ impl<E: wire::End> World<E> {
         assert!(!is_lost, "{client:?} would have been reset");
     }
 
-    /// Whether replies to it are sent and read at once.
+    /// Replies to this client are sent and read at once.
     fn is_prompt(&self, client: &Client) -> bool {
         client.reading == Reading::Eager && !self.drips
     }
 
-    /// Asserts that a session ended as its rules require: not before its delays are over, by a reset only where a rule asks for
-    /// one, and held until the client closes or the limit is reached.
+    /// Asserts that a session ended as its rules require: not before its delays end, by a reset only if a rule requires
+    /// it, and held until the client closes or the limit is reached.
     fn check_end(&self, peer: &Peer<E>, end: End, before: Duration, seen: &mut Seen) {
         let Peer { client, wire, .. } = peer;
         let wire = wire.borrow();
@@ -336,7 +336,7 @@ impl<E: wire::End> World<E> {
         };
         let is_late = is_prompt && end.next != Next::Close && closed_at > due + held + lingers + grace;
         assert!(!is_late, "{client:?}: {end:?} late by {:?}", closed_at - due);
-        // The time of a hold begins when the first piece of its reply is sent.
+        // A hold begins when the first piece of its reply is sent.
         let waits = end.next == Next::Hold && client.leaving == Leaving::Waits && !self.drips;
         assert!(!waits || closed_at >= due + held, "{client:?}: {end:?} held too short");
         // A reset would destroy the last reply to a client that is still sending its message.
@@ -360,8 +360,8 @@ impl<E: wire::End> World<E> {
         assert!(wire.closed_at.expect("an end") <= latest, "{:?} was not ended in time", peer.client);
     }
 
-    /// Asserts that each reply was sent when its delay was over, and not much later if the client reads. Returns when the delay
-    /// after the last reply could begin.
+    /// Asserts that each reply was sent when its delay ended, and not much later if the client reads. Returns when the
+    /// delay after the last reply could begin.
     fn check_times(&self, peer: &Peer<E>, heard: Heard, seen: &mut Seen) -> Duration {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
@@ -408,7 +408,7 @@ impl<E: wire::End> World<E> {
         before
     }
 
-    /// Asserts that a reply is that of the service in use when the reply was decided, not when it was sent. `None` if both
+    /// Asserts that a reply is that of the service in use when it was decided, not when it was sent. `None` if both
     /// services have the same reply.
     fn check_voice(
         &self,
@@ -449,20 +449,20 @@ impl<E: wire::End> World<E> {
     }
 }
 
-/// The message of which the server waits for the rest.
+/// The message that the server waits for.
 #[derive(Clone, Copy, Debug)]
 struct Opened {
-    /// When the data timeout began, later by the delays since.
+    /// Start of the data timeout, including later delays.
     at: Duration,
-    /// Those delays, of which each may have been longer.
+    /// Number of these delays, each of which may have been longer.
     delays: u32,
-    /// Octets renew the session timeout.
+    /// Octets restart the session timeout.
     is_amid: bool,
     is_chunked: bool,
 }
 
 impl Opened {
-    /// Behind an answer that left at the time `at`, and the one before it at `ready`.
+    /// After an answer that left at the time `at`; the previous one was ready at `ready`.
     fn behind(
         answer: &Answer,
         before: Option<Self>,
@@ -482,32 +482,32 @@ impl Opened {
         }
     }
 
-    /// A chunk whose octets begin there in the input, if its command line has come.
+    /// A chunk whose octets begin at this input offset, if its command line has arrived.
     fn by_part(chunk: Option<usize>, wire: &Wire, ready: Duration) -> Option<Self> {
         let at = wire.arrivals.time_of(chunk?)?.max(ready);
         Some(Self { at, delays: 0, is_amid: true, is_chunked: true })
     }
 
-    /// The same in a message that began before.
+    /// The same in a message that began earlier.
     fn within(self, before: Option<Self>) -> Self {
         before.filter(|before| before.is_chunked).map_or(self, |before| Self { is_amid: true, ..before })
     }
 }
 
-/// The output that was written to a client, compared with its model.
+/// A client's received output, compared with its model.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     /// Number of whole answers of the model.
     answers: usize,
-    /// Where they end.
+    /// The end of these answers.
     whole: usize,
-    /// 421 follows them.
+    /// A 421 follows them.
     goodbye: bool,
     length: usize,
 }
 
 impl Heard {
-    /// How many octets a client that reads has read at the end.
+    /// The number of octets that a client has read at the end.
     fn reads_all(self, client: &Client, wire: &Wire) -> usize {
         if client.reading == Reading::Never { 0 } else { wire.written.len().max(self.length) }
     }
@@ -531,7 +531,7 @@ fn heard(written: &[u8], model: &Model, policy: &Policy) -> Heard {
     Heard { answers, whole, goodbye: is_goodbye, length: written.len() }
 }
 
-/// Compares regardless of the voice.
+/// Compares ignoring the voice.
 fn starts_with(output: &[u8], front: &[u8]) -> bool {
     output.get(..front.len()).is_some_and(|part| part.eq_ignore_ascii_case(front))
 }

@@ -1,4 +1,4 @@
-//! The input of clients, and the answers that the pure session gives to it.
+//! Clients' input, and the pure session's answers to it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -21,22 +21,22 @@ pub(super) struct Answer {
     pub(super) output_end: usize,
     pub(super) delay: Duration,
     pub(super) stage: Stage,
-    /// The reply is sent whole.
     pub(super) is_whole: bool,
-    /// The reply is the server's own, not that of a rule.
+    /// The reply is the server's own, not a rule's.
     pub(super) is_own: bool,
-    /// What the server waits for behind it.
+    /// The server's expectation after it.
     pub(super) expects: Expect,
-    /// It answers BDAT: where the octets of its chunk begin in the input.
+    /// For BDAT: the input offset of its chunk.
     pub(super) chunk: Option<usize>,
 }
 
 /// The acceptance of a message.
 #[derive(Clone, Debug)]
 pub(super) struct Acceptance {
-    /// Where in the output the reply is that accepts it.
+    /// The range of the accepting reply in the output.
     pub(super) reply: Range<usize>,
-    /// Where the last reply to it begins, before which its record is filed. In LMTP it may be another one.
+    /// The start of the last reply to the message, before which its record is filed. In LMTP it may differ from
+    /// `reply`.
     pub(super) filed: usize,
 }
 
@@ -45,12 +45,12 @@ pub(super) struct Acceptance {
 pub(super) struct End {
     /// How many octets of the input must have arrived.
     pub(super) input_end: usize,
-    /// The delay before it; zero after an answer, which has a delay of its own.
+    /// The delay before the end; zero after an answer, which has its own delay.
     pub(super) delay: Duration,
     pub(super) next: Next,
     /// Only a part of the reply is sent.
     pub(super) is_cut: bool,
-    /// The client has sent a part of a message.
+    /// The end occurs within a message.
     pub(super) is_amid: bool,
 }
 
@@ -64,14 +64,14 @@ pub(super) struct Model {
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) acceptances: Vec<Acceptance>,
     pub(super) end: Option<End>,
-    /// Where the command line ends in the input that TLS begins behind.
+    /// The end of the STARTTLS line in the input.
     pub(super) starttls: Option<usize>,
-    /// Where the octets of a chunk begin that is not whole.
+    /// The input offset of an incomplete chunk.
     pub(super) chunk: Option<usize>,
 }
 
 impl Model {
-    /// Rules count each session separately (see [`rules`]), so that other sessions have no influence.
+    /// Rules count each session separately (see [`rules`]), so that sessions are independent.
     pub(super) fn new(
         (protocol, is_encrypted): (Protocol, bool),
         policy: &Policy,
@@ -93,7 +93,7 @@ impl Model {
         model.note(policy, &session, &greeting, Expect::Command, 0);
         let (mut taken, mut given, mut expects) = (0, 0, Expect::Command);
         while (given < input.len() || expects == Expect::Nothing) && model.end.is_none() {
-            // A message that is too big may be refused before its end, and the place matters.
+            // A message that is too big may be refused before its end, at a position that matters.
             given = if expects == Expect::Data { given.max(taken) + 1 } else { input.len() };
             let line_end = input[taken..].iter().position(|octet| *octet == b'\n').map(|at| taken + at + 1);
             let mut progress = session.advance(policy, &mut environment, &input[taken..given]);
@@ -183,8 +183,8 @@ impl Voice {
     }
 }
 
-/// The same policy with replies in this voice. Its rules continue to count as before, although a rule that never fires is in
-/// front of them. The 421 is the same in both voices.
+/// The same policy with replies in this voice. Rules continue their counts although a rule that never fires precedes
+/// them. The 421 is the same in both voices.
 pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     const NEVER: &str = "any session=1000000 close";
     let mut other = policy.clone();
@@ -210,7 +210,7 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     other
 }
 
-/// The text of the usual voice: one for all sessions, where default texts depend on what a session was offered.
+/// The default text of this reply: one for all sessions, although some default texts depend on the extensions offered.
 fn usual_text(kind: ReplyKind) -> &'static str {
     match kind {
         ReplyKind::MessageReceived => "250 Message received",
@@ -225,16 +225,16 @@ pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
     format!("{rate}B/s").parse().expect("a rate")
 }
 
-/// The reply to EHLO and LHLO that offers chunks and authentication, without enhanced codes, which not all texts have.
+/// The reply to EHLO and LHLO with chunking and authentication, without enhanced codes, which not all texts have.
 const OFFER: &str = "250-mx.example\n250-CHUNKING\n250-BINARYMIME\n250 AUTH PLAIN LOGIN";
 
-/// The same with TLS, where there is.
+/// The same, with STARTTLS if available.
 fn offer(policy: &Policy) -> String {
     let tls = if policy.has_tls() { "250-STARTTLS\n" } else { "" };
     OFFER.replacen("250-CHUNKING", &format!("{tls}250-CHUNKING"), 1)
 }
 
-/// The same policy of a server that can encrypt.
+/// The policy of a server with TLS.
 pub(super) fn encrypting(mut policy: Policy) -> Policy {
     policy.set_tls(true);
     for kind in [ReplyKind::EhloReceived, ReplyKind::LhloReceived] {
@@ -245,7 +245,7 @@ pub(super) fn encrypting(mut policy: Policy) -> Policy {
     policy
 }
 
-/// A user with a clear password, and one with a hash that is checked apart.
+/// A user with a clear password, and one with a hash that is checked on another thread.
 fn auth() -> Auth {
     let hashed = "bob:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
     let mut auth = Auth::default();
@@ -276,7 +276,7 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
     match rng.random_range(0..6) {
         0 => {
             policy.fail_fast = true;
-            // A message that is too big ends the session before the message ends.
+            // An oversized message ends the session before the message ends.
             policy.set_message_size_limit(if rng.random_bool(0.5) { 100 } else { 3000 });
         }
         1 => policy.set_message_size_limit(rng.random_range(1..3000)),
@@ -373,7 +373,7 @@ pub(super) fn input(rng: &mut TestRng) -> Vec<u8> {
     input
 }
 
-/// The same with LHLO in place of HELO and EHLO.
+/// Replaces HELO and EHLO by LHLO.
 pub(super) fn in_lmtp(mut input: Vec<u8>) -> Vec<u8> {
     for at in 0..input.len().saturating_sub(4) {
         if matches!(&input[at..at + 5], b"EHLO " | b"HELO ") {
@@ -424,7 +424,7 @@ fn transaction(rng: &mut TestRng, input: &mut Vec<u8>) {
     }
 }
 
-/// A message in chunks, which may have no last one, fewer octets than announced, or commands between them.
+/// A message in chunks, which may lack a last one, have too few octets, or have commands between chunks.
 fn chunks(rng: &mut TestRng, input: &mut Vec<u8>) {
     let count = rng.random_range(1..5);
     for number in 1..=count {

@@ -1,6 +1,6 @@
-//! A transport that holds octets back in both directions, as TLS does. It returns the client's octets only in whole records,
-//! accepts replies before they can leave, sends nothing before the client's hello, and ends its output with a record of its
-//! own.
+//! A transport that retains octets in both directions, as TLS does. It returns the client's octets only in whole
+//! records, accepts replies before they can leave, sends nothing before the client's hello, and ends its output with a
+//! record of its own.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,9 +16,9 @@ use crate::records::budget::FREE;
 const RECORD: usize = 40;
 /// Largest number of octets of replies that are retained.
 const RETAINED: usize = 100;
-/// Octets read from the wire at once: several records of a client that sends ahead.
+/// Most octets read from the wire at once: several records if the client sends ahead.
 const PIECE: usize = 32;
-/// Memory of the buffers of a session, as TLS has them. More than is free, so that it is seen whether it is charged.
+/// Memory of a session's buffers. More than the free allowance, so that tests see whether it is charged.
 const BUFFERS: usize = FREE + 1000;
 /// The record that ends the output.
 const LAST_RECORD: &[u8] = b"end";
@@ -37,7 +37,7 @@ pub(super) struct SealedEnd {
     taken: usize,
     /// Records of replies that have not been written whole.
     outgoing: VecDeque<Vec<u8>>,
-    /// Octets of the first of them that have been written, or of the last record if there is none.
+    /// Written octets of the first of them, or of the last record if none is left.
     on_wire: usize,
     ends: bool,
 }
@@ -60,7 +60,7 @@ impl End for SealedEnd {
 }
 
 impl SealedEnd {
-    /// Takes octets off the wire, the hello first and what follows it; 0 when there are none.
+    /// Takes octets off the wire, beginning with the hello; 0 if none have arrived.
     fn receive(&mut self) -> io::Result<usize> {
         let mut wire = self.wire.borrow_mut();
         let mut piece = [0; PIECE];
@@ -133,12 +133,12 @@ impl Transport for SealedEnd {
         }
     }
 
-    /// The client cannot use the first part of a record.
+    /// The client cannot use an incomplete record.
     fn unsent(&self) -> usize {
         self.outgoing.iter().map(Vec::len).sum()
     }
 
-    /// Reads as long as the handshake needs it, and may take more than that.
+    /// Reads as long as the handshake needs input, and may take more than that.
     fn drive(&mut self) -> io::Result<bool> {
         let has_read = self.hello_left > 0 && self.receive()? > 0;
         self.send_retained()?;

@@ -17,10 +17,10 @@ use crate::records::store::Store;
 use crate::records::{Endpoint, Message};
 use crate::tls::ServerTls;
 
-/// What a client sends before its records, and before the server can send to it.
+/// A client's hello: sent before its records, and before the server can send.
 pub(super) const HELLO: &[u8] = b"hello";
 
-/// The lengths that a stream has reached, each with its time.
+/// The lengths of a stream over time.
 #[derive(Debug, Default)]
 pub(super) struct Log(Vec<(usize, Duration)>);
 
@@ -29,7 +29,7 @@ impl Log {
         self.0.push((length, at));
     }
 
-    /// When the byte before `offset` passed; `None` if it has not. For offset 0 the value means nothing.
+    /// When the byte before `offset` passed; `None` if it has not. Undefined for offset 0.
     pub(super) fn time_of(&self, offset: usize) -> Option<Duration> {
         let found = self.0.partition_point(|&(length, _)| length < offset);
         self.0.get(found).map(|&(_, at)| at)
@@ -67,19 +67,19 @@ impl Mailroom {
 pub(super) trait End: Transport {
     /// Both directions consist of records.
     const IS_SEALED: bool;
-    /// Some sessions are encrypted, from the first octet or behind STARTTLS.
+    /// Some sessions are encrypted, from the first octet or after STARTTLS.
     const IS_ENCRYPTED: bool = false;
     /// Number of seeds in one test run.
     const SEEDS: u64 = 400;
-    /// How often each case must occur in it.
+    /// Least occurrences of each case in one test run.
     const LEAST: u64 = 20;
 
-    /// What the server encrypts with.
+    /// The server's TLS settings.
     fn tls() -> Option<ServerTls> {
         None
     }
 
-    /// What clients of these numbers encrypt with. The same clients come again and again.
+    /// The clients' TLS, by number. Clients reconnect.
     fn ciphers() -> Box<dyn Fn(usize) -> Begin> {
         Box::new(|_| unreachable!("nothing is encrypted"))
     }
@@ -96,19 +96,19 @@ pub(super) struct Wire {
     /// Octets that the client has received, and how many replies it has read with them.
     received: (usize, usize),
     is_sealed: bool,
-    /// The lengths of the client's output at which its records end, as far as the server has not read them.
+    /// The ends of records in the client's output that the server has not read.
     seals: VecDeque<usize>,
-    /// The last such length.
+    /// The last such end.
     sealed: usize,
-    /// The client has sent its hello. Without records there is none.
+    /// The client has sent its hello. Unused without records.
     has_hello: bool,
     /// The record that ends the server's output has been written.
     pub(super) has_last_record: bool,
     /// The client's side of TLS; `None` while it sends in clear.
     encryption: Option<Encryption>,
-    /// Octets have moved that are not of the dialogue, since this was asked last.
+    /// Octets outside the dialogue have moved since the last check.
     has_moved: bool,
-    /// All octets that the client could read, whether it has or not.
+    /// All octets available to the client, read or not.
     pub(super) written: Vec<u8>,
     pub(super) writes: Log,
     /// Total number of bytes that the client has sent.
@@ -129,11 +129,11 @@ pub(super) struct Wire {
     /// It closed while input was unread: a real socket would have been reset.
     pub(super) closed_on_unread: bool,
     news: bool,
-    /// A write found no room: the server is to get an event once there is room.
+    /// A write found no room: the server gets an event when there is room.
     wants_room: bool,
     watches_for_room: bool,
     room: bool,
-    /// How long a write takes to return while the client can read its octets already.
+    /// Time until a write returns; the client can read its octets before.
     pub(super) write_takes: Duration,
     /// How long a read takes.
     pub(super) read_takes: Duration,
@@ -190,7 +190,7 @@ impl Wire {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// The client sends as many octets as there is room for.
+    /// The client sends `bytes`, as far as there is room.
     pub(super) fn send(&mut self, bytes: &[u8]) -> usize {
         let ends = self.client_finished || self.encryption.as_ref().is_some_and(Encryption::ends);
         if self.closed_at.is_some() || ends {
@@ -218,7 +218,7 @@ impl Wire {
         count
     }
 
-    /// The client encrypts all that it sends from now on, and takes all for encrypted that it receives.
+    /// The client encrypts all further output, and decrypts all further input.
     pub(super) fn encrypt(&mut self, begin: Begin, is_orderly: bool) {
         assert!(self.to_client.is_empty(), "the server sends nothing before the client's hello");
         self.encryption = Some(Encryption::new(begin(), is_orderly));
@@ -229,7 +229,7 @@ impl Wire {
         self.encryption.is_some()
     }
 
-    /// Sends what the client has encrypted, as far as there is room.
+    /// Sends the client's encrypted octets, as far as there is room.
     pub(super) fn send_encrypted(&mut self) {
         let (room, is_over) = (self.capacity - self.to_server.len(), self.closed_at.is_some());
         let Some(encryption) = &mut self.encryption else { return };
@@ -245,13 +245,13 @@ impl Wire {
         }
     }
 
-    /// Whether octets have moved that are not of the dialogue, since the last call.
+    /// Whether octets outside the dialogue have moved since the last call.
     pub(super) fn has_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
     }
 
-    /// Octets that no session counts: the header of a proxy. Returns how many there was room for, or all of them where
-    /// nobody reads.
+    /// Sends octets that no session counts: the header of a proxy. Returns how many there was room for, or all of them
+    /// if nobody reads.
     pub(super) fn send_before_session(&mut self, bytes: &[u8]) -> usize {
         if self.closed_at.is_some() || self.client_finished {
             return bytes.len();
@@ -262,7 +262,7 @@ impl Wire {
         count
     }
 
-    /// The client sends its hello. Returns false if it has sent it already, or there is none.
+    /// The client sends its hello. Returns false if already sent or not needed.
     pub(super) fn send_hello(&mut self) -> bool {
         let is_first = !std::mem::replace(&mut self.has_hello, true);
         if is_first {
@@ -282,7 +282,7 @@ impl Wire {
         }
     }
 
-    /// The client has sent only a part of a record, which cannot be answered.
+    /// The client has sent an incomplete record, which cannot be answered.
     pub(super) fn is_amid_record(&self) -> bool {
         self.is_sealed && self.sent > self.sealed
     }
@@ -329,7 +329,7 @@ impl Wire {
         self.to_client.drain(..count).collect()
     }
 
-    /// Also a client that reads slowly, or nothing, reads what a handshake needs.
+    /// A client that reads slowly, or nothing, still reads what a handshake needs.
     fn receive_encrypted(&mut self, most: usize) -> Vec<u8> {
         let mut plain = Vec::new();
         let mut most = most.min(self.to_client.len());
@@ -383,7 +383,7 @@ impl Wire {
         self.is_reset = true;
     }
 
-    /// The server asks for an event once there is room. As with the kernel, it gets the event at once if there is room now.
+    /// The server requests an event when there is room. As with the kernel, it gets one at once if there is room now.
     pub(super) fn watch_for_room(&mut self) {
         self.watches_for_room = true;
         self.room = self.to_client.len() < self.capacity;
@@ -394,7 +394,7 @@ impl Wire {
         self.news || self.room
     }
 
-    /// The event that the kernel would report since the last call.
+    /// The event to report since the last call.
     pub(super) fn event(&mut self) -> Option<Readiness> {
         let happened = std::mem::take(&mut self.news) | std::mem::take(&mut self.room);
         happened.then(|| self.readiness())
@@ -445,7 +445,7 @@ impl Wire {
     /// Asserts that a message is filed before the client can read that it was accepted.
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
-        // A session that timed out has 421 in the place of the reply that accepts.
+        // A session that timed out has 421 in the place of the accepting reply.
         let is_shown = |Acceptance { reply, filed }: &Acceptance| {
             self.written.get(reply.start) == Some(&b'2') && self.written.len() > *filed
         };

@@ -1,6 +1,6 @@
 //! The streams of octets that sessions run over: what a connection may rely on ([`Transport`]), the transports that a
-//! server serves ([`Stream`]), and the listeners that make them ([`Listener`]). A new transport is a file beside
-//! `tcp.rs`, and a variant of these two.
+//! server serves ([`Stream`]), and the listeners that make them ([`Listener`]). A new transport is a file in this
+//! folder, and a variant of both enums.
 
 mod tcp;
 #[cfg(feature = "tls")]
@@ -28,99 +28,101 @@ use unix::{Unix, UnixAcceptor};
 /// A stream of octets in both directions, over a socket that never blocks.
 ///
 /// The reactor registers the socket for input once, edge-triggered. After an event a connection calls
-/// [`drive`](Self::drive), and then reads until the transport says that there is nothing. It asks to be registered for
-/// room while the transport [wants room](Self::wants_room). Octets given out and taken are those of the SMTP dialogue;
-/// what a transport makes of them on the wire (records, a handshake) is its own affair.
+/// [`drive`](Self::drive), and then reads until the transport says that there is nothing. It registers for writability
+/// while the transport [wants room](Self::wants_room). Octets read and written are those of the SMTP dialogue; their
+/// form on the wire (records, a handshake) is internal to the transport.
 ///
-/// An error from any method is final: the connection is dropped, and nothing that is unsent leaves. A system call that
-/// was interrupted is repeated here and is no error, nor is a socket that has nothing or takes nothing now.
+/// An error from any method is final: the connection is dropped, with its unsent octets. Interrupted system calls are
+/// repeated, and a socket that would block is no error.
 pub(super) trait Transport {
-    /// Reads octets that the peer sent into the front of `buffer`, which is not empty.
+    /// Reads octets of the peer into the start of `buffer`, which is not empty.
     ///
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the peer's output ended, and not in the way that the transport
-    /// prescribes (a TLS stream without close_notify). What was read before is valid, replies can still be written, and
-    /// there is nothing more to read. [`InvalidData`](io::ErrorKind::InvalidData): the peer has broken the rules of the
-    /// transport; nothing can be written, [`finish`](Self::finish) sends why, and what is read is to be dropped. Any other
-    /// error: the connection is lost.
+    /// prescribes (a TLS stream without close_notify). Earlier input is valid, replies can still be written, and
+    /// nothing more can be read. [`InvalidData`](io::ErrorKind::InvalidData): the peer has broken the rules of the
+    /// transport; nothing can be written, [`finish`](Self::finish) sends the reason, and further input must be dropped.
+    /// Any other error: the connection is lost.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input>;
 
-    /// Takes octets from the front of `octets`, which is not empty, behind all that were taken before, and sends as
-    /// many as the socket accepts. Returns how many were taken; 0 if none can be taken now. What is taken has not left
-    /// unless [`unsent`](Self::unsent) says so. A transport retains a bounded number of octets, and takes no more until
-    /// some have left. If it takes fewer than it was given it [wants room](Self::wants_room), or waits for the peer: an
+    /// Takes octets from the start of `octets`, which is not empty, after all that were taken before, and sends as many
+    /// as the socket accepts. Returns how many were taken; 0 if none can be taken now. Octets taken have left only if
+    /// [`unsent`](Self::unsent) does not count them. A transport retains a bounded number of octets, and takes no more
+    /// until some have left. If it takes fewer than given it [wants room](Self::wants_room), or waits for the peer: an
     /// event follows, and the rest is written then.
     fn write(&mut self, octets: &[u8]) -> io::Result<usize>;
 
-    /// The same for octets behind which nothing is written. Once all of them are taken, the end that
+    /// As [`write`](Self::write), for the last octets. Once all of them are taken, the end that
     /// [`finish`](Self::finish) sends may leave with them, in one system call.
     fn write_last(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.write(octets)
     }
 
     /// How many of the octets taken by [`write`](Self::write) have not left this process, or have left in a form that
-    /// the peer can't use yet (the front of a record). Octets leave in order. A reply counts as sent, and its message
-    /// as accepted, when all of it has left.
+    /// the peer can't use yet (an incomplete record). Octets leave in order. A reply counts as sent, and its message as
+    /// accepted, when all of it has left.
     fn unsent(&self) -> usize;
 
-    /// Goes on with what the transport does of its own accord: sends what it retains, and reads and writes what its
-    /// handshake needs. Does nothing where there is no such thing. Beside [`read`](Self::read) it is the only method
-    /// that reads from the socket. The last octets of a handshake that is done by this call leave with the next call of
-    /// any method that writes.
+    /// Continues the transport's own work: sends retained octets, and reads and writes for its handshake. Plain
+    /// transports do nothing. Only this and [`read`](Self::read) read from the socket. The last octets of a handshake
+    /// that this call completes leave with the next call of any method that writes.
     ///
-    /// Returns whether there may be more of which no event will tell: octets of the dialogue behind those of a handshake
-    /// that is done now, or more of the handshake than is taken at once.
+    /// Returns whether more can be read without an event: octets of the dialogue after a handshake that is now done, or
+    /// more of the handshake than is read at once.
     fn drive(&mut self) -> io::Result<bool>;
 
-    /// Bytes of memory that the transport uses beside its own value: retained octets in both directions, and buffers.
+    /// Bytes of memory that the transport uses in addition to its own value: retained octets in both directions, and
+    /// buffers.
     fn memory(&self) -> usize;
 
-    /// The socket took less than there was to send: [`drive`](Self::drive) or [`write`](Self::write) goes on when it
-    /// has room. False while the transport waits for the peer to send, whatever it retains.
+    /// The socket took less than there was to send: [`drive`](Self::drive) or [`write`](Self::write) continues when it
+    /// has room. False while the transport waits for the peer, whatever it retains.
     fn wants_room(&self) -> bool;
 
-    /// The peer is in the middle of sending something of which nothing can be given out yet (the front of a record).
+    /// The peer has sent an incomplete unit (the beginning of a record), which can't be read yet.
     fn owes_input(&self) -> bool;
 
     /// Ends the output as the transport prescribes (TLS: close_notify); the socket's output stays open. Called when
-    /// nothing is unsent, and again until it returns true: the end has left the process. Nothing is written afterwards.
+    /// nothing is unsent, and again until it returns true: the end has left the process. Nothing may be written
+    /// afterwards.
     fn finish(&mut self) -> io::Result<bool>;
 
-    /// Ends the output of the socket (TCP: FIN), after [`finish`](Self::finish); the peer may go on sending. Not needed
-    /// where the stream is dropped next, which ends it in both directions.
+    /// Ends the output of the socket (TCP: FIN), after [`finish`](Self::finish); the peer may continue to send. Not
+    /// needed if the stream is dropped next, which ends it in both directions.
     fn shut_down_output(&mut self) -> io::Result<()>;
 
-    /// Makes dropping the stream a reset, whatever is unread or unsent.
+    /// Makes a later drop reset the connection, even if octets are unread or unsent.
     fn reset_at_end(&mut self) -> io::Result<()>;
 
     /// The address the peer connected to.
     fn local_addr(&self) -> io::Result<Endpoint>;
 
-    /// Encrypts everything from now on, when all that was written has left. The peer has sent `received`, which is read
-    /// already. The handshake runs in [`drive`](Self::drive), as far as [`handshake`](Self::handshake) says; nothing is read
-    /// or written before it is done. `asks`: it waits for a [plan](Self::follow_plan) once the client's hello has come.
+    /// Encrypts everything from now on; all earlier output has left. `received`: octets of the peer that were read
+    /// already. [`drive`](Self::drive) runs the handshake and [`handshake`](Self::handshake) gives its state; before it
+    /// is done nothing may be read or written. `asks`: the handshake waits for a [plan](Self::follow_plan) after the
+    /// client's hello.
     ///
     /// # Errors
-    /// [`Unsupported`](io::ErrorKind::Unsupported): the transport can't.
+    /// [`Unsupported`](io::ErrorKind::Unsupported): not with this transport.
     fn encrypt(&mut self, _tls: &ServerTls, _received: &[u8], _asks: bool) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// The name in the client's hello, while the handshake waits for a plan.
+    /// The server name in the client's hello, while the handshake waits for a plan.
     fn server_name(&self) -> Option<&str> {
         None
     }
 
-    /// Goes on with a handshake that waits for a plan, or answers it as `plan` says, and has [failed](HandshakeFault::Ruled)
-    /// then. Delays, drops and silence are the caller's.
+    /// Continues a handshake that waits for a plan, or answers the hello as `plan` requires, which
+    /// [fails](HandshakeFault::Ruled) it. The caller does delays, drops and silence.
     fn follow_plan(&mut self, _tls: &ServerTls, _plan: &HandshakePlan) {}
 
-    /// Whether the peer has ended its output as the transport prescribes, if what was read is the last of it.
+    /// Whether the peer has ended its output as the transport prescribes, provided that no input is left.
     fn is_end_orderly(&self) -> bool {
         true
     }
 
-    /// How far the handshake is. Once it has failed, what is read is to be dropped, and [`finish`](Self::finish) sends the
+    /// The state of the handshake. After a failure, input must be dropped, and [`finish`](Self::finish) sends the
     /// alert.
     fn handshake(&self) -> Handshake {
         Handshake::Done
@@ -131,20 +133,20 @@ pub(super) trait Transport {
         0
     }
 
-    /// What the handshake has agreed on; `None` where nothing is encrypted.
+    /// The result of the handshake; `None` in clear.
     fn tls_session(&self) -> Option<&Arc<TlsSession>> {
         None
     }
 }
 
-/// How far a handshake is.
+/// The state of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
 pub(super) enum Handshake {
     Running,
-    /// The client's hello has come, and waits for a plan.
+    /// The client's hello is complete, and waits for a plan.
     Undecided,
-    /// Also where there is none.
+    /// Done, or not needed.
     Done,
     Failed(HandshakeFault),
 }
@@ -155,28 +157,27 @@ pub(super) enum Handshake {
 pub(super) enum HandshakeFault {
     /// The client has sent this alert.
     Alert(&'static str),
-    /// What the client has sent is no message of TLS.
+    /// The client's input is not TLS.
     Malformed,
-    /// There is no version, suite or group that both have.
+    /// No common version, suite or group.
     Incompatible,
-    /// The client has no certificate, which is required.
+    /// The client has no certificate, but one is required.
     NoCertificate,
-    /// What is wrong with the client's certificate.
+    /// The client's certificate is invalid, for this reason.
     BadCertificate(&'static str),
     /// The client has closed the connection.
     BrokenOff,
-    /// It was not done in time.
     TimedOut,
-    /// A rule has decided it.
+    /// Decided by a rule.
     Ruled,
     /// The client has broken the protocol in another way.
     Other,
-    /// The server has failed.
+    /// A failure of the server.
     Own,
 }
 
 impl HandshakeFault {
-    /// For the log.
+    /// The reason, for the log.
     pub(super) fn reason(self) -> String {
         match self {
             Self::Alert(alert) => format!("the client sent the alert {alert}"),
@@ -195,24 +196,24 @@ impl HandshakeFault {
     }
 }
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// So many octets, at least one.
+    /// At least one octet.
     Octets {
         count: usize,
-        /// Another read may give more. If false, all was read that had arrived by the last event: the next one says
-        /// when there is more, and if that event reported that the peer has ended its output, this was the last of it, and
-        /// [`is_end_orderly`](Transport::is_end_orderly) says how it ended.
+        /// Another read may give more. If false, all input up to the last event was read: the next event reports more.
+        /// If that event reported the end of the peer's output, this was the last input, and
+        /// [`is_end_orderly`](Transport::is_end_orderly) describes the end.
         may_have_more: bool,
     },
-    /// Nothing now: an event says when there is more.
+    /// Nothing now: an event reports more.
     Nothing,
-    /// The peer has ended its output, as the transport prescribes.
+    /// The peer has ended its output as the transport prescribes.
     End,
 }
 
-/// One read of a socket. `may_have_more` is asked about the number of octets that it gave.
+/// One read of a socket. `may_have_more` gets the number of octets read.
 #[inline]
 fn read_once(
     socket: &mut impl Read,
@@ -230,7 +231,7 @@ fn read_once(
     }
 }
 
-/// One write to a socket: how many octets it took, 0 if it has no room.
+/// One write to a socket: the number of octets taken, 0 if it has no room.
 #[inline]
 fn write_once(socket: &mut impl Write, octets: &[u8]) -> io::Result<usize> {
     loop {
@@ -242,8 +243,8 @@ fn write_once(socket: &mut impl Write, octets: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// What a poll reports of a peer that has closed the connection, or its half of it, also behind unread octets where the
-/// system can tell.
+/// The poll flags of a peer that has closed the connection or its half, set even with unread octets if the system can
+/// tell.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 const PEER_CLOSED: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP);
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -263,7 +264,7 @@ fn departure(socket: &impl AsFd, peek: impl FnOnce() -> io::Result<usize>) -> Op
     }
 }
 
-/// The stream of an accepted connection. What few have is behind a pointer: it is no larger for the others.
+/// The stream of an accepted connection. Rare state is boxed: it makes the other connections no larger.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(Tcp),
@@ -272,14 +273,14 @@ pub(super) enum Stream {
     Tls(Box<Tls<Stream>>),
 }
 
-/// A listening socket, and which transport its connections have.
+/// A listening socket with its transport.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpAcceptor),
     Unix(UnixAcceptor),
 }
 
-/// Evaluates an expression for the value in whichever variant: a new one is added here and in the types.
+/// Evaluates an expression for the value of whichever variant. A new transport is added here and in the types.
 macro_rules! each {
     (Stream, $of:expr, $value:ident => $result:expr) => {
         match $of {
@@ -298,23 +299,23 @@ macro_rules! each {
 }
 
 impl Stream {
-    /// What is registered with the poll.
+    /// The source to register with the poll.
     pub(super) fn source(&mut self) -> &mut dyn Source {
         each!(Stream, self, stream => stream.source())
     }
 
-    /// Whether the peer has closed the connection, or its half of it, and if so, whether it had sent something that is
-    /// unread. `None`: it has not.
+    /// Whether the peer has closed the connection or its half, and if so, whether unread octets are left. `None`: it
+    /// has not closed.
     pub(super) fn departure(&self) -> Option<bool> {
         each!(Stream, self, stream => stream.departure())
     }
 
-    /// Asks the system to buffer no more than so many octets that were not read, where it can.
+    /// Asks the system to buffer at most this many unread octets, if the transport can.
     pub(super) fn limit_receive_buffer(&self, octets: usize) {
         each!(Stream, self, stream => stream.limit_receive_buffer(octets));
     }
 
-    /// How many octets that were not read the system buffers. Of TCP.
+    /// Size of the receive buffer in octets (TCP only).
     #[cfg(test)]
     pub(super) fn receive_buffer(&self) -> usize {
         match self {
@@ -415,28 +416,28 @@ impl Transport for Stream {
     }
 }
 
-/// What a listening socket is opened with, beside its address.
+/// Options of a listening socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListenOptions {
-    /// Connections that may wait to be accepted.
+    /// Largest number of connections that wait to be accepted.
     pub(super) backlog: u32,
-    /// Several shards have a listener there: over TCP a socket of its own each.
+    /// Several shards listen there: each with its own socket over TCP.
     pub(super) is_shared: bool,
-    /// Another socket has the wildcard address of IPv4: that of IPv6 leaves IPv4 to it.
+    /// Another socket has the wildcard address of IPv4: that of IPv6 must exclude IPv4.
     pub(super) has_ipv4_wildcard: bool,
 }
 
-/// A listening socket that no reactor serves. It does not block.
+/// A non-blocking listening socket that no reactor serves.
 #[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) enum PlainListener {
     Tcp(std::net::TcpListener),
-    /// The file is in front of the socket, to be dropped first.
+    /// Dropped in this order: the file before the socket.
     Unix(Arc<SocketFile>, std::os::unix::net::UnixListener),
 }
 
 impl Listener {
-    /// The socket, for another thread than a reactor's.
+    /// The socket, for a thread that is not a reactor's.
     #[cfg(feature = "http")]
     pub(super) fn into_plain(self) -> PlainListener {
         match self {
@@ -445,10 +446,10 @@ impl Listener {
         }
     }
 
-    /// Binds an address and listens, over the transport that the address stands for.
+    /// Binds an address and listens, over the address's transport.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the system.
     pub(super) fn open(at: &ListenAt, options: ListenOptions) -> io::Result<Self> {
         match at {
             ListenAt::Inet { address, .. } => TcpAcceptor::open(*address, options).map(Self::Tcp),
@@ -456,10 +457,10 @@ impl Listener {
         }
     }
 
-    /// The same for another shard.
+    /// As [`open`](Self::open), for another shard.
     ///
     /// # Errors
-    /// The system's.
+    /// Errors of the system.
     pub(super) fn for_another_shard(&self, options: ListenOptions) -> io::Result<Self> {
         match self {
             Self::Tcp(listener) => listener.share(options).map(Self::Tcp),
@@ -467,20 +468,20 @@ impl Listener {
         }
     }
 
-    /// What is registered with the poll.
+    /// The source to register with the poll.
     pub(super) fn source(&mut self) -> &mut dyn Source {
         each!(Listener, self, listener => listener.source())
     }
 
-    /// Takes one connection that is waiting, and the peer's address.
+    /// Accepts one waiting connection. Returns it with the peer's address.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock): none is. Others are of `accept(2)`.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): none waits. Otherwise an error of `accept(2)`.
     pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
         each!(Listener, self, listener => listener.accept())
     }
 
-    /// The address it is bound to.
+    /// The bound address.
     pub(super) fn local_addr(&self) -> io::Result<Endpoint> {
         each!(Listener, self, listener => listener.local_addr())
     }

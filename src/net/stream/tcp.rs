@@ -30,7 +30,7 @@ impl Tcp {
     }
 
     pub(super) fn limit_receive_buffer(&self, octets: usize) {
-        // If it fails the peer only feels a slow reader later.
+        // After a failure the peer only notices a slow reader later.
         let _ = SockRef::from(&self.socket).set_recv_buffer_size(octets);
     }
 
@@ -55,7 +55,7 @@ impl Transport for Tcp {
         Ok(count)
     }
 
-    /// What the socket took is the kernel's to deliver.
+    /// The kernel delivers what the socket took.
     #[inline]
     fn unsent(&self) -> usize {
         0
@@ -80,7 +80,7 @@ impl Transport for Tcp {
         false
     }
 
-    /// The end of the socket's output says it all.
+    /// TCP has no end other than FIN.
     fn finish(&mut self) -> io::Result<bool> {
         Ok(true)
     }
@@ -98,7 +98,7 @@ impl Transport for Tcp {
     }
 }
 
-/// Whether `SO_REUSEPORT` spreads connections over the sockets of one port. Elsewhere one of them gets all.
+/// Whether `SO_REUSEPORT` spreads connections over the sockets of one port. On other systems one socket gets all.
 const SPREADS_OVER_SOCKETS: bool = cfg!(target_os = "linux");
 
 /// A listening TCP socket.
@@ -106,7 +106,7 @@ const SPREADS_OVER_SOCKETS: bool = cfg!(target_os = "linux");
 pub(crate) struct TcpAcceptor(pub(super) TcpListener);
 
 impl TcpAcceptor {
-    /// Options are set where accepted sockets inherit them: a system call saved per connection.
+    /// Options are set on the listener and inherited by accepted sockets: one system call less per connection.
     pub(super) fn open(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -122,13 +122,13 @@ impl TcpAcceptor {
         Ok(Self(TcpListener::from_std(socket.into())))
     }
 
-    /// For another shard: another socket on the same port where the system spreads connections over them, the same one
-    /// elsewhere.
+    /// For another shard: another socket on the same port if the system spreads connections over them, otherwise the
+    /// same socket.
     pub(super) fn share(&self, options: ListenOptions) -> io::Result<Self> {
         if SPREADS_OVER_SOCKETS { Self::open(self.0.local_addr()?, options) } else { self.duplicate() }
     }
 
-    /// The same socket: each connection is accepted by one of those that have it.
+    /// The same socket: each connection is accepted by one of its owners.
     fn duplicate(&self) -> io::Result<Self> {
         let socket = self.0.as_fd().try_clone_to_owned()?;
         Ok(Self(TcpListener::from_std(socket.into())))
@@ -148,9 +148,9 @@ impl TcpAcceptor {
     }
 }
 
-/// Replies are far smaller than any window: what paces and models the path, like BBR, costs time at every segment and
-/// can't change when one leaves. Reno is the least there is, and in every Linux kernel; where it can't be chosen the
-/// system's own does.
+/// Replies are far smaller than any window: an algorithm that paces and models the path, like BBR, costs time at every
+/// segment and can't send one earlier. Reno is the cheapest, and in every Linux kernel; if it can't be chosen the
+/// system's default applies.
 fn choose_congestion_control(socket: &Socket) {
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
     let _ = socket.set_tcp_congestion(b"reno");
@@ -158,8 +158,8 @@ fn choose_congestion_control(socket: &Socket) {
     let _ = socket;
 }
 
-/// The same address as its own family has it: a socket of both families gives IPv4 addresses mapped into IPv6 (RFC
-/// 4291 section 2.5.5.2), and whatever compares or shows addresses would take them for others.
+/// The address in its own family: a dual-stack socket gives IPv4 addresses mapped into IPv6 (RFC 4291 section 2.5.5.2),
+/// which would compare and print differently.
 fn canonical(address: SocketAddr) -> Endpoint {
     Endpoint::Inet(match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
@@ -186,7 +186,7 @@ mod tests {
         (until_there(|| listener.accept().ok()).0, client)
     }
 
-    /// The kernel may take a moment to deliver.
+    /// Delivery by the kernel may take a moment.
     fn until_there<T>(mut look: impl FnMut() -> Option<T>) -> T {
         loop {
             match look() {

@@ -1,8 +1,8 @@
-//! TLS over any socket: rustls without buffers of its own, which needs least memory while nothing happens.
+//! TLS over any socket: rustls without its own buffers, which needs least memory on an idle connection.
 //!
-//! Replies are encrypted in records, each written before the next is made: what the socket does not take of one is all that
-//! is retained. Input is decrypted in a buffer of the thread, and copied once, to where it is asked for; of what is read only
-//! the front of a record, and plain text that was not asked for, stay.
+//! Replies are encrypted in records, each written before the next is made: at most the unsent part of one record is
+//! retained. Input is decrypted in a buffer of the thread, and copied once to its destination; only incomplete records,
+//! and plain text that was not read yet, are retained.
 
 mod hello;
 mod outcome;
@@ -26,76 +26,76 @@ use outcome::{agreed, fault_of};
 
 /// Octets of plain text in a record (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
-/// Octets that a record has beside its plain text, at most: header, nonce and tag (RFC 5246 section 6.2.3, RFC 8446 section 5.2).
+/// Most octets of a record in addition to its plain text: header, nonce and tag (RFC 5246 section 6.2.3, RFC 8446
+/// section 5.2).
 const OVERHEAD: usize = 5 + 256;
 /// Octets read from a socket at once.
 const READ: usize = 64 * 1024;
-/// Reads of one turn of a handshake.
+/// Most reads in one turn of a handshake.
 const READS: usize = 8;
-/// Approximate memory of what rustls has of a session, beside its own value: a key for each direction, of which each takes more
-/// than 600 octets, where messages of a handshake are found, and secrets for the next keys.
+/// Approximate memory that rustls allocates for a session: a key of more than 600 octets for each direction, positions
+/// of handshake messages, and secrets for the next keys.
 const SECRETS: usize = 2400;
 
-/// A record with the alert unexpected_message, which is fatal (RFC 8446 section 6): where rustls has none.
+/// A record with the fatal alert unexpected_message (RFC 8446 section 6), where rustls has none.
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
-/// What a rule answers a hello with: no record of TLS, but what a server of SMTP may send that expects a command.
+/// A rule's answer to a hello that is no TLS record: the reply of an SMTP server that expects a command.
 const GARBAGE: &[u8] = b"500 5.5.2 Syntax error\r\n";
-/// The alert internal_error, which is fatal (RFC 8446 section 6).
+/// A record with the fatal alert internal_error (RFC 8446 section 6).
 const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
-/// The alert that rustls sends in clear to a client without a certificate in TLS 1.2, which has no such alert.
+/// The alert certificate_required, which rustls sends in clear also in TLS 1.2, where it is not defined.
 const CERTIFICATE_REQUIRED: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
-/// The one that TLS 1.2 has (RFC 5246 section 7.4.6).
+/// handshake_failure, its equivalent in TLS 1.2 (RFC 5246 section 7.4.6).
 const HANDSHAKE_FAILURE: u8 = 40;
 
 const BELOW: &str = "a connection below TLS";
 
 thread_local! {
-    /// Where input is decrypted.
+    /// The buffer for decryption.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// What the last handshake of the thread has agreed on.
+    /// The result of the thread's last handshake.
     static LAST: RefCell<Option<Arc<TlsSession>>> = const { RefCell::new(None) };
 }
 
-/// A connection within TLS, over that of another transport.
+/// TLS over another transport.
 pub(in crate::net) struct Tls<S> {
-    /// The connection that it is laid over; `None` only while it is being made.
+    /// The transport below; `None` only during construction.
     below: Option<S>,
     layer: Layer,
 }
 
-/// TLS without the connection below it.
+/// TLS without its transport.
 struct Layer {
     stage: Stage,
-    /// Octets from the socket that are not decrypted: the front of a record, or of the hello.
+    /// Octets from the socket that are not decrypted: an incomplete record or hello.
     incoming: Vec<u8>,
-    /// Plain text that was not given out, and how much of it was.
+    /// Plain text that was not read, and how much of it was.
     plain: Vec<u8>,
     given: usize,
     /// Octets for the socket.
     outgoing: Vec<u8>,
-    /// Octets of replies in it: those of its last record, but for close_notify.
+    /// Octets of replies in `outgoing`: those of its last record without close_notify.
     pending: usize,
-    /// Octets of close_notify in it.
+    /// Octets of close_notify in `outgoing`.
     closing: usize,
     /// Octets that were read before the handshake was done.
     handshake_octets: u32,
-    /// The peer's close_notify has come.
+    /// The peer's close_notify has arrived.
     peer_closed: bool,
-    /// The server's own is in `outgoing`, or has left.
+    /// The server's close_notify is in `outgoing`, or has left.
     has_closed: bool,
-    /// The name in the client's hello, until the handshake is done.
+    /// The server name in the client's hello, until the handshake is done.
     server_name: Option<Box<str>>,
-    /// `None` before it is.
+    /// `None` until the handshake is done.
     session: Option<Arc<TlsSession>>,
 }
 
 enum Stage {
-    /// The client's hello is not complete. `None`: what the handshake is decided by depends on a plan.
+    /// The client's hello is incomplete. `None`: a plan decides the configuration.
     Hello(Option<Arc<ServerConfig>>),
-    /// It is complete, and in `incoming`, and there is no plan.
+    /// The hello is complete, in `incoming`, and waits for a plan.
     Undecided,
     Connected(Box<UnbufferedServerConnection>),
-    /// The handshake has failed.
     Failed(HandshakeFault),
 }
 
@@ -107,7 +107,8 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Tls<S> {
 }
 
 impl<S> Tls<S> {
-    /// Without `config` the handshake waits for a plan. Before the client's hello, of which these octets have been read.
+    /// Before the client's hello, of which `received` was read already. Without `config` the handshake waits for a
+    /// plan.
     pub(in crate::net) fn new(config: Option<Arc<ServerConfig>>, received: &[u8]) -> Box<Self> {
         let mut layer = Layer {
             stage: Stage::Hello(config),
@@ -246,7 +247,7 @@ impl Layer {
     }
 
     fn read(&mut self, socket: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Input> {
-        // What was left by an earlier read says nothing of the socket, which may have had an event since.
+        // Input left by an earlier read does not show whether the socket has more.
         let mut may_socket_have_more = true;
         loop {
             self.flush(socket)?;
@@ -259,12 +260,12 @@ impl Layer {
                 if !has_left {
                     (self.plain, self.given) = (Vec::new(), 0);
                 }
-                // The end follows where close_notify has come, and no event says so.
+                // After close_notify the end follows, without an event.
                 let may_have_more = has_left || may_socket_have_more || self.peer_closed;
                 return Ok(Input::Octets { count, may_have_more });
             }
             match &self.stage {
-                // It is dropped, as all that follows.
+                // The caller drops it, like all further input.
                 Stage::Failed(_) => return socket.read(buffer),
                 _ if self.has_closed && self.session.is_none() => return socket.read(buffer),
                 _ if self.peer_closed => return Ok(Input::End),
@@ -282,7 +283,7 @@ impl Layer {
             {
                 // The alert leaves if there is room.
                 let _ = self.flush(socket);
-                // A client that sends an alert has left: that is no fault of its own.
+                // A client that sends an alert has left: no protocol error.
                 let kind = match fault {
                     HandshakeFault::Alert(_) => io::ErrorKind::ConnectionAborted,
                     _ => io::ErrorKind::InvalidData,
@@ -298,7 +299,7 @@ impl Layer {
         }
     }
 
-    /// The handshake, as far as it goes now, within a bounded number of reads.
+    /// Runs the handshake as far as input allows, within a bounded number of reads.
     fn drive(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
         self.flush(socket)?;
         if self.handshake() != Handshake::Running {
@@ -315,7 +316,7 @@ impl Layer {
             };
             match self.handshake() {
                 Handshake::Running => self.flush(socket)?,
-                // Tickets, or TLS 1.2's Finished, leave with a reply if one follows at once.
+                // Tickets, or the Finished of TLS 1.2, leave with a reply if one follows at once.
                 Handshake::Done => {
                     return Ok(may_socket_have_more || !self.plain.is_empty() || self.peer_closed);
                 }
@@ -341,7 +342,7 @@ impl Layer {
         stage + buffers
     }
 
-    /// Reads once, at most so many octets, and decrypts.
+    /// Reads once, at most `most` octets, and decrypts.
     fn receive(
         &mut self,
         socket: &mut impl Transport,
@@ -368,7 +369,7 @@ impl Layer {
         })
     }
 
-    /// Takes all octets that were not decrypted so far, and retains those that are not whole.
+    /// Takes all octets that were not decrypted so far, and retains an incomplete rest.
     fn take(&mut self, octets: &mut [u8], room: &mut Room<'_>) {
         let is_complete = match &self.stage {
             Stage::Hello(_) => self.take_hello(octets),
@@ -379,7 +380,7 @@ impl Layer {
         self.incoming = octets[used..].to_vec();
     }
 
-    /// Looks at what has come of the hello. Whether it is complete, or there is none.
+    /// Looks at the hello so far. Returns whether it is complete, or invalid.
     fn take_hello(&mut self, mut octets: &[u8]) -> bool {
         let Stage::Hello(config) = &self.stage else { return true };
         if !may_be_complete(octets) {
@@ -401,7 +402,7 @@ impl Layer {
                 config.as_ref().map_or(Stage::Undecided, connected)
             }
             Err((error, mut alert)) => {
-                // To a vector it can't fail.
+                // Writing to a vector can't fail.
                 let _ = alert.write_all(&mut self.outgoing);
                 Stage::Failed(fault_of(&error))
             }
@@ -412,7 +413,7 @@ impl Layer {
         true
     }
 
-    /// The hello has come, and waits for a plan.
+    /// Applies the plan to a complete hello.
     fn follow_plan(&mut self, tls: &ServerTls, plan: &HandshakePlan) {
         debug_assert!(matches!(self.stage, Stage::Undecided), "a handshake has one plan");
         let mut end = |octets: &[u8]| {
@@ -424,15 +425,15 @@ impl Layer {
             (Some(HandshakeEnd::Garbage), _) => end(GARBAGE),
             (Some(HandshakeEnd::Silent | HandshakeEnd::Drop(_)), _) => end(&[]),
             (None, Ok(config)) => connected(&config),
-            // What it needs was made when the rules were set.
+            // Its configuration was built when the rules were set.
             (None, Err(_)) => end(&INTERNAL_ERROR),
         };
         let mut octets = std::mem::take(&mut self.incoming);
         self.take(&mut octets, &mut Room::default());
     }
 
-    /// Goes on with these octets until more are needed, and then gives `write` the means to encrypt, where the handshake is
-    /// done. Returns how many octets are used up.
+    /// Processes octets until more are needed; then calls `write` with the means to encrypt, if the handshake is done.
+    /// Returns how many octets are used up.
     fn advance(
         &mut self,
         octets: &mut [u8],
@@ -471,7 +472,7 @@ impl Layer {
                     false
                 }
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => false,
-                // Early data is off.
+                // Early data is disabled.
                 Ok(_) => {
                     fault = Some(HandshakeFault::Other);
                     false
@@ -498,7 +499,7 @@ impl Layer {
     }
 }
 
-/// The same as the one before, if they are equal, which most are: sessions and messages retain it.
+/// Shares the previous session's value if equal, as most are: sessions and messages retain it.
 fn shared(agreed: TlsSession) -> Arc<TlsSession> {
     LAST.with_borrow_mut(|last| match last {
         Some(last) if **last == agreed => Arc::clone(last),
@@ -506,7 +507,7 @@ fn shared(agreed: TlsSession) -> Arc<TlsSession> {
     })
 }
 
-/// Where plain text is asked for: nowhere by default.
+/// A buffer for plain text: empty by default.
 #[derive(Default)]
 struct Room<'b> {
     octets: &'b mut [u8],
@@ -514,7 +515,7 @@ struct Room<'b> {
 }
 
 impl Room<'_> {
-    /// Copies as many octets as there is room for, and returns how many.
+    /// Copies as many octets as fit. Returns their number.
     fn fill(&mut self, plain: &[u8]) -> usize {
         let free = &mut self.octets[self.filled..];
         let count = plain.len().min(free.len());
@@ -524,7 +525,7 @@ impl Room<'_> {
     }
 }
 
-/// What a read of the socket gave.
+/// The result of a read of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Received {
     Octets {
@@ -538,8 +539,8 @@ enum Received {
 
 type Traffic<'c> = WriteTraffic<'c, ServerConnectionData>;
 
-/// Queues the alert, if there is one. Beyond it rustls must not be asked for anything: messages that are pending are in octets
-/// that it does not get again.
+/// Queues the alert, if any. Afterwards rustls must not be asked for anything: its pending messages are in octets that
+/// it does not get again.
 fn refuse(connection: &mut UnbufferedServerConnection, outgoing: &mut Vec<u8>) {
     while connection.wants_write()
         && let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(&mut []).state
@@ -563,7 +564,7 @@ fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Vec
     true
 }
 
-/// A handshake whose hello has come.
+/// A handshake with a complete hello.
 fn connected(config: &Arc<ServerConfig>) -> Stage {
     match UnbufferedServerConnection::new(Arc::clone(config)) {
         Ok(connection) => Stage::Connected(Box::new(connection)),

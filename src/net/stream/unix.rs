@@ -1,7 +1,7 @@
 //! Unix stream sockets: octets leave the process when the socket takes them, as over TCP.
 //!
-//! The file of a listening socket belongs to its server: one that no server listens at any more is replaced, and the file
-//! goes with the last listener.
+//! The file of a listening socket belongs to its server: a stale file is replaced, and the file is removed with the
+//! last listener.
 
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
@@ -22,7 +22,7 @@ use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write
 use crate::config::SocketFileError;
 use crate::records::Endpoint;
 
-/// How long the start of another server in the same folder is waited for: [`ATTEMPTS`] times [`PAUSE`].
+/// How long to wait for the start of another server in the same folder: [`ATTEMPTS`] times [`PAUSE`].
 const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -48,12 +48,12 @@ impl Unix {
         departure(&self.socket, || SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]))
     }
 
-    /// What is unread counts against the sender's buffer, whose size is the sender's to choose.
+    /// Unread octets count against the sender's buffer, whose size only the sender can choose.
     pub(super) fn limit_receive_buffer(&self, _octets: usize) {}
 }
 
 impl Transport for Unix {
-    /// A read stops behind octets that a descriptor came with, whatever follows them: a short one proves nothing.
+    /// A read stops after octets that came with a descriptor: a short one proves nothing.
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         read_once(&mut self.socket, buffer, |_| true)
@@ -66,7 +66,7 @@ impl Transport for Unix {
         Ok(count)
     }
 
-    /// What the socket took is in the peer's.
+    /// What the socket took is in the peer's receive queue.
     #[inline]
     fn unsent(&self) -> usize {
         0
@@ -91,7 +91,7 @@ impl Transport for Unix {
         false
     }
 
-    /// The end of the socket's output says it all.
+    /// A Unix socket has no end other than its shutdown.
     fn finish(&mut self) -> io::Result<bool> {
         Ok(true)
     }
@@ -100,7 +100,7 @@ impl Transport for Unix {
         self.socket.shutdown(Shutdown::Write)
     }
 
-    /// There is no such thing: the peer gets an error only if something that it sent is unread.
+    /// Unix sockets have no reset: the peer gets an error only if its octets are unread.
     fn reset_at_end(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -110,22 +110,22 @@ impl Transport for Unix {
     }
 }
 
-/// A listening Unix socket. Those of several shards are one socket: each connection is accepted by one of them.
+/// A listening Unix socket. All shards share it: each connection is accepted by one of them.
 ///
-/// All shards are woken for a connection, and those that come too late find none. The kernel could wake one alone
-/// (`EPOLLEXCLUSIVE`), but mio can't ask for that.
+/// Each connection wakes all shards; the late ones find none. The kernel could wake one alone (`EPOLLEXCLUSIVE`), but
+/// mio can't ask for that.
 #[derive(Debug)]
 pub(crate) struct UnixAcceptor {
-    /// In front of the socket, to be dropped first: nobody finds a file that nobody listens at.
+    /// Before the socket, to be dropped first: the file never outlives its listener.
     pub(super) file: Arc<SocketFile>,
     pub(super) socket: UnixListener,
 }
 
 impl UnixAcceptor {
-    /// The mode is set before connections are possible. Without one it is what the process's umask leaves.
+    /// Sets the mode before connections are possible. Without one the process's umask applies.
     ///
     /// # Errors
-    /// The system's, or a [`SocketFileError`] within one.
+    /// Errors of the system, or a [`SocketFileError`] within one.
     pub(super) fn open(path: &Arc<Path>, mode: Option<u32>, options: ListenOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
@@ -141,7 +141,7 @@ impl UnixAcceptor {
         Ok(Self { file: Arc::new(file), socket: UnixListener::from_std(socket.into()) })
     }
 
-    /// The same socket for another shard.
+    /// The same socket, for another shard.
     pub(super) fn share(&self) -> io::Result<Self> {
         let socket = self.socket.as_fd().try_clone_to_owned()?;
         Ok(Self { file: Arc::clone(&self.file), socket: UnixListener::from_std(socket.into()) })
@@ -165,7 +165,7 @@ fn endpoint(address: &SocketAddr) -> Endpoint {
     Endpoint::Unix(address.as_pathname().map(Arc::from))
 }
 
-/// The file of a listening socket, removed when dropped if it is still that.
+/// The file of a listening socket; removed when dropped, unless it was replaced.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: Arc<Path>,
@@ -181,7 +181,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // One that can't be removed is replaced by the next server there.
+        // A file that can't be removed is replaced by the next server there.
         if fs::symlink_metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
@@ -207,15 +207,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            // A server that stops may have removed it meanwhile.
+            // A server that stops may have removed it already.
             fs::remove_file(path).or_else(|error| match error.kind() {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),
             })
         }
-        // The same.
+        // A server that stops may have removed it already.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Its queue is full, which is a server's.
+        // Its queue is full, so a server listens.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(io::Error::other(SocketFileError::InUse { process: None }))
         }
@@ -224,7 +224,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The process at the other end of a Unix socket, where the system reports it.
+/// The pid of the peer of a Unix socket, if the system reports it.
 #[cfg(target_os = "linux")]
 fn peer_process(socket: &Socket) -> Option<i32> {
     let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
@@ -236,8 +236,8 @@ fn peer_process(_: &Socket) -> Option<i32> {
     None
 }
 
-/// Keeps other servers from taking a socket in the folder that is bound and not listening yet for a stale one, until it
-/// is dropped. A folder that can't be locked is done without: only servers that start at the same moment need it.
+/// Locks the folder until dropped, so that no other server takes a socket that is bound but not listening yet for a
+/// stale one. A folder that can't be locked is used without a lock: only servers that start at the same moment need it.
 fn lock_folder(path: &Path) -> Option<File> {
     let folder = File::open(path.parent()?).ok()?;
     for _ in 0..ATTEMPTS {

@@ -12,17 +12,17 @@ use crate::time::Timestamp;
 /// An operation on a wheel.
 #[derive(Clone, Debug)]
 enum Operation {
-    /// Starts a timer this far ahead.
+    /// Starts a timer with this distance.
     Insert(u64),
-    /// Starts one whose deadline passed this long ago.
+    /// Starts a timer whose deadline passed this long ago.
     InsertPast(u64),
-    /// Cancels one that runs.
+    /// Cancels a running timer.
     Cancel(Index),
-    /// Cancels one that has expired or was cancelled.
+    /// Cancels a timer that has expired or was cancelled.
     CancelStale(Index),
-    /// Takes a single timer that is due, and leaves others that may be due too.
+    /// Takes a single due timer; others may remain.
     PopOne,
-    /// Lets time pass and takes all that is due.
+    /// Lets time pass and takes all due timers.
     Advance(u64),
 }
 
@@ -56,7 +56,7 @@ struct Pair {
     /// By deadline and value.
     model: BTreeMap<(u64, u32), Timer>,
     now: u64,
-    /// All before this has been popped: earlier deadlines count as this.
+    /// All earlier timers have been popped: earlier deadlines count as this.
     floor: u64,
     stale: Vec<Timer>,
     next_value: u32,

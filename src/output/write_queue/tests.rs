@@ -1,4 +1,4 @@
-//! The queue between threads: what is queued arrives in order, or is counted as lost.
+//! The queue between threads: queued items arrive in order, or are counted as lost.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::{Batch, WriteQueue, Writer};
 
-/// Longer than anything here takes.
+/// Longer than any operation here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Pushes what there must be room for sooner or later.
+/// Pushes an item for which room will be free eventually.
 fn push<T>(queue: &WriteQueue<T>, item: T, weight: usize) {
     assert!(queue.push(item, weight, PATIENCE), "there is a writer, and room");
 }
 
-/// Everything the writer is given until the queue is closed, and how much was lost.
+/// All items passed to the writer until the queue is closed, and the number lost.
 fn write_into(queue: &WriteQueue<(usize, usize)>) -> (Vec<(usize, usize)>, u64) {
     let (mut items, mut dropped) = (Vec::new(), 0);
     queue.write_all(|batch| {
@@ -54,7 +54,7 @@ fn each_thread_s_items_keep_their_order() {
 fn an_offer_to_a_full_queue_is_dropped_and_counted() {
     let queue = WriteQueue::new(10);
     queue.offer(&mut vec![(0, 0), (0, 1)], 9);
-    queue.offer(&mut vec![(0, 2)], 9); // not full yet: the limit may be passed once
+    queue.offer(&mut vec![(0, 2)], 9); // not full yet: the limit may be exceeded once
     let mut late = vec![(0, 3), (0, 4), (0, 5)];
     queue.offer(&mut late, 3);
     assert!(late.is_empty());
@@ -95,7 +95,7 @@ fn a_push_waits_for_room() {
             }
             queue.close();
         });
-        // One fits, so nobody can have pushed a second before the first was taken.
+        // One fits, so a second one can only be pushed after the first was taken.
         let mut taken = 0;
         queue.write_all(|batch| {
             taken += batch.items.len();
@@ -145,7 +145,7 @@ fn a_panicking_writer_frees_those_who_push() {
     assert_eq!(queue.lock().writer, Writer::Gone);
 }
 
-/// With nobody to take it, what is pushed must not gather.
+/// A regression: without a writer, pushed items must not accumulate.
 #[test]
 fn a_queue_without_a_writer_grew_without_bound() {
     let queue = WriteQueue::new(10);
@@ -184,7 +184,7 @@ fn a_writer_that_was_slow_and_not_stuck_was_given_up() {
     push(&queue, (0, 0), 1);
     thread::scope(|scope| {
         let pusher = scope.spawn(|| queue.push((0, 1), 1, PATIENCE));
-        // Far longer than the patience, but never still for so long.
+        // Far longer than the patience, but with progress within each.
         for _ in 0..50 {
             thread::sleep(PATIENCE / 40);
             queue.note_progress();

@@ -1,6 +1,7 @@
-//! `--compat mailpit`: the addresses, replies and variables of Mailpit, so that this program can stand in its place in a container.
+//! `--compat mailpit`: the addresses, replies and variables of Mailpit, so that this program can replace it in a
+//! container.
 //!
-//! Each becomes a setting of a flag, behind all that is given for this program: arguments, variables and file override it.
+//! Each becomes a setting of a flag with the lowest precedence: arguments, variables and file override it.
 
 use std::ffi::OsString;
 
@@ -15,12 +16,12 @@ pub(super) const MAILPIT: &str = "mailpit";
 /// The prefix of Mailpit's variables.
 const PREFIX: &str = "MP_";
 
-/// The variables that are about one listener together.
+/// The variables that together configure one listener.
 const BIND_ADDR: &str = "MP_SMTP_BIND_ADDR";
 const REQUIRE_TLS: &str = "MP_SMTP_REQUIRE_TLS";
 
-/// Where it listens, and what it answers. Not `[::]`, which not every container has. Names below `internal` are given to
-/// nobody: `host.docker.internal` is the host of a container.
+/// The listeners and replies. Not `[::]`, which some containers lack. Names below `internal` are assigned to nobody:
+/// `host.docker.internal` is the host of a container.
 const DEFAULTS: &[(&str, &str)] = &[
     ("host", "0.0.0.0"),
     ("port", "1025"),
@@ -41,10 +42,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("msg-quit-cmd", "221 2.0.0 localhost Service closing transmission channel"),
 ];
 
-/// Those that Mailpit offers.
+/// The mechanisms that Mailpit offers.
 const MECHANISMS: (&str, &str) = ("auth-mechanisms", "PLAIN,LOGIN");
 
-/// Variables that change nothing that a test can see here: what they are about is not there, or always on.
+/// Variables without any effect that a test can see here: their feature is absent, or always on.
 const WITHOUT_EFFECT: &[&str] = &[
     "ALLOW_UNTRUSTED_TLS",
     "BLOCK_REMOTE_CSS_AND_FONTS",
@@ -70,8 +71,8 @@ pub(super) fn is_on(given: &[Given]) -> bool {
     given.iter().rfind(|given| given.kebab == COMPAT).is_some_and(|given| given.value == MAILPIT)
 }
 
-/// The settings that Mailpit's variables and defaults stand for, but for those that are given, and a line for each variable that
-/// is set and has no effect.
+/// The settings equivalent to Mailpit's variables and defaults, unless given explicitly, and a line for each variable
+/// that is set but has no effect.
 pub(super) fn settings(
     given: &[Given],
     table: &[Flag],
@@ -91,7 +92,7 @@ pub(super) fn settings(
     let is_bound = variables().any(|(name, _)| name == BIND_ADDR);
     for (name, value) in variables() {
         let pairs = match name {
-            // They are about the same listener, which is one: there is none in clear beside it.
+            // Both configure the same and only listener, which is encrypted.
             BIND_ADDR if requires_tls => Some(vec![("listen", tls_listener(&value))]),
             REQUIRE_TLS if requires_tls && !is_bound => Some(vec![("listen", tls_listener("0.0.0.0:1025"))]),
             _ => of_variable(&name[PREFIX.len()..], &value),
@@ -107,7 +108,7 @@ pub(super) fn settings(
     }
     let is_given = |kebab: &str| {
         let is_it = |given: &Given| {
-            // With --listen there is no default listener.
+            // With --listen the default listener does not exist.
             given.kebab == kebab || given.kebab == LISTEN && OF_DEFAULT_LISTENER.contains(&kebab)
         };
         given.iter().any(is_it)
@@ -134,7 +135,7 @@ pub(super) fn settings(
     (settings, doubts)
 }
 
-/// Whether a value switches something on.
+/// Whether a value means "on".
 fn is_on_word(value: &str) -> bool {
     ["1", "true", "yes", "on", "enabled"].iter().any(|on| value.eq_ignore_ascii_case(on))
 }
@@ -144,12 +145,12 @@ fn unix_path(address: &str) -> Option<&str> {
     address.strip_prefix("unix:").map(|path| path.split(':').next().unwrap_or(path))
 }
 
-/// The value of `--listen` for the only listener, under TLS from its first octet, at this address.
+/// The value of `--listen` for a single listener at this address with TLS from the first octet.
 fn tls_listener(address: &str) -> String {
     unix_path(address).map_or_else(|| format!("smtps://{address}"), |path| format!("smtps+unix://{path}"))
 }
 
-/// The settings that a variable stands for; `None` where it has no effect that it should have.
+/// The settings equivalent to a variable; `None` if it should have an effect but has none.
 fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
     let is_on = is_on_word(value);
     let pairs = |settings: &[(&'static str, &str)]| -> Vec<_> {
@@ -165,7 +166,7 @@ fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
         },
         "UI_BIND_ADDR" => one("http"),
         "MAX_MESSAGES" => match value {
-            // All are retained, within the bound of memory.
+            // All are retained, within the memory limit.
             "0" => vec![("keep-messages", "1000000".to_owned())],
             _ => one("keep-messages"),
         },

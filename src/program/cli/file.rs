@@ -1,4 +1,4 @@
-//! The settings file of `--config`: the settings of the flags, under the same names, in TOML.
+//! The settings file of `--config`: the settings of the flags, with the same names, in TOML.
 //!
 //! Pure: the text is passed in as a value. This module reports errors of TOML and of names; values are checked like
 //! those of flags.
@@ -72,7 +72,7 @@ impl File<'_> {
 }
 
 impl File<'_> {
-    /// A line as an error may show it. In a file with secrets any text may be one, also in a line behind its key.
+    /// A line for an error, without secrets. In a file with secrets any text may be one, even after its key.
     fn shown_line(&self, line: &str) -> String {
         let keys = self.text.lines().filter_map(|line| line.split('=').next());
         if !keys.map(str::trim).any(super::flags::is_secret) {
@@ -98,7 +98,7 @@ impl File<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileError {
     name: String,
-    /// Counted from 1.
+    /// From 1.
     number: usize,
     line: String,
     /// In characters.
@@ -110,7 +110,7 @@ pub(super) struct FileError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mistake {
     Toml(String),
-    /// The name of no flag, and the name that was probably meant.
+    /// An unknown flag, and the one that was probably meant.
     Unknown(String, Option<String>),
     /// A flag that is allowed on the command line only.
     OnlyFlag(String),
@@ -160,7 +160,7 @@ fn may_stand_in_file(flag: &Flag) -> bool {
     ![CONFIG, PRINT_CONFIG, MERGE_REPORTS, VERSION].contains(&flag.kebab.as_str())
 }
 
-/// The value as it would be typed; several values if the flag may be repeated.
+/// The value as it would be typed; several values if the flag is repeatable.
 fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, Mistake> {
     const TEXTS: &str = "a text or an array of texts";
     let takes_several = matches!(flag.arity, Arity::List | Arity::Repeated);
@@ -189,8 +189,8 @@ fn text(value: &DeValue<'_>, expected: &'static str) -> Result<String, Mistake> 
     }
 }
 
-/// The settings that were given, in the order of the table, for reports: without secrets. Values of a repeated flag are
-/// joined by line ends, as in its variable.
+/// The given settings in the order of the table, for reports, without secrets. Values of a repeatable flag are joined
+/// by line ends, as in its variable.
 pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
     let is_given = |flag: &&Flag| given.iter().any(|given| given.kebab == flag.kebab);
     let setting = |flag: &Flag| {
@@ -202,7 +202,7 @@ pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, St
     table.iter().filter(|flag| may_stand_in_file(flag)).filter(is_given).filter_map(setting).collect()
 }
 
-/// The value as a report may show it.
+/// The value for a report.
 fn without_secret<'v>(flag: &Flag, value: Cow<'v, str>) -> Cow<'v, str> {
     match (flag.name.as_str(), value.split_once(':')) {
         (AUTH | HTTP_AUTH, Some((user, _))) => format!("{user}:<redacted>").into(),
@@ -235,11 +235,11 @@ pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
     text
 }
 
-/// The effective values of a flag: all given values if it may be repeated, otherwise the last one or the default.
+/// The effective values of a flag: all given values if it is repeatable, otherwise the last one or the default.
 pub(super) fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
     let mut values = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| given.value.clone());
     if flag.arity == Arity::Repeated {
-        // One value in each line, as in a variable.
+        // One value per line, as in a variable.
         let texts: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
         let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
         return lines.filter(|line| !line.is_empty()).map(OsString::from).collect();

@@ -33,22 +33,22 @@ pub(super) struct Flag {
     /// prevent a server from starting. `--version` has none, because container images commonly set a variable of that
     /// name to the image's version.
     pub(super) variable: Option<String>,
-    /// Name of the setting in `Config`'s errors; empty if there is none.
+    /// Name of the setting in `Config`'s errors; empty without one.
     pub(super) setting: String,
     /// Group in `--help`.
     pub(super) heading: &'static str,
     /// Placeholder of the value in `--help`.
     pub(super) placeholder: &'static str,
-    /// All values, where they are a few words.
+    /// All values, if it takes one of a few words.
     pub(super) words: Vec<&'static str>,
     pub(super) help: String,
-    /// The default, as it would be typed. `None` if it can't be typed or depends on another setting.
+    /// The default as typed. `None` if it can't be typed or depends on another setting.
     pub(super) default: Option<String>,
     pub(super) arity: Arity,
     /// Whether an empty value is an error, also in the variable. An empty value usually comes from an unset variable
     /// of a script; ignoring it would omit a check or a limit.
     pub(super) refuses_empty: bool,
-    /// The switch that this flag turns on when it is given.
+    /// The switch that this flag turns on.
     pub(super) turns_on: Option<&'static str>,
     /// Whether values from arguments, variable and file accumulate. For other flags arguments override the variable,
     /// and both override the file.
@@ -115,7 +115,7 @@ impl Flag {
         Self { arity: Arity::List, ..self }
     }
 
-    /// Sets the default, and names it in the help unless it is the empty text.
+    /// Sets the default, which the help shows unless it is empty.
     pub(super) fn defaults_to(self, default: &str) -> Self {
         let help = if default.is_empty() { self.help } else { format!("{}. Default {default}", self.help) };
         Self { help, default: Some(default.to_owned()), ..self }
@@ -162,7 +162,7 @@ pub(super) fn reading<T: Clone + Send + Sync + 'static>(
     reading_or_default(move |raw| read(raw).map(Some), set)
 }
 
-/// The same, with `None` from `read` for a value that requests the default.
+/// As [`reading`](Self::reading), but `read` returns `None` for a value that requests the default.
 pub(super) fn reading_or_default<T: Clone + Send + Sync + 'static>(
     read: impl Fn(&OsStr) -> Result<Option<T>, Expected> + Send + Sync + 'static,
     set: impl Fn(Options, T) -> Options + Send + Sync + 'static,

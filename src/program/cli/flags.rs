@@ -44,7 +44,7 @@ pub(super) struct Options {
     pub(super) auth_file: Option<PathBuf>,
     pub(super) tls: TlsOptions,
     pub(super) http: HttpOptions,
-    /// It stands in the place of Mailpit.
+    /// It replaces Mailpit.
     pub(super) is_compatible: bool,
     /// Reports to merge instead of running a server.
     pub(super) merged: Vec<PathBuf>,
@@ -64,7 +64,7 @@ pub(super) const MERGE_REPORTS: &str = "merge-reports";
 pub(super) const LISTEN: &str = "listen";
 pub(super) const OF_DEFAULT_LISTENER: &[&str] = &["host", "port"];
 
-/// The flags with secrets, and that which names a file of them.
+/// The flags with secrets, and the flag that names a file with them.
 pub(super) const AUTH: &str = "auth";
 pub(super) const AUTH_TOKEN: &str = "authToken";
 pub(super) const AUTH_FILE: &str = "authFile";
@@ -80,11 +80,11 @@ pub(super) const SHOW: &str = "show";
 /// The flag that prints the report.
 pub(super) const REPORT: &str = "report";
 
-/// The flags allowed beside [`MERGE_REPORTS`], which need no server.
+/// The flags allowed with [`MERGE_REPORTS`], which need no server.
 pub(super) const OF_REPORTS: &[&str] =
     &[MERGE_REPORTS, REPORT, "report-json", "report-html", "expect", "fail-if", "quiet", CONFIG];
 
-/// All flags. The order is that of `--help` and that in which values are applied.
+/// All flags, in the order of `--help` and of application.
 pub(super) fn table() -> Vec<Flag> {
     let groups = [
         ("Listening", listening()),
@@ -180,7 +180,7 @@ fn listening() -> Vec<Flag> {
             "N",
             "Connections that may wait in the kernel until they are accepted",
             reading_or_default(unless_zero(values::count), |options: Options, backlog| {
-                // A number that does not fit exceeds the maximum too, and is refused for that reason.
+                // A number that does not fit exceeds the maximum, and is refused for that.
                 options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX)))
             }),
         )
@@ -385,7 +385,7 @@ fn replies() -> Vec<Flag> {
             ReplyKind::LhloReceived => "Default: what --esmtp offers to EHLO".to_owned(),
             _ => format!("Default: {text}"),
         };
-        // Their defaults depend on the reply to HELO and on what is offered.
+        // Their defaults depend on the reply to HELO and on the offered extensions.
         let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
         let default = (!follows).then(|| text.to_owned());
         let setting = format!("reply(ReplyKind::{kind:?})");

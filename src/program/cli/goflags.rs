@@ -19,7 +19,7 @@ pub(super) struct Given {
     /// The flag's kebab-case name.
     pub(super) kebab: String,
     pub(super) value: OsString,
-    /// What the user wrote: `-port`, `--port`, or `SMTPMOCK_PORT`.
+    /// As the user wrote it: `-port`, `--port`, or `SMTPMOCK_PORT`.
     pub(super) typed: String,
 }
 
@@ -41,9 +41,9 @@ pub(super) enum End {
     Stray(Stray),
     /// `-h`, `-help` or `--help`.
     Help,
-    /// A flag that does not exist, as it was typed.
+    /// An unknown flag, as typed.
     Unknown(Typed),
-    /// A flag whose value is missing, as it was typed.
+    /// A flag without its value, as typed.
     NoValue { typed: String, kebab: String },
     /// `merge` without a report after it.
     NoReport,
@@ -51,7 +51,7 @@ pub(super) enum End {
     NoName(String),
 }
 
-/// A flag as it was typed, without its value.
+/// A flag as typed, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Typed {
     /// `-` or `--`.
@@ -62,7 +62,7 @@ pub(super) struct Typed {
 /// Reads the arguments up to the first that is not a flag or can't be parsed.
 pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[Flag]) -> (Vec<Given>, End) {
     let mut arguments = arguments.into_iter().peekable();
-    // `merge a.json b.json`, as in the load generator: an argument that is not a flag is a report.
+    // `merge a.json b.json`, as in the load generator: each argument that is not a flag is a report.
     let merges = arguments.next_if(|first| first == MERGE).is_some();
     let mut given = Vec::new();
     // The preceding flag, if it has no value.

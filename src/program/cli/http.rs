@@ -1,4 +1,4 @@
-//! The control plane as the flags have it.
+//! The control plane, as configured by flags.
 
 use smtpmock::{Config, HttpSettings};
 
@@ -6,11 +6,11 @@ use super::flags::{HTTP, HttpOptions, OF_HTTP};
 use super::goflags::Given;
 use super::{Failure, Flag, typed_as};
 
-/// The control plane, and the configuration of the server that it shows; `None`, and a server that retains no records, without
-/// `--http`.
+/// The control plane, and the configuration of its server; without `--http`, `None` and a server that retains no
+/// records.
 ///
 /// # Errors
-/// A flag has no effect without it.
+/// A flag has no effect without `--http`.
 pub(super) fn http(
     config: Config,
     options: HttpOptions,
@@ -20,7 +20,7 @@ pub(super) fn http(
     let keep_messages = options.keep_messages();
     let HttpOptions { listen, hosts, origins, auth, token, keep_messages: _ } = options;
     let Some(listen) = listen else {
-        // The default may stand in a file of --print-config.
+        // A file of --print-config may contain the default.
         let is_default = |flag: &Flag, given: &Given| {
             flag.asks_for_default(&given.value)
                 || flag.default.as_ref().is_some_and(|default| given.value == default.as_str())

@@ -6,10 +6,10 @@ use super::flag::{Arity, Flag};
 use super::goflags::Given;
 use super::values;
 
-/// Refuses a switch that is off beside a flag that turns it on: one of the two would have no effect.
+/// Refuses a switch that is off together with a flag that turns it on: one of the two would have no effect.
 ///
 /// # Errors
-/// Names both.
+/// Both flags, if contradictory.
 pub(super) fn refuse_contradictions(given: &[Given], table: &[Flag]) -> Result<(), Failure> {
     for flag in table.iter().filter(|flag| is_in_effect(flag, given)) {
         for switch in switches_of(flag, table) {
@@ -31,7 +31,7 @@ pub(super) fn is_turned_on(switch: &Flag, given: &[Given], table: &[Flag]) -> bo
     in_effect.flat_map(|flag| switches_of(flag, table)).any(|one| one.kebab == switch.kebab)
 }
 
-/// The switches that a flag turns on, directly or by another one.
+/// The switches that a flag turns on, directly or through another one.
 fn switches_of<'t>(flag: &'t Flag, table: &'t [Flag]) -> impl Iterator<Item = &'t Flag> {
     let next = |flag: &&Flag| table.iter().find(|one| Some(&*one.kebab) == flag.turns_on);
     std::iter::successors(next(&flag), next)

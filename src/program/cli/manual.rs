@@ -1,4 +1,4 @@
-//! The commands `man` and `completions SHELL`: what packages install beside the program.
+//! The commands `man` and `completions SHELL`: files that packages install with the program.
 
 use std::ffi::OsString;
 
@@ -16,7 +16,7 @@ pub(super) const COMPLETIONS: &str = "completions";
 /// The manual page.
 ///
 /// # Errors
-/// Something follows the command.
+/// An argument follows the command.
 pub(super) fn man(mut arguments: impl Iterator<Item = OsString>) -> Result<Action, Failure> {
     match arguments.next() {
         None => Ok(Action::Print(page(documented()))),
@@ -26,10 +26,10 @@ pub(super) fn man(mut arguments: impl Iterator<Item = OsString>) -> Result<Actio
     }
 }
 
-/// The completions for the shell that follows.
+/// The completions for the shell in the next argument.
 ///
 /// # Errors
-/// None follows, or one for which there are none.
+/// The shell is missing or not supported.
 pub(super) fn completions_for(mut arguments: impl Iterator<Item = OsString>) -> Result<Action, Failure> {
     let expected = || format!("expected smtpmock {COMPLETIONS} {}", SHELLS.join("|"));
     let Some(shell) = arguments.next() else {
@@ -47,7 +47,7 @@ pub(super) fn completions_for(mut arguments: impl Iterator<Item = OsString>) -> 
         .ok_or_else(|| Failure::Usage(format!("unknown shell {shell:?}: {}", expected())))
 }
 
-/// All that can be typed: the flags, and the commands that stand in front of them.
+/// The flags, and the commands that precede them.
 fn documented() -> Command {
     let table = flags::table();
     let command = help::command(&table).version(env!("CARGO_PKG_VERSION")).after_help(help_and_more(&table));
@@ -80,7 +80,7 @@ fn documented() -> Command {
         .subcommands(commands.map(|command| command.disable_help_flag(true)))
 }
 
-/// The end of the help, and what only the page has.
+/// The end of the help, and sections that only the page has.
 fn help_and_more(table: &[Flag]) -> String {
     let mut text = format!("{}\nEnvironment:\n", help::AFTER);
     for flag in table {
@@ -110,9 +110,9 @@ See also:
   smtpload(1), a load generator for SMTP
 ";
 
-/// The flag with what shells complete: files, and words where it takes one of a few.
+/// The flag with completions: files, or one of a few words.
 fn completed(flag: &Flag) -> Arg {
-    // The help names the words already.
+    // The help already names the words.
     let argument = help::argument(flag).hide_possible_values(true);
     match flag.placeholder {
         "PATH" | "FILE" => argument.value_hint(ValueHint::FilePath),

@@ -39,7 +39,7 @@ pub(super) const INPUTS: &[&str] = &[
     "tls-client-ca",
 ];
 
-/// Those that may be repeated: every value counts, of other flags the last.
+/// Repeatable flags: every value counts; of other flags the last.
 const REPEATED_INPUTS: &[&str] = &[MERGE_REPORTS, "tls-cert", "tls-key", "tls-client-ca"];
 
 /// The files of a command line.
@@ -72,7 +72,7 @@ pub(super) fn claims(given: &[Given]) -> Claims {
         let is_repeated = REPEATED_INPUTS.contains(&kebab);
         let skipped = if is_repeated { 0 } else { named.clone().count().saturating_sub(1) };
         for given in named.skip(skipped) {
-            // A variable has one value in each line.
+            // A variable has one value per line.
             let paths = values::paths(&given.value).ok().filter(|_| is_repeated);
             let paths = paths.unwrap_or_else(|| vec![PathBuf::from(&given.value)]);
             paths.iter().for_each(|path| claims.input(&given.typed, path));

@@ -13,18 +13,18 @@ pub(super) const READY: &str = "ready";
 /// How long `--wait` waits by default.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// The server that is asked.
+/// The server to ask.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReadyTarget {
-    /// As it was typed.
+    /// As typed.
     pub(crate) url: String,
     pub(crate) at: ReadyWhere,
     pub(crate) path: String,
-    /// `None`: it is asked once.
+    /// `None`: a single attempt.
     pub(crate) wait: Option<Duration>,
 }
 
-/// Where it listens.
+/// Its address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReadyWhere {
     /// Host and port.
@@ -35,7 +35,7 @@ pub(crate) enum ReadyWhere {
 /// Reads what follows the command.
 ///
 /// # Errors
-/// It is not a URL, or something else is there.
+/// It is not a URL, or more arguments follow.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, Failure> {
     const USAGE: &str = "expected smtpmock ready http://127.0.0.1:8025 [--wait[=30s]], or unix:/PATH";
     let (mut url, mut wait) = (None, None);
@@ -62,7 +62,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Act
     Ok(Action::Ready(ReadyTarget { url, at: target.0, path: target.1, wait }))
 }
 
-/// Where a URL leads, and the path of it, or this one.
+/// The address and path of a URL; without a path, `default`.
 pub(super) fn target(url: &str, default: &str) -> Option<(ReadyWhere, String)> {
     let is_plain = |text: &str| text.bytes().all(|octet| octet.is_ascii_graphic());
     if let Some(path) = url.strip_prefix("unix:") {

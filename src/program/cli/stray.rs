@@ -1,6 +1,6 @@
 //! Arguments that are not flags.
 //!
-//! go-smtp-mock silently ignores such an argument and all that follow, so they are ignored here too after flags of
+//! go-smtp-mock silently ignores such an argument and all that follow, so they are also ignored here after flags of
 //! go-smtp-mock. Any other is refused: a flag like `--expect` after it would be ignored, and a first word like `help`
 //! has a meaning for its user.
 
@@ -66,7 +66,7 @@ pub(super) const REFERENCE: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stray {
     pub(super) argument: OsString,
-    /// The flag before it, if that flag takes no following value.
+    /// The flag before it, if that takes no following value.
     pub(super) switch: Option<String>,
     pub(super) rest: Vec<OsString>,
 }

@@ -12,11 +12,11 @@ use crate::program::probe;
 
 /// The path of the report of a server with `--http`.
 const REPORT_PATH: &str = "/v1/report";
-/// Octets of such a report.
+/// Most octets of such a report.
 const REPORT_LIMIT: u64 = 64 << 20;
 
 /// The merged report; as text if no other output is requested. Server settings in variables and files are ignored,
-/// but for the token that running servers want.
+/// except the token for running servers.
 ///
 /// # Errors
 /// A flag that configures a server was typed, or a report can't be read or merged.

@@ -7,7 +7,7 @@ use smtpmock::smtp::{DelayPoint, ReplyKind};
 mod reporting;
 mod rules;
 
-/// The files there are.
+/// The existing files.
 const FILES: &[(&str, &str)] = &[
     ("good.toml", rules::GOOD),
     ("report.toml", reporting::FILE),
@@ -40,7 +40,7 @@ fn config(arguments: &[&str]) -> String {
     config_with(arguments, &[])
 }
 
-/// The settings as `Debug` shows them: all of them, and equal only when all are.
+/// The complete settings as `Debug` output, for comparison.
 fn config_with(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     match parsed(arguments, environment) {
         Ok(Action::Run(settings)) => shown(&settings.config),
@@ -52,7 +52,7 @@ fn shown(config: &Config) -> String {
     format!("{config:?}")
 }
 
-/// What the program starts from.
+/// The program's initial configuration.
 fn base() -> Config {
     Config::default().keep_records(false)
 }
@@ -113,7 +113,7 @@ fn empty_texts_and_zeros_ask_for_the_default() {
     for flag in flags::table() {
         let value = match (flag.placeholder, flag.arity) {
             (_, flag::Arity::Switch) => continue,
-            // 0 is a port like others: it asks for the listener, on any free one.
+            // 0 is a valid port: any free one.
             ("PORT", _) => continue,
             _ if flag.refuses_empty || flag.placeholder == "PATH" => continue,
             ("N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
@@ -124,7 +124,7 @@ fn empty_texts_and_zeros_ask_for_the_default() {
     }
 }
 
-/// What was to be written was missing without a word.
+/// A regression: the file was silently not written.
 #[test]
 fn a_path_without_a_name_is_refused_and_as_a_variable_is_none() {
     let table = flags::table();
@@ -205,7 +205,7 @@ fn defaults() -> Settings {
     }
 }
 
-/// All that was set, but for the list of what was typed.
+/// All settings, without the list of typed ones.
 fn told(settings: Settings) -> String {
     format!("{:?}", Settings { effective: Vec::new(), ..settings })
 }
@@ -311,7 +311,7 @@ fn ports_and_hosts_that_can_not_be_are_wrong_values() {
     ] {
         let text = match parsed(&[typed, value], &[]) {
             Err(Failure::Usage(text)) => text,
-            // Longer than any session: as long as can be.
+            // Longer than any session: the maximum.
             Ok(Action::Run(_)) if expected.is_empty() => continue,
             other => panic!("{other:?}"),
         };
@@ -334,7 +334,7 @@ fn a_variable_that_is_almost_one_is_refused_and_others_are_left_alone() {
         let text = usage(&[], &[(variable, "1")]);
         assert_eq!(text, format!("unknown variable {variable}: did you mean {nearest}?"));
     }
-    // Of Kubernetes, of images, of others; and one that is empty, or not ours.
+    // Set by Kubernetes, images and others; empty or foreign.
     let others = [
         ("SMTPMOCK_PORT", "tcp://10.0.0.1:2525"),
         ("SMTPMOCK_PORT_2525_TCP", "tcp://10.0.0.1:2525"),

@@ -1,4 +1,4 @@
-//! TLS as the flags have it: reads the files that they name.
+//! TLS as configured by flags: reads the files that they name.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ pub(super) fn tls(
     client_cas.iter().try_fold(tls, with_ca).map(Some)
 }
 
-/// The commands that make PEM of a binary file.
+/// The commands that convert a binary file to PEM.
 fn converting(kebab: &str, path: &Path) -> String {
     let path = path.display();
     let (command, left_out) = if kebab.ends_with("key") { ("pkey", "-nocerts") } else { ("x509", "-nokeys") };

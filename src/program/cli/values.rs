@@ -1,6 +1,6 @@
 //! Values of flags: Go's integers and booleans, durations, sizes, lists, choices.
 //!
-//! Pure. Every reader takes the text untrimmed; its error names what would be right.
+//! Pure. Every reader takes the text untrimmed; its error gives the expected form.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ const A_SIZE: &str =
     "a number of bytes, like 1048576, or a whole number with a unit, like 10MB, 64KiB, 10MiB or 1GiB";
 const UTF_8: &str = "text in UTF-8";
 
-/// What would be right: "expected a whole number, like 2525".
+/// The expected form: "expected a whole number, like 2525".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected(Cow<'static, str>);
 
@@ -48,7 +48,7 @@ impl fmt::Display for Expected {
 
 impl std::error::Error for Expected {}
 
-/// A duration as typed. What zero and negative durations mean depends on the setting.
+/// A duration as typed. The meaning of zero and negative durations depends on the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignedSpan {
     Negative,
@@ -103,7 +103,7 @@ pub(super) fn span(raw: &OsStr) -> Result<SignedSpan, Expected> {
     }
 }
 
-/// A delay: what [`span`] accepts, or a distribution. A negative delay is none.
+/// A delay: as in [`span`], or a distribution. A negative delay is none.
 pub(super) fn delay(raw: &OsStr) -> Result<Delay, Expected> {
     match (span(raw), raw.to_str()) {
         (Ok(SignedSpan::Positive(delay)), _) => Ok(delay.into()),
@@ -121,14 +121,14 @@ pub(super) fn parsed<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Opti
     }
 }
 
-/// Values with their own grammar, one in each line.
+/// Values with their own grammar, one per line.
 pub(super) fn lines<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T>, Expected> {
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.map(|line| line.parse::<T>().map_err(Expected::from)).collect()
 }
 
-/// Users with passwords, one in each line. White space around a password is part of it.
+/// Users with passwords, one per line. White space around a password is part of it.
 pub(super) fn credentials(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
     let lines = texts(raw)?;
     if lines.is_empty() {
@@ -137,7 +137,7 @@ pub(super) fn credentials(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
     lines.iter().map(|line| Ok(line.parse()?)).collect()
 }
 
-/// Tokens, one in each line: what RFC 6750 section 2.1 takes for one.
+/// Tokens, one per line, in the syntax of RFC 6750 section 2.1.
 pub(super) fn tokens(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
     let lines = texts(raw)?;
     let is_token = |line: &String| line.bytes().all(|octet| octet.is_ascii_graphic());
@@ -147,13 +147,13 @@ pub(super) fn tokens(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
     }
 }
 
-/// Texts, one in each line.
+/// Texts, one per line.
 pub(super) fn texts(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
     Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-/// Lines of the reply to EHLO, which have no CR in them: it would be a line end too.
+/// Lines of the reply to EHLO, without CR, which would also be a line end.
 pub(super) fn ehlo_lines(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let lines = texts(raw)?;
     match raw.as_encoded_bytes().contains(&b'\r') {
@@ -162,7 +162,7 @@ pub(super) fn ehlo_lines(raw: &OsStr) -> Result<Vec<String>, Expected> {
     }
 }
 
-/// Checks with their own grammar, one in each line. No check, or an empty line, is an error.
+/// Checks with their own grammar, one per line. No check, or an empty line, is an error.
 pub(super) fn checks<T>(
     raw: &OsStr,
     check: impl Fn(&str) -> Result<T, Expected>,
@@ -223,7 +223,7 @@ pub(super) fn path(raw: &OsStr) -> Result<PathBuf, Expected> {
     }
 }
 
-/// Paths, one in each line; at least one.
+/// Paths, one per line; at least one.
 pub(super) fn paths(raw: &OsStr) -> Result<Vec<PathBuf>, Expected> {
     match texts(raw)? {
         lines if lines.is_empty() => Ok(vec![path(raw)?]),
@@ -240,7 +240,7 @@ pub(super) fn list(raw: &OsStr) -> Result<Vec<String>, Expected> {
     }
 }
 
-/// The same without blank entries, as after a trailing comma: they would match the null reverse-path.
+/// [`list`] without blank entries, as after a trailing comma: they would match the null reverse-path.
 pub(super) fn entries(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let entries = list(raw)?.into_iter();
     Ok(entries.filter(|entry| !entry.trim().is_empty()).collect())
@@ -311,7 +311,7 @@ fn go_integer(text: &str) -> Result<i64, NotAnInteger> {
     i64::try_from(if is_negative { -magnitude } else { magnitude }).map_err(|_| NotAnInteger::OutOfRange)
 }
 
-/// The base, the text after the prefix, and whether there was a prefix that an underscore may follow.
+/// The base, the text after the prefix, and whether it had a prefix that an underscore may follow.
 fn split_base_prefix(unsigned: &str) -> (u32, &str, bool) {
     let bytes = unsigned.as_bytes();
     match bytes {

@@ -1,4 +1,4 @@
-//! Environment variables, which set the same settings as the flags.
+//! Environment variables: the same settings as the flags.
 
 use std::ffi::{OsStr, OsString};
 
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// No variable of a flag is taken for a misspelling of another.
+    /// No variable of a flag resembles another's closely enough to be an error.
     #[test]
     fn no_flag_s_variable_is_refused() {
         let table = super::super::flags::table();

@@ -1,4 +1,4 @@
-//! A file for each mail, written whole or not at all: beside its place first, and then renamed.
+//! A file for each mail, written atomically: under a temporary name first, then renamed.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -17,13 +17,13 @@ use crate::records::Message;
 /// The kind of folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A folder of a mail program, with `tmp`, `new` and `cur`; lines end with LF.
+    /// A maildir, with `tmp`, `new` and `cur`; lines end with LF.
     Maildir,
-    /// One file beside the other, each a message as received: lines end with CRLF.
+    /// A plain folder, with each message as received: lines end with CRLF.
     Eml,
 }
 
-/// A folder of mails. Existing files stay.
+/// A folder of mails. Existing files are not touched.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -31,16 +31,16 @@ pub(crate) struct Folder {
     /// Mails so far.
     count: u64,
     host: String,
-    /// Device and inode of the folder of whole mails.
+    /// Device and inode of the folder of finished mails.
     identity: Option<(u64, u64)>,
-    /// The last file, open only for its descriptor: where sessions occupy all others, it is that of the next mail.
+    /// The last file, open only to reserve its descriptor for the next mail, in case sessions use all others.
     spare: Option<fs::File>,
 }
 
 impl Folder {
-    /// Creates it, and checks that files can be created in it.
+    /// Creates the folder, and checks that files can be created in it.
     pub(super) fn open(path: &Path, kind: Kind) -> io::Result<Self> {
-        // Neither may stand in the name of a file of a maildir, nor begin what a mail program adds to it.
+        // Not allowed in names of a maildir's files, or reserved for the suffix that mail programs add.
         let host = host_name().replace(['/', ':', '.'], "-");
         let host = if host.is_empty() { "localhost".to_owned() } else { host };
         let mut folder = Self { path: path.to_owned(), kind, count: 0, host, identity: None, spare: None };
@@ -69,8 +69,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether the mails that were put into it can be found by its name. Each of them may be moved: that is what a mail
-    /// program does.
+    /// Checks that the folder's name still refers to the folder of these mails. Single mails may have been moved, as
+    /// mail programs do.
     pub(super) fn check(&self) -> io::Result<()> {
         match identity(&self.finished()) {
             Ok(now) if Some(now) == self.identity => Ok(()),
@@ -82,7 +82,7 @@ impl Folder {
         }
     }
 
-    /// Adds a mail. Waits while there is no descriptor.
+    /// Adds a mail. Waits while no descriptor is free.
     pub(super) fn put(&mut self, message: &Message, at: SystemTime, pulse: &Pulse) -> io::Result<()> {
         self.count += 1;
         let name = self.name(at);
@@ -91,7 +91,7 @@ impl Folder {
             .write(&unfinished, message)
             .and_then(|()| fs::rename(&unfinished, self.finished().join(&name)));
         if written.is_err() {
-            // There may be none; the error before is the one to report.
+            // It may not exist; the earlier error is reported.
             let _ = fs::remove_file(&unfinished);
         }
         pulse.note(message.body().len() as u64 + 1);
@@ -120,7 +120,7 @@ impl Folder {
         Ok(())
     }
 
-    /// A name that no other mail has: of this process, of another, or of another machine.
+    /// A unique name across mails, processes and machines.
     fn name(&self, at: SystemTime) -> OsString {
         let Self { kind, count, host, .. } = self;
         let pid = std::process::id();
@@ -137,7 +137,7 @@ impl Folder {
         }
     }
 
-    /// Where whole mails are.
+    /// The folder of finished mails.
     fn finished(&self) -> PathBuf {
         match self.kind {
             Kind::Maildir => self.path.join("new"),

@@ -1,5 +1,5 @@
-//! Records as lines of JSON. Most octets of a line are a message's text, of which few need an escape: what lies between
-//! two of them is copied at once.
+//! Records as lines of JSON. Most octets of a line are message text that needs few escapes: the runs between them are
+//! copied.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,7 @@ use crate::smtp::{Exchange, Parameters, RecipientResponse, Record, Reply};
 use crate::text::escape::is_hidden;
 use crate::text::timestamp;
 
-/// Octets of a text that are appended before that counts as progress.
+/// Octets of a text appended between two reports of progress.
 const PIECE: usize = 1 << 20;
 
 /// Appends a record as one line.
@@ -85,7 +85,7 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.out.extend_from_slice(b"}\n");
 }
 
-/// Builds a line. Names and plain values need no escape.
+/// Builds a line. Names and plain values are not escaped.
 struct Line<'l> {
     out: &'l mut Vec<u8>,
     /// Reports progress while a long line is built.
@@ -124,7 +124,7 @@ impl Line<'_> {
         self.text(names[1], exchange.response_text());
     }
 
-    /// A text under its name, or base64 under `<name>_base64` when it is not UTF-8.
+    /// A text under its name, or base64 under `<name>_base64` if it is not UTF-8.
     fn text(&mut self, name: &str, text: &[u8]) {
         let start = self.out.len();
         self.name(name);
@@ -146,7 +146,7 @@ impl Line<'_> {
         });
     }
 
-    /// What the recipients of a message were answered, where each was.
+    /// The replies to the recipients of a message, each if any.
     fn responses(&mut self, name: &str, record: &Record) {
         if record.deliveries().next().is_some() {
             self.name(name);
@@ -160,7 +160,7 @@ impl Line<'_> {
         }
     }
 
-    /// The parameters of a command, where it has any: each a keyword and a value, or null.
+    /// The parameters of a command, if any: each a keyword and a value or null.
     fn parameters(&mut self, name: &str, exchange: &Exchange) {
         if exchange.parameters().iter().next().is_some() {
             self.name(name);
@@ -168,7 +168,7 @@ impl Line<'_> {
         }
     }
 
-    /// A list for each command, where one of them has any.
+    /// A list for each command, if any has parameters.
     fn parameters_of_each<'e>(&mut self, name: &str, exchanges: impl Iterator<Item = &'e Exchange> + Clone) {
         if exchanges.clone().any(|exchange| exchange.parameters().iter().next().is_some()) {
             self.name(name);
@@ -200,7 +200,7 @@ impl Line<'_> {
         self.out.push(b']');
     }
 
-    /// A text on its own: a string, or `{"base64": …}` when it is not UTF-8.
+    /// A single text: a string, or `{"base64": …}` if it is not UTF-8.
     fn value(&mut self, text: &[u8]) {
         if !self.string(text) {
             self.out.extend_from_slice(b"{\"base64\":");
@@ -209,8 +209,8 @@ impl Line<'_> {
         }
     }
 
-    /// Appends a string; nothing, and false, when the text is not UTF-8. Most is ASCII, and whether it is shows while it
-    /// is appended.
+    /// Appends a string. Returns false, without appending, if the text is not UTF-8. Tries ASCII first, as most texts
+    /// are.
     fn string(&mut self, text: &[u8]) -> bool {
         let start = self.out.len();
         if self.string_of::<true>(text) {
@@ -220,9 +220,10 @@ impl Line<'_> {
         std::str::from_utf8(text).is_ok() && self.string_of::<false>(text)
     }
 
-    /// The same for a text that is ASCII, or else is UTF-8: false when it is not ASCII, and was taken for it.
+    /// Appends a string that is ASCII, or with `ASCII` off any UTF-8. Returns false if `ASCII` is on and the text is
+    /// not ASCII.
     fn string_of<const ASCII: bool>(&mut self, text: &[u8]) -> bool {
-        // An escape in a line of text is that of its end, twice two octets.
+        // In lines of text the escapes are their ends: two octets become four.
         self.out.reserve(text.len() + text.len() / 16 + 64);
         self.out.push(b'"');
         let mut rest = text;
@@ -254,8 +255,8 @@ fn is_within_character(octet: u8) -> bool {
     octet & 0xc0 == 0x80
 }
 
-/// Appends the inside of a string: whole vectors are searched for octets that may need an escape. The text is UTF-8, or
-/// if it may be anything and only `ASCII` is wanted, false is the answer where it is something else.
+/// Appends the contents of a string, searching whole vectors for octets that may need an escape. The text must be
+/// UTF-8; with `ASCII` it may be anything, and false is returned if it is not ASCII.
 #[inline(always)]
 fn append_escaped<S: Simd, const ASCII: bool>(simd: S, out: &mut Vec<u8>, octets: &[u8]) -> bool {
     let width = S::u8s::LEN;
@@ -293,8 +294,8 @@ fn append_escaped<S: Simd, const ASCII: bool>(simd: S, out: &mut Vec<u8>, octets
 }
 
 const DEL: u8 = 0x7f;
-/// What characters begin with, in UTF-8, that are [hidden](is_hidden): control characters above ASCII, the Arabic letter
-/// mark, and separators and marks of direction. Others begin so too.
+/// First octets in UTF-8 of [hidden](is_hidden) characters, among others: control characters above ASCII, the Arabic
+/// letter mark, and separators and marks of direction.
 const C1_LEADS: u8 = 0xc2;
 const ALM_LEADS: u8 = 0xd8;
 const MARKS_LEAD: u8 = 0xe2;
@@ -303,12 +304,12 @@ fn may_need_escape(octet: u8) -> bool {
     octet < b' ' || matches!(octet, b'"' | b'\\' | DEL | C1_LEADS | ALM_LEADS | MARKS_LEAD)
 }
 
-/// Appends the text from `start` to the character at `place`, and that as an escape; where it needs none, nothing.
-/// Returns where what is not appended starts. A line end is taken whole.
+/// Appends the text from `start` to the character at `place`, and that escaped; nothing if it needs no escape. Returns
+/// the start of the text that was not appended. CRLF is processed as one.
 #[inline(always)]
 fn append_escape(out: &mut Vec<u8>, octets: &[u8], start: usize, place: usize) -> usize {
     let (short, length): (&[u8], _) = match octets[place..] {
-        // The LF of a line end that was taken.
+        // The LF of a CRLF that was appended.
         _ if place < start => return start,
         [b'\r', b'\n', ..] => (b"\\r\\n", 2),
         [b'\r', ..] => (b"\\r", 1),
@@ -323,7 +324,7 @@ fn append_escape(out: &mut Vec<u8>, octets: &[u8], start: usize, place: usize) -
     place + length
 }
 
-/// The same for characters that have no short one.
+/// The same for characters without a short escape.
 #[cold]
 fn append_long_escape(out: &mut Vec<u8>, octets: &[u8], start: usize, place: usize) -> usize {
     let length = match octets[place] {
@@ -336,7 +337,7 @@ fn append_long_escape(out: &mut Vec<u8>, octets: &[u8], start: usize, place: usi
         return start;
     };
     out.extend_from_slice(&octets[start..place]);
-    // Each of them is in the first plane.
+    // All are in the basic multilingual plane.
     out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
     place + length
 }
@@ -359,7 +360,7 @@ mod tests {
         line
     }
 
-    /// What a reader finds of a text.
+    /// A text as a reader decodes it.
     fn read(value: &Value, name: &str) -> Vec<u8> {
         match (&value[name], &value[format!("{name}_base64")]) {
             (Value::String(text), Value::Null) => text.clone().into_bytes(),
@@ -391,7 +392,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&line(&message)).expect("JSON")["accepted_at"], Value::Null);
     }
 
-    /// Text with few escapes or many, at any place of a vector.
+    /// Text with few or many escapes, at any position of a vector.
     fn text() -> impl Strategy<Value = String> {
         let pieces = vec![
             "\r\n", "\"", "\\", "\u{7f}", "\u{9b}", "\u{a0}", "\u{61c}", "\u{62d}", "\u{202e}", "–", "é",

@@ -1,12 +1,12 @@
-//! A mail for mail programs: what the envelope was, in front of the message.
+//! A mail for mail programs: the message, preceded by its envelope.
 
 use std::net::IpAddr;
 
 use crate::records::Message;
 use crate::text::escape::escape_octets;
 
-/// Header fields in front of those of the message, each with CRLF: the envelope as Postfix's smtp-sink writes it for
-/// `-d`, with the accepted recipients, then `Return-Path:` and `Received:` (RFC 5321 section 4.4).
+/// Header fields before those of the message, each with CRLF: the envelope in the format of Postfix's `smtp-sink -d`,
+/// with the accepted recipients, then `Return-Path:` and `Received:` (RFC 5321 section 4.4).
 pub(super) fn head(message: &Message) -> Vec<u8> {
     let record = message.record();
     let mut head = Vec::with_capacity(512);
@@ -32,7 +32,7 @@ fn behind(line: &[u8], separator: u8) -> &[u8] {
     at.map_or(&[][..], |at| line[at + 1..].trim_ascii())
 }
 
-/// A control character in a command begins no field of its own.
+/// A field; a control character in the value must not begin another.
 fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     head.extend_from_slice(format!("{name}: {}\r\n", escape_octets(value)).as_bytes());
 }

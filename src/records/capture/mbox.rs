@@ -1,4 +1,4 @@
-//! Mails behind each other in one file, as mail programs for terminals read them: mboxrd.
+//! Mails in one file, as read by mail programs for terminals: mboxrd.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::records::Message;
 /// Appends a mail.
 pub(super) fn append(file: &mut Vec<u8>, message: &Message, at: SystemTime) {
     let sender = message.reverse_path().unwrap_or_default();
-    // A space would end it.
+    // A space would end the sender.
     let sender: String =
         sender.chars().map(|c| if c.is_control() || c.is_whitespace() { '?' } else { c }).collect();
     let sender = if sender.is_empty() { "MAILER-DAEMON" } else { &sender };
@@ -26,8 +26,8 @@ pub(super) fn append(file: &mut Vec<u8>, message: &Message, at: SystemTime) {
     file.push(b'\n');
 }
 
-/// Whether the line begins with `From `, behind any number of `>`: one more keeps it from being taken for the front of a
-/// mail, and can be taken away again.
+/// Whether the line begins with `From `, after any number of `>`: another `>` marks it as no beginning of a mail, and
+/// can be removed again.
 #[inline]
 fn is_separator(line: &[u8]) -> bool {
     let begins_like_one = matches!(line.first(), Some(b'F' | b'>'));
@@ -37,16 +37,15 @@ fn is_separator(line: &[u8]) -> bool {
     }
 }
 
-/// Appends text with LF at the end of its lines, as files of mail programs have it, and `>` in front of some. All else
-/// is unchanged.
+/// Appends text with LF as line ends, as in mailbox files, and `>` before quoted lines. Everything else is unchanged.
 pub(super) fn append_text(file: &mut Vec<u8>, text: &[u8], is_quoted: impl Fn(&[u8]) -> bool) {
     dispatch!(Level::new(), simd => append_lines(simd, file, text, is_quoted));
 }
 
-/// Asks whole vectors for LF: lines are short, and a search for one after the other costs twice as much.
+/// Searches whole vectors for LF: lines are short, and searching for one after another costs twice as much.
 #[inline(always)]
 fn append_lines<S: Simd>(simd: S, file: &mut Vec<u8>, text: &[u8], is_quoted: impl Fn(&[u8]) -> bool) {
-    // Lines become shorter, but for the few that are quoted.
+    // Lines become shorter, except quoted ones.
     file.reserve(text.len() + 64);
     let width = S::u8s::LEN;
     let mut start = 0;
@@ -70,7 +69,7 @@ fn append_line(file: &mut Vec<u8>, line: &[u8], is_quoted: impl Fn(&[u8]) -> boo
         file.push(b'>');
     }
     match line {
-        // Copied with the CR, which the LF replaces.
+        // The LF replaces the CR that was copied.
         [with_cr @ .., b'\n'] if with_cr.ends_with(b"\r") => {
             file.extend_from_slice(with_cr);
             if let Some(last) = file.last_mut() {
@@ -116,7 +115,7 @@ mod tests {
             pieces in prop::collection::vec(prop::sample::select(vec!["From ", ">", "x", "\r\n", "\n", "\r"]), 0..40),
             repeats in 1..4_usize,
         ) {
-            // Behind the width of any vector, too.
+            // Longer than any vector, too.
             let text = pieces.concat().repeat(repeats);
             let file = written(&text);
             prop_assert!(!file.split('\n').any(|line| line.starts_with("From ")));

@@ -1,4 +1,4 @@
-//! What a capture is written to, and in which form.
+//! The destination of a capture and its format.
 
 use std::io;
 use std::path::Path;
@@ -8,18 +8,18 @@ use super::{CaptureFormat, json, mbox};
 use crate::output::{Output, PIECE, Place, Pulse};
 use crate::records::Message;
 
-/// Records are gathered up to this many bytes before they are written.
+/// Records are buffered up to this many bytes before they are written.
 const WRITE_AT: usize = PIECE;
 
-/// Bytes of memory for gathering that are not given back.
+/// Largest buffer that is retained.
 const RETAINED: usize = 16 * WRITE_AT;
 
-/// A capture that is open.
+/// An open capture.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// Records behind each other, written whole: others may write to the same output.
+    /// Records in one output, each written whole: others may write to the same output.
     File { output: Output, form: Form, gathered: Vec<u8> },
-    /// A file for each.
+    /// A file for each record.
     Folder(Folder),
 }
 
@@ -30,10 +30,10 @@ pub(crate) enum Form {
 }
 
 impl Target {
-    /// Opens a capture, unless it is open already, and empties it. What is in a folder stays.
+    /// Opens a capture, unless already open, and empties it. Existing files of a folder are not touched.
     ///
     /// # Errors
-    /// It can't be opened, or emptied, or made.
+    /// It can't be opened, emptied or created.
     pub(crate) fn open(path: &Path, format: CaptureFormat, open: Option<Output>) -> io::Result<Self> {
         let file = |form| {
             let mut output = open.map_or_else(|| Output::open(Place::new("the capture", path)), Ok)?;
@@ -48,14 +48,14 @@ impl Target {
         }
     }
 
-    /// Has its reader's progress watched.
+    /// Reports progress of the writes to `pulse`.
     pub(super) fn shown_by(&self, pulse: &Pulse) {
         if let Self::File { output, .. } = self {
             output.shown_by(pulse);
         }
     }
 
-    /// Writes a record, or gathers it. Where mails are written, a record without an accepted message is skipped.
+    /// Writes a record, or buffers it. Formats of mails skip records without an accepted message.
     pub(super) fn put(&mut self, message: &Message, pulse: &Pulse) -> io::Result<()> {
         let is_mail = message.msg();
         let at = message.accepted_at().unwrap_or(message.connected_at());
@@ -70,7 +70,7 @@ impl Target {
                 let count = output.worth_writing(gathered.len());
                 output.write(&gathered[..count], pulse)?;
                 gathered.drain(..count);
-                // A long line must not occupy as much memory from then on.
+                // A long line must not occupy its memory from then on.
                 gathered.shrink_to(RETAINED);
                 Ok(())
             }
@@ -78,7 +78,7 @@ impl Target {
         }
     }
 
-    /// Writes what is gathered.
+    /// Writes the buffer.
     pub(super) fn flush(&mut self, pulse: &Pulse) -> io::Result<()> {
         if let Self::File { output, gathered, .. } = self {
             output.write(gathered, pulse)?;
@@ -88,7 +88,7 @@ impl Target {
         Ok(())
     }
 
-    /// Opens it again by its name: it was renamed. What is gathered belongs to the old one.
+    /// Opens it again by its name, after it was renamed. The buffer belongs to the old file.
     pub(super) fn reopen(&mut self, pulse: &Pulse) -> io::Result<()> {
         self.flush(pulse)?;
         match self {
@@ -97,7 +97,7 @@ impl Target {
         }
     }
 
-    /// Whether what was written to it can still be found there, as far as that can be checked.
+    /// Checks, as far as possible, that written records can still be found there.
     pub(super) fn check(&self) -> io::Result<()> {
         match self {
             Self::File { output, .. } => output.check(),

@@ -1,13 +1,13 @@
 //! From octets to text: the charsets and transfer encodings of header fields and text parts.
 //!
-//! They are written out here because the crates that decode them bring six to eighteen others, most of them for
-//! charsets that few senders use; base64, the only part of any size, is a dependency already.
+//! Implemented here because crates for it bring six to eighteen dependencies, mostly for rare charsets; base64, the
+//! only large part, is already a dependency.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Senders are not all exact.
+/// Lenient: some senders are inexact.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -15,23 +15,23 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Charsets that are decoded.
+/// Supported charsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Charset {
-    /// And US-ASCII, which is a part of it.
+    /// Also US-ASCII, a subset.
     Utf8,
-    /// And ISO-8859-1: where they differ, the latter has control characters that no sender means.
+    /// Also ISO-8859-1, which differs only in control characters that no sender means.
     Windows1252,
 }
 
-/// Windows-1252 from 0x80 to 0x9F; what it leaves open is what ISO-8859-1 has there.
+/// Windows-1252 from 0x80 to 0x9F; undefined ones are as in ISO-8859-1.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
     '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
 impl Charset {
-    /// That of this name, if it is decoded.
+    /// The charset of this name, if supported.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
         if is(&["utf-8", "utf8", "us-ascii", "ascii"]) {
@@ -55,21 +55,21 @@ impl Charset {
     }
 }
 
-/// `None` where it is no base64.
+/// `None` if it is not base64.
 pub(super) fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(text).ok()
 }
 
-/// Where an octet was quoted.
+/// The place of quoted octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quoted {
-    /// In an encoded word: `_` stands for a space (RFC 2047 section 4.2).
+    /// An encoded word: `_` is a space (RFC 2047 section 4.2).
     Word,
-    /// In a body: `=` at the end of a line joins it to the next (RFC 2045 section 6.7).
+    /// A body: `=` at the end of a line joins it to the next (RFC 2045 section 6.7).
     Body,
 }
 
-/// What is no quoted octet stays.
+/// Decodes quoted octets; anything else is unchanged.
 pub(super) fn unquoted(text: &[u8], place: Quoted) -> Vec<u8> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text;

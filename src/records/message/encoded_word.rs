@@ -1,4 +1,4 @@
-//! Encoded words (RFC 2047): how header fields hold what is not ASCII.
+//! Encoded words (RFC 2047): non-ASCII text in header fields.
 
 use memchr::{memchr, memmem};
 
@@ -8,12 +8,12 @@ use super::charset::{Charset, Quoted, from_base64, unquoted};
 struct Word {
     charset: Charset,
     octets: Vec<u8>,
-    /// Octets it takes in the field.
+    /// Its length in the field.
     length: usize,
 }
 
-/// Replaces the encoded words in the unfolded value of a field. Words side by side are decoded together: some
-/// senders cut within a character.
+/// Replaces the encoded words in the unfolded value of a field. Adjacent words are decoded together: some senders split
+/// within a character.
 pub(super) fn decode(value: &[u8]) -> String {
     let mut decoded = String::with_capacity(value.len());
     let mut run: Option<Word> = None;
@@ -24,7 +24,7 @@ pub(super) fn decode(value: &[u8]) -> String {
             searched = between.len() + 2;
             continue;
         };
-        // White space between two words is no part of the text (section 6.2).
+        // White space between two words is not part of the text (section 6.2).
         if run.is_none() || !between.trim_ascii().is_empty() {
             run.take().inspect(|run| run.charset.decode(&run.octets, &mut decoded));
             decoded.push_str(&String::from_utf8_lossy(between));
@@ -42,7 +42,7 @@ pub(super) fn decode(value: &[u8]) -> String {
     decoded
 }
 
-/// `=?charset?encoding?text?=` at the front; `None` where it is no such thing, or in a charset not known.
+/// Parses `=?charset?encoding?text?=` at the start; `None` if invalid or in an unknown charset.
 fn word(field: &[u8]) -> Option<Word> {
     let (charset, behind) = up_to_question_mark(field.get(2..)?)?;
     let (encoding, behind) = up_to_question_mark(behind)?;
@@ -53,8 +53,8 @@ fn word(field: &[u8]) -> Option<Word> {
         b"b" | b"B" => from_base64(text)?,
         _ => return None,
     };
-    // RFC 2231 section 5 lets a language follow. A word in a charset that is not known is left as it was sent, as
-    // RFC 2047 section 6.2 allows.
+    // RFC 2231 section 5 allows a language after it. A word in an unknown charset is left unchanged, as RFC 2047
+    // section 6.2 allows.
     let charset = Charset::named(charset.split(|octet| *octet == b'*').next()?)?;
     Some(Word { charset, octets, length: field.len() - behind.len() })
 }
@@ -87,7 +87,7 @@ mod tests {
         ("=?utf-8?Q?cut =C3?= =?utf-8?Q?=B6_here?=", "cut ö here"),
         ("=?windows-1252?Q?100_=80_=96_ok?=", "100 € – ok"),
         ("\"=?utf-8?Q?quoted=20too?=\" <a@example.com>", "\"quoted too\" <a@example.com>"),
-        // What is no encoded word, or not decoded, stays.
+        // Invalid and unsupported words are unchanged.
         ("=?iso-2022-jp?B?GyRCJDMkcyRLJEEkTxsoQg==?=", "=?iso-2022-jp?B?GyRCJDMkcyRLJEEkTxsoQg==?="),
         ("=?utf-8?X?a?= =?utf-8?B?!?= =?utf-8?Q?a?", "=?utf-8?X?a?= =?utf-8?B?!?= =?utf-8?Q?a?"),
         ("=?=?=?utf-8?Q?a?=?=", "=?=?a?="),

@@ -1,10 +1,10 @@
-//! Header fields of a message (RFC 5322 section 2.2), as people read them: unfolded, encoded words decoded.
+//! Header fields of a message (RFC 5322 section 2.2): unfolded, with encoded words decoded.
 
 use memchr::memchr;
 
 use super::encoded_word;
 
-/// Value of the first field of this name, without white space around it; `None` where there is none.
+/// Value of the first field of this name, trimmed; `None` if absent.
 pub(super) fn field(message: &[u8], name: &str) -> Option<String> {
     let mut lines = Lines(message);
     let mut value = lines.find_map(|line| value(line, name))?.to_vec();
@@ -14,21 +14,21 @@ pub(super) fn field(message: &[u8], name: &str) -> Option<String> {
     Some(encoded_word::decode(value.trim_ascii()))
 }
 
-/// What is behind the colon, if the line begins a field of this name.
+/// The text after the colon, if the line begins a field of this name.
 fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let (own, value) = line.split_at(memchr(b':', line)?);
-    // RFC 5322 section 4.5 lets old messages have white space before the colon.
+    // RFC 5322 section 4.5 allows white space before the colon in old messages.
     own.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()).then(|| &value[1..])
 }
 
-/// What is behind the header section.
+/// The text after the header section.
 pub(super) fn body(message: &[u8]) -> &[u8] {
     let mut lines = Lines(message);
     while lines.next().is_some() {}
     lines.0
 }
 
-/// The lines of the header section without their ends. A bare LF ends a line too.
+/// The lines of the header section, without their ends. A bare LF ends a line too.
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Iterator for Lines<'a> {

@@ -10,10 +10,10 @@ use crate::smtp::inboxes_of;
 const FIELD: &str = "X-Smtpmock-Inbox";
 
 impl Message {
-    /// The inboxes that it belongs to, by which tests that share a server know their own mail, in lower case and alphabetical
-    /// order: that of its listener ([`Config::listen`](crate::Config::listen), `?inbox=NAME`), its
-    /// [user](Self::auth_user), of each recipient, accepted or not, the domain and what is behind `+` in the local part, and the
-    /// first header field `X-Smtpmock-Inbox`.
+    /// The inboxes that it belongs to, by which tests that share a server find their own mail, in lower case and
+    /// alphabetical order: the inbox of its listener ([`Config::listen`](crate::Config::listen), `?inbox=NAME`), its
+    /// [user](Self::auth_user), for each recipient, accepted or not, the domain and the part after `+` of the local
+    /// part, and the first header field `X-Smtpmock-Inbox`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -33,7 +33,7 @@ impl Message {
         names.into_iter().collect()
     }
 
-    /// Whether it belongs to this [inbox](Self::inboxes), in either case.
+    /// Whether it belongs to this [inbox](Self::inboxes), ignoring case.
     pub fn is_in(&self, inbox: &str) -> bool {
         let inbox = inbox.to_lowercase();
         let is_it = |name: &str| match name.is_ascii() {
@@ -43,7 +43,7 @@ impl Message {
         self.inbox_names().any(|name| is_it(&name))
     }
 
-    /// The header field is read last, and only if it is needed.
+    /// The header field comes last, and is only read if needed.
     fn inbox_names(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let of_session = self.inbox.as_deref().map(Cow::Borrowed).into_iter().chain(self.auth_user());
         let paths = self.record.rcptto_exchanges.iter().filter_map(|rcpt| rcpt.name());

@@ -1,10 +1,10 @@
-//! What [`mime`] makes of a message.
+//! Messages parsed by [`mime`].
 
 use super::Message;
 use crate::mime::{self, Mail};
 
 impl Message {
-    /// The message as people see it: header fields, texts, attachments, links and codes. It is parsed for each call.
+    /// The parsed message: header fields, texts, attachments, links and codes. Parsed at each call.
     ///
     /// ```
     /// use std::time::Duration;
@@ -33,7 +33,7 @@ impl Message {
         Mail::parse(self.body())
     }
 
-    /// The octets of a [part](mime::Part) by its number, decoded; text in UTF-8. `None` where there is no such part.
+    /// The octets of a [part](mime::Part) by its number, decoded; text in UTF-8. `None` without such a part.
     pub fn part_content(&self, number: usize) -> Option<Vec<u8>> {
         mime::part(self.body(), number).map(|(_, content)| content)
     }

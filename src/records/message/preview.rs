@@ -1,34 +1,33 @@
-//! The first lines of a message, as people read them.
+//! The first lines of a message's text.
 
 use memchr::{memchr, memmem};
 
 use super::charset::{Charset, Quoted, from_base64, unquoted};
 use super::header::{body, field};
 
-/// Lines that are shown.
+/// Most lines.
 const LINES: usize = 12;
-/// Characters of one line that are shown.
+/// Most characters of a line.
 const WIDTH: usize = 160;
-/// Octets of a message that are looked at: enough for these lines behind most header sections, and a bound on the
-/// work.
+/// Most octets that are read: enough for these lines after most header sections.
 const REACH: usize = 64 * 1024;
-/// Parts within parts that are looked into.
+/// Greatest depth of nested parts.
 const DEPTH: usize = 8;
 
 /// The first lines of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Preview {
-    /// Without their ends. One that is cut ends with `…`.
+    /// The lines without their ends. A truncated line ends with `…`.
     pub(crate) lines: Vec<String>,
-    /// Lines follow.
+    /// More lines follow.
     pub(crate) is_cut: bool,
 }
 
-/// Of the first text part of this message (RFC 2046); `None` where it has none.
+/// Previews the first text part of this message (RFC 2046); `None` without one.
 pub(super) fn of(message: &[u8]) -> Option<Preview> {
     let front = &message[..message.len().min(REACH)];
     let part = first_text(front, DEPTH)?;
-    // A part that ends before what was looked at does is whole, however much stands behind it.
+    // A part that ends before the limit is whole, even if more text follows it.
     let is_whole = front.len() == message.len() || part.as_ptr_range().end < front.as_ptr_range().end;
     let text = decoded(part);
     let mut lines = text.trim().lines().map(cut);
@@ -43,7 +42,7 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// The first entity in this one that is text.
+/// The first text entity in this one.
 fn first_text(entity: &[u8], depth: usize) -> Option<&[u8]> {
     let content_type = field(entity, "Content-Type").unwrap_or_default().trim_start().to_owned();
     let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|own| own.eq_ignore_ascii_case(kind));
@@ -54,13 +53,13 @@ fn first_text(entity: &[u8], depth: usize) -> Option<&[u8]> {
     parts(body(entity), &boundary).find_map(|part| first_text(part, depth.checked_sub(1)?))
 }
 
-/// The parts between delimiter lines. The last may lack its end.
+/// The parts between delimiter lines. The last may be incomplete.
 fn parts<'a>(body: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> {
     let delimiter = format!("--{boundary}");
     let behind = |at: &usize| body.get(at + delimiter.len());
     let mut starts: Vec<usize> = memmem::find_iter(body, delimiter.as_bytes())
         .filter(|at| *at == 0 || body[at - 1] == b'\n')
-        // What goes on is another's delimiter: a boundary may begin with one.
+        // Otherwise it is another's delimiter: a boundary may be a prefix of another.
         .filter(|at| matches!(behind(at), None | Some(b'\r' | b'\n' | b'-' | b' ' | b'\t')))
         .collect();
     starts.push(body.len());
@@ -82,7 +81,7 @@ fn decoded(entity: &[u8]) -> String {
         "base64" => {
             let mut digits: Vec<u8> =
                 body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-            // It may be the front of one.
+            // The base64 may be truncated.
             digits.truncate(digits.len() / 4 * 4);
             from_base64(&digits).unwrap_or_else(|| body.to_vec())
         }
@@ -177,7 +176,7 @@ mod tests {
         };
         let preview = with_attachment("whole");
         assert_eq!((preview.lines, preview.is_cut), (vec!["whole".to_owned()], false));
-        // This part is not over where looking ends, though what is seen of it fits.
+        // The part continues after the limit, although its visible text fits.
         assert!(with_attachment(&format!("x{}y", " ".repeat(REACH))).is_cut);
     }
 

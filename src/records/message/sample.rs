@@ -1,4 +1,4 @@
-//! Records as tests of other parts need them.
+//! Sample records for tests of other modules.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

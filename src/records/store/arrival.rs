@@ -9,8 +9,8 @@ use super::waits::{Awaited, WaitKey};
 use crate::records::Message;
 use crate::time::Deadline;
 
-/// Ready with the records once `count` can be seen, or with `None` when the time is up. No record is lost when it is
-/// dropped before it is ready.
+/// Ready with the records when `count` are visible, or with `None` after the timeout. Dropping it before that loses no
+/// record.
 #[derive(Debug)]
 #[must_use = "it waits only while it is polled"]
 pub(crate) struct Arrival {
@@ -19,7 +19,7 @@ pub(crate) struct Arrival {
     pub(super) deadline: Deadline,
     /// Removes the records from the store.
     pub(super) takes: bool,
-    /// Once it has to wait.
+    /// Set once it waits.
     pub(super) key: Option<WaitKey>,
 }
 
@@ -50,7 +50,7 @@ impl Future for Arrival {
 }
 
 impl Store {
-    /// Ready when there is what is awaited, or with false when the time is up.
+    /// Ready when the wait is satisfied, or with false after the deadline.
     fn poll_wait(
         &self,
         key: &mut Option<WaitKey>,
@@ -65,7 +65,7 @@ impl Store {
             return Poll::Ready(false);
         }
         if self.waits.wake_later(key, awaited, deadline, context.waker()).is_err() {
-            // Without the alarm thread, the caller's has to check the time.
+            // Without an alarm thread the executor must poll again to check the time.
             context.waker().wake_by_ref();
         }
         match self.has(awaited) {
@@ -83,14 +83,14 @@ impl Drop for Arrival {
     }
 }
 
-/// Ready once a record has this number or a higher one, or with false when the time is up.
+/// Ready when a record has this number or a higher one, or with false after the deadline.
 #[derive(Debug)]
 #[must_use = "it waits only while it is polled"]
 pub(crate) struct News {
     pub(super) store: Arc<Store>,
     pub(super) number: u64,
     pub(super) deadline: Deadline,
-    /// Once it has to wait.
+    /// Set once it waits.
     pub(super) key: Option<WaitKey>,
 }
 

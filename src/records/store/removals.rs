@@ -1,5 +1,5 @@
-//! Removals of records by readers: by a request of the control plane, whichever interface it used, or a call of the library. All
-//! followers of removals read this one log.
+//! The log of removals of records by readers: by requests of the control plane, through any interface, or calls of the
+//! library.
 
 use std::collections::VecDeque;
 
@@ -8,19 +8,19 @@ use super::{Shown, Store};
 use crate::process::lock;
 use crate::smtp::RecordId;
 
-/// Removals that are remembered, the last ones.
+/// Number of the last removals that are retained.
 const REMEMBERED: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     Record {
         id: RecordId,
-        /// In the order of all records.
+        /// Its number in the order of all records.
         number: u64,
     },
-    /// A caller has removed all, and no record was left: the removed ones are before this.
+    /// All records were removed, and none was left: the removed ones precede `end`.
     All {
-        /// The number of the next record at that moment: those that arrived later have this one or a higher one.
+        /// The number of the next record at that moment: later records have this number or a higher one.
         end: u64,
     },
 }
@@ -29,23 +29,23 @@ pub(crate) enum Removal {
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     last: VecDeque<Removal>,
-    /// Of all, those that are forgotten among them.
+    /// Total number of removals, including forgotten ones.
     count: u64,
 }
 
-/// The removals behind a position.
+/// The removals from a position on.
 #[derive(Debug)]
 pub(crate) struct Removed {
     /// The oldest first.
     pub(crate) removals: Vec<Removal>,
-    /// There were more, which are forgotten; they are older.
+    /// Older removals were forgotten.
     pub(crate) is_partial: bool,
     /// The position of the next removal.
     pub(crate) end: u64,
 }
 
 impl Removals {
-    /// Adds removals, and returns how many entries these are. `all_before`: no record with a lower number was left.
+    /// Adds removals. Returns the number of entries added. `all_before`: no record with a lower number was left.
     pub(super) fn note(&mut self, removed: &[Shown], all_before: Option<u64>) -> u64 {
         let before = self.count;
         let all = all_before.map(|end| Removal::All { end });
@@ -62,7 +62,7 @@ impl Removals {
         self.count - before
     }
 
-    /// From a position on; behind the last there are none.
+    /// From a position on; empty after the last.
     fn from(&self, position: u64) -> Removed {
         let wanted = self.count.saturating_sub(position);
         let known = wanted.min(self.last.len() as u64);
@@ -79,12 +79,12 @@ impl Removals {
 }
 
 impl Store {
-    /// Waits for a removal at this position of their log, or after it.
+    /// Waits for a removal at this position of the log, or after it.
     pub(crate) async fn removal(&self, position: u64) {
         self.removals.after(position).await;
     }
 
-    /// Whether a record has been filed that has this number or a higher one.
+    /// Whether a record with this number or a higher one has been filed.
     pub(crate) fn has_filed_from(&self, number: u64) -> bool {
         self.has(Awaited::Number(number))
     }

@@ -1,4 +1,4 @@
-//! Records as readers see them, and the removal of those that a reader has chosen.
+//! Records as readers see them, and the removal of chosen ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use crate::records::Message;
 #[cfg(feature = "http")]
 use crate::smtp::RecordId;
 
-/// A record as readers see it. One that changes later is another `Arc`.
+/// A record as readers see it. After a change it is another `Arc`.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    /// Its place in the order of all records; that of a running session changes when it ends or accepts another message.
+    /// Its number in the order of all records; that of a running session changes when it ends or accepts another
+    /// message.
     pub(crate) number: u64,
     pub(crate) message: Arc<Message>,
 }
@@ -66,27 +67,26 @@ impl Store {
         finished.or_else(|| running.pop())
     }
 
-    /// Removes those of these records that are present and unchanged, in one step, and returns them in their order: what another
-    /// caller has removed is not among them.
+    /// Atomically removes those of these records that are present and unchanged, and returns them in order.
     pub(crate) fn take_shown(&self, chosen: &[Shown]) -> Vec<Shown> {
         let chosen: HashMap<u64, &Arc<Message>> =
             chosen.iter().map(|Shown { number, message }| (*number, message)).collect();
-        // What has changed is another `Arc`; those chosen are held, so that none is at the place of another.
+        // A changed record is another `Arc`; the chosen ones are held, so that no address is reused.
         self.take_if(
             |number, message| chosen.get(&number).is_some_and(|chosen| Arc::ptr_eq(chosen, message)),
             |_| None,
         )
     }
 
-    /// Removes all records that match, in one step, and returns them in their order. Whether that was all there is, as the log
-    /// of removals has it, is decided in the same step.
+    /// Atomically removes all matching records, and returns them in order. The same step determines whether these were
+    /// all records, for the log of removals.
     #[cfg(feature = "http")]
     pub(crate) fn take_all_where(&self, matches: impl Fn(&Message) -> bool) -> Vec<Shown> {
         self.take_if(|_, message| matches(message), Some)
     }
 
-    /// The way in which readers remove records, except all of them at once. `all_before` makes what is logged of the number of
-    /// the next record if none is left.
+    /// All removals by readers, except of all records at once. `all_before` maps the number of the next record to the
+    /// log entry if none is left.
     fn take_if(
         &self,
         is_chosen: impl Fn(u64, &Arc<Message>) -> bool,

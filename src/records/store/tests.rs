@@ -1,4 +1,4 @@
-//! What readers see of the records, whatever the shards do meanwhile.
+//! Readers' view of the records while shards change them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::process::lock;
 use crate::records::message::{Message, sample};
 use crate::smtp::{Record, Unsent};
 
-/// Longer than any wait that is to succeed, on however busy a machine.
+/// Longer than any wait that must succeed, on any loaded machine.
 const LONG: Duration = Duration::from_secs(60);
 
 fn message(session_id: u64, text: &str) -> Message {
@@ -39,7 +39,7 @@ fn records_of_all_shards_have_one_order() {
     for id in 0..30 {
         finish(&store, (id * 7 % 3) as usize, id);
         if id == 10 {
-            assert_eq!(ids(&store.messages()).len(), 11); // moves what there is to the archive
+            assert_eq!(ids(&store.messages()).len(), 11); // moves all to the archive
         }
     }
     assert!(ids(&store.messages()).into_iter().eq(0..30));
@@ -47,7 +47,7 @@ fn records_of_all_shards_have_one_order() {
     assert!(store.messages().is_empty());
 }
 
-/// Wherever the record is by then.
+/// Whether the record is in the shard or in the archive.
 #[test]
 fn replies_that_did_not_leave_are_taken_out_of_a_finished_record() {
     let store = store(2);
@@ -60,7 +60,7 @@ fn replies_that_did_not_leave_are_taken_out_of_a_finished_record() {
     store.withdraw(1, numbers[1], &unsent(7));
     let memory = store.memory.load(Ordering::Relaxed);
     assert_eq!(store.messages().iter().map(Message::msg).collect::<Vec<_>>(), [true, false, true]);
-    // By now a reader has moved them.
+    // A reader has moved them by now.
     store.withdraw(1, numbers[2], &unsent(8));
     store.withdraw(0, numbers[0], &unsent(6));
     let messages = store.purge();
@@ -133,7 +133,7 @@ fn the_oldest_records_are_evicted_by_count_whether_read_or_not() {
     assert_eq!(store.evicted(), 7);
 }
 
-/// A shard that has nothing old of its own evicted the record that it had just filed.
+/// A regression: a shard without old records evicted the record that it had just filed.
 #[test]
 fn a_shard_with_nothing_old_evicted_its_newest_record() {
     let store = Store::new(2, 3, usize::MAX);
@@ -151,7 +151,7 @@ fn the_oldest_records_are_evicted_by_bytes() {
     }
     assert_eq!(ids(&store.messages()), [6, 7, 8, 9]);
     assert_eq!(store.evicted(), 6);
-    // One that is larger than all together leaves nothing.
+    // A record larger than the limit leaves nothing.
     store.finish(0, None, message(10, &text.repeat(5)), false);
     assert!(store.messages().is_empty());
     assert_eq!(store.evicted(), 11);
@@ -165,7 +165,7 @@ fn running_records_are_evicted_when_no_finished_one_is_left() {
     let keys: Vec<RunningKey> = (0..3).map(|id| store.accept(0, None, message(id, ""))).collect();
     assert_eq!(ids(&store.messages()), [1, 2]);
     assert_eq!(store.evicted(), 1);
-    // As if it had been purged: the end of its session does not bring it back.
+    // As if purged: the end of its session does not restore it.
     store.finish(0, Some(keys[0]), message(0, ""), false);
     assert_eq!(ids(&store.messages()), [1, 2]);
 }
@@ -189,8 +189,8 @@ fn a_wait_is_woken_by_arrivals_on_any_shard() {
     assert!(store.wait_and_copy(5, Duration::from_millis(20)).is_none());
 }
 
-/// Shards push, finish and forget while a reader purges: each record comes out exactly once, and those of
-/// one shard in order.
+/// Shards push, finish and forget while a reader purges: each record is returned exactly once, and those of one shard
+/// in order.
 #[test]
 fn purges_lose_nothing_that_arrives_meanwhile() {
     const SHARDS: usize = 3;
@@ -229,7 +229,7 @@ fn purges_lose_nothing_that_arrives_meanwhile() {
     assert!(store.wait_and_copy(1, Duration::ZERO).is_none(), "the count of records is off");
 }
 
-/// A third of the sessions are seen while they run.
+/// A third of the sessions are visible while they run.
 fn run_sessions(store: &Store, shard: usize, sessions: u64) {
     for session in 0..sessions {
         let id = session * store.shards.len() as u64 + shard as u64;
@@ -242,12 +242,12 @@ fn run_sessions(store: &Store, shard: usize, sessions: u64) {
     }
 }
 
-/// Waits look at the count without a lock.
+/// Waits read the count without a lock.
 #[test]
 fn a_record_that_changes_or_ends_counts_once_all_the_time() {
     const ROUNDS: usize = 10_000;
     let store = store(1);
-    // Odd while there is a record.
+    // Odd while a record exists.
     let changes = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -271,7 +271,7 @@ fn a_record_that_changes_or_ends_counts_once_all_the_time() {
     });
 }
 
-/// Wakes this thread, and counts how often.
+/// Wakes this thread, and counts the calls.
 struct ThisThread(thread::Thread, AtomicUsize);
 
 impl Wake for ThisThread {
@@ -281,7 +281,7 @@ impl Wake for ThisThread {
     }
 }
 
-/// Held by tests with waits that are futures: alarm threads are counted over the whole process.
+/// Held by tests with waits as futures: alarm threads are counted for the whole process.
 static ALARMS: Mutex<()> = Mutex::new(());
 
 /// The alarm threads of this process.
@@ -337,7 +337,7 @@ fn one_alarm_thread_serves_all_futures_and_ends_with_the_store() {
     wait_for_no_alarms();
 }
 
-/// What the control plane does.
+/// Operations of the control plane.
 #[cfg(feature = "http")]
 mod shown {
     use super::*;
@@ -376,7 +376,7 @@ mod shown {
         let chosen: Vec<_> =
             store.snapshot_from(0).records.into_iter().filter(|shown| shown.number % 2 == 0).collect();
         finish(&store, 0, 8);
-        // One of them changes meanwhile, and another is taken by somebody else.
+        // One of them changes meanwhile, and another caller takes another.
         store.withdraw(0, 0, &Unsent { first: 0, instead: None });
         assert_eq!(numbers(&store.take_shown(&chosen[1..2])), [(2, 2)]);
         assert_eq!(numbers(&store.take_shown(&chosen)), [(4, 4), (6, 7)]);
@@ -423,7 +423,7 @@ mod shown {
         assert_eq!(all(), None, "a choice of records is of those");
     }
 
-    /// Shards look for waits at each message: one that is always there would make them lock and wake at each.
+    /// Shards look for waits at each message: a permanent wait would make them lock and wake each time.
     #[test]
     fn those_who_follow_removals_cost_shards_nothing() {
         let store = store(1);
@@ -501,7 +501,7 @@ mod shown {
 }
 
 proptest! {
-    /// Whatever shards and readers do, records stay in order, and the counts agree with them.
+    /// Records stay in order, and the counts agree with them, under any operations.
     #[test]
     fn what_is_counted_is_what_is_there(
         steps in prop::collection::vec((0..8_u8, 0..2_usize, any::<Index>()), 0..60),

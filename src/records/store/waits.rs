@@ -11,19 +11,19 @@ use slab::Slab;
 use crate::process::lock;
 use crate::time::Deadline;
 
-/// The waits for the records of one store. The futures among them share the store: when it is dropped, none is left,
-/// and the alarm thread ends.
+/// The waits for the records of one store. Futures share the store: when it is dropped none is left, and the alarm
+/// thread ends.
 #[derive(Debug, Default)]
 pub(super) struct Waits(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Threads and futures that wait. Arrivals read it to find out whether anything waits.
+    /// Threads and futures that wait. Arrivals check it first.
     waiting: AtomicUsize,
     gate: Mutex<Gate>,
-    /// For threads that wait.
+    /// Notifies waiting threads.
     arrival: Condvar,
-    /// For the alarm thread: its next deadline has changed, or it may end.
+    /// Notifies the alarm thread: its next deadline has changed, or it may end.
     changed: Condvar,
 }
 
@@ -34,39 +34,39 @@ struct Gate {
     is_closed: bool,
 }
 
-/// What a future waits for.
+/// The condition of a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// So many records can be seen.
+    /// At least this many records are visible.
     Records(usize),
     /// A record has this number, or a higher one.
     Number(u64),
 }
 
-/// A future that was polled and has to wait.
+/// A future that was polled and waits.
 #[derive(Debug)]
 struct Pending {
     awaited: Awaited,
     deadline: Deadline,
-    /// `None` once it was woken, until it is polled again.
+    /// `None` after it was woken, until the next poll.
     waker: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
 enum Alarm {
-    /// There is no thread.
+    /// No thread runs.
     #[default]
     Off,
-    /// The thread sleeps until then.
+    /// The thread sleeps until this deadline.
     Set(Deadline),
 }
 
-/// Names a future that waits.
+/// Identifies a waiting future.
 #[derive(Debug)]
 pub(super) struct WaitKey(usize);
 
 impl Waits {
-    /// Blocks this thread until `holds`, which is asked now and at every arrival. False when the time is up.
+    /// Blocks this thread until `holds`, which is called now and at every arrival. False after the deadline.
     pub(super) fn block_until(&self, deadline: Deadline, holds: impl Fn() -> bool) -> bool {
         let Self(shared) = self;
         shared.waiting.fetch_add(1, Ordering::SeqCst);
@@ -86,8 +86,8 @@ impl Waits {
         arrived
     }
 
-    /// Has `waker` woken when there is what is awaited, or at the deadline; once. Earlier arrivals
-    /// don't count: check for them afterwards.
+    /// Wakes `waker` once, when the wait is satisfied or at the deadline. Earlier arrivals don't count: check for them
+    /// afterwards.
     ///
     /// # Errors
     /// The system refuses the alarm thread.
@@ -129,7 +129,7 @@ impl Waits {
         shared.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Wakes waits, after an arrival. `has` says whether there is what is awaited. A wait is registered before it asks that,
+    /// Wakes waits, after an arrival. `has` returns whether a wait is satisfied. A wait is registered before it checks,
     /// and an arrival is counted before it looks for waits: at least one of the two sees the other.
     pub(super) fn wake(&self, has: impl Fn(Awaited) -> bool) {
         let Self(shared) = self;
@@ -146,7 +146,7 @@ impl Waits {
 
 #[cfg(test)]
 impl Waits {
-    /// Whether an arrival has to look for those that wait.
+    /// Whether an arrival must look for waits.
     pub(super) fn has_any(&self) -> bool {
         self.0.waiting.load(Ordering::SeqCst) > 0
     }
@@ -160,13 +160,13 @@ impl Drop for Waits {
 }
 
 impl Gate {
-    /// Takes the wakers of these, to be woken when the lock is released: wakers are code of others.
+    /// Takes the wakers that are due, to be called after the lock is released: they run foreign code.
     fn wakers_where(&mut self, is_due: impl Fn(&Pending) -> bool) -> Vec<Waker> {
         let futures = self.futures.iter_mut().map(|(_, pending)| pending);
         futures.filter(|pending| is_due(pending)).filter_map(|pending| pending.waker.take()).collect()
     }
 
-    /// The earliest deadline of those that were not woken yet.
+    /// The earliest deadline of futures that were not woken yet.
     fn next_deadline(&self) -> Deadline {
         let asleep = self.futures.iter().filter(|(_, pending)| pending.waker.is_some());
         asleep.map(|(_, pending)| pending.deadline).min().unwrap_or(Deadline::NEVER)
@@ -200,7 +200,7 @@ fn ring(shared: &Shared) {
     }
 }
 
-/// Whenever the alarm thread ends, by a waker's panic too, the next future that has to wait starts another.
+/// When the alarm thread ends, even by a waker's panic, the next waiting future starts another.
 struct Off<'a>(&'a Shared);
 
 impl Drop for Off<'_> {

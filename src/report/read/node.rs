@@ -1,4 +1,4 @@
-//! A value in a JSON document with its path, which errors name.
+//! A value in a JSON document with its path, for errors.
 
 use std::time::{Duration, SystemTime};
 

@@ -7,7 +7,7 @@ const SEPARATOR: u8 = 1;
 
 /// A user and its token.
 pub(super) struct Bearer<'m> {
-    /// Empty where the message names none.
+    /// Empty if the message has none.
     pub(super) user: Cow<'m, [u8]>,
     pub(super) token: &'m [u8],
 }
@@ -39,7 +39,7 @@ fn token_of<'m>(mut pairs: impl Iterator<Item = &'m [u8]>) -> Option<&'m [u8]> {
     (is_token && !token.is_empty()).then_some(token)
 }
 
-/// The challenges that say why a token is refused.
+/// The challenges that give the reason of a refusal.
 pub(super) const XOAUTH2_ERROR: &[u8] =
     br#"{"status":"401","schemes":"bearer","scope":"https://mail.example/"}"#;
 pub(super) const OAUTHBEARER_ERROR: &[u8] = br#"{"status":"invalid_token","scope":"mail"}"#;

@@ -1,8 +1,8 @@
-//! A comparison that takes long, as a value.
+//! A slow comparison of a password, as a value.
 
 use super::secret::Secret;
 
-/// A password to compare with a hash that is slow on purpose: 50 ms and more. It leaves its session as an owned value, in
+/// A password to compare with a deliberately slow hash (50 ms or more). It leaves its session as an owned value, in
 /// [`Progress::check`](crate::smtp::Progress::check), and may be run on any thread; the result goes back by
 /// [`Session::resume`](crate::smtp::Session::resume).
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Check {
         Self { password: Secret(password.into()), hash: hash.into() }
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
         #[cfg(feature = "auth")]
         let hash = self.hash.len();
@@ -33,10 +33,10 @@ impl Check {
         size_of::<Self>() + self.password.0.len() + hash
     }
 
-    /// Compares the password with the hash. Takes as long as its cost requires: 50 ms and more.
+    /// Compares the password with the hash. Blocks for the time that its cost requires, 50 ms or more.
     pub fn run(&self) -> Checked {
         #[cfg(feature = "auth")]
-        // An error is one of the hash, which was valid when it was configured, or of a password that no hash is of.
+        // The hash was valid when it was configured: an error means that no hash can match this password.
         let is_right = bcrypt::verify(&self.password.0, &self.hash).unwrap_or(false);
         #[cfg(not(feature = "auth"))]
         let is_right = false;

@@ -11,7 +11,7 @@ pub(super) struct Answer<'m> {
 }
 
 impl<'m> Answer<'m> {
-    /// `None` for another message. A name may contain spaces.
+    /// `None` if invalid. A name may contain spaces.
     pub(super) fn parse(message: &'m [u8]) -> Option<Self> {
         let space = memchr::memrchr(b' ', message)?;
         let (user, digits) = (&message[..space], &message[space + 1..]);
@@ -24,7 +24,7 @@ impl<'m> Answer<'m> {
         (!user.is_empty()).then_some(Self { user, digest })
     }
 
-    /// It was made with this password. Compares in constant time.
+    /// Whether it was made with this password. Compares in constant time.
     pub(super) fn proves(&self, password: &[u8], challenge: &[u8]) -> bool {
         let mac = Hmac::<Md5>::new_from_slice(password).expect("a key of any length is valid");
         mac.chain_update(challenge).verify_slice(&self.digest).is_ok()

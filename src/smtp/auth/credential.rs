@@ -1,4 +1,4 @@
-//! What clients may authenticate with.
+//! Credentials with which clients may authenticate.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::smtp::rules::GrammarError;
 
 const A_CREDENTIAL: &str = "USER:PASSWORD, like ann:secret, or any";
 
-/// A user with a password, a token, or any of them. Its secret is not in its `Debug`.
+/// A user with a password, a token, or a wildcard for both. `Debug` omits the secret.
 ///
 /// ```
 /// use smtpmock::smtp::auth::Credential;
@@ -45,7 +45,7 @@ impl Credential {
         Self::with_password(name.as_ref(), Password::Clear(Secret(password.as_ref().into())))
     }
 
-    /// Any user who has this token (RFC 6750).
+    /// Any user with this token (RFC 6750).
     pub fn token(token: impl AsRef<[u8]>) -> Self {
         Self(Kind::Token(Secret(token.as_ref().into())))
     }
@@ -75,7 +75,7 @@ impl FromStr for Credential {
     }
 }
 
-/// A user's password, and what is derived from it.
+/// A user's password, and the keys derived from it.
 pub(super) struct User {
     pub(super) password: Password,
     #[cfg(feature = "auth")]
@@ -97,7 +97,7 @@ impl User {
         }
     }
 
-    /// The keys of SCRAM, which take thousands of hashes: derived once. `None` without a clear password.
+    /// The keys of SCRAM, derived once, as that takes thousands of hashes. `None` without a clear password.
     #[cfg(feature = "auth")]
     pub(super) fn keys(&self, hash: Hash) -> Option<&Keys> {
         let password = self.password.as_clear()?;
@@ -105,7 +105,7 @@ impl User {
     }
 }
 
-/// What is derived does not count.
+/// Ignores derived keys.
 impl PartialEq for User {
     fn eq(&self, other: &Self) -> bool {
         self.password == other.password

@@ -1,4 +1,4 @@
-//! One exchange of messages (RFC 4954 section 4), as the messages themselves: their base64 is the session's.
+//! One exchange of messages (RFC 4954 section 4), in decoded messages: the session handles base64.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -21,30 +21,30 @@ pub(in crate::smtp) struct AuthExchange {
     state: State,
     /// The user that the client claims to be.
     user: Option<Box<[u8]>>,
-    /// A hash of the user and the secret that it sent. It finds a secret that is tried again.
+    /// A hash of the claimed user and the secret, to detect repeated attempts.
     attempt: Option<u64>,
 }
 
-/// What the next response is.
+/// What the next response must be.
 enum State {
-    /// The first message of a mechanism in which the client begins.
+    /// The first message of a client-first mechanism.
     First,
     /// The authorization identity of EXTERNAL.
     External(Arc<ExternalIdentity>),
-    /// Of LOGIN.
+    /// The password, in LOGIN.
     Password,
-    /// The answer to this challenge.
+    /// The answer to this challenge of CRAM-MD5.
     #[cfg(feature = "auth")]
     Cram(Vec<u8>),
     /// The client's final message of SCRAM.
     #[cfg(feature = "auth")]
     Proof(Hash, Expected),
-    /// Nothing, behind the server's final message.
+    /// Empty, after the server's final message.
     #[cfg(feature = "auth")]
     Proven,
-    /// Anything, behind the challenge that says why the token is refused.
+    /// Any, after the challenge with the reason of a refusal.
     Refused,
-    /// None: a check is under way.
+    /// None: a check is pending.
     Checking,
 }
 
@@ -53,16 +53,16 @@ enum State {
 pub(in crate::smtp) enum Refusal {
     /// The credentials are wrong.
     Credentials,
-    /// A response is no message of the mechanism.
+    /// A response is not valid in this mechanism.
     Malformed,
 }
 
-/// What follows a response.
+/// The server's reaction to a response.
 #[derive(Debug)]
 pub(in crate::smtp) enum Reaction {
     /// The server sends this message.
     Challenge(Vec<u8>),
-    /// It is known when this has run.
+    /// The result depends on this check.
     Check(Check),
     /// The exchange is over.
     Over(Result<(), Refusal>),
@@ -78,7 +78,7 @@ impl std::fmt::Debug for AuthExchange {
 }
 
 impl AuthExchange {
-    /// Begins an exchange, with the initial response if there is one. `nonce` is drawn where the mechanism needs one.
+    /// Begins an exchange, with the initial response if there is one. `nonce` is called if the mechanism needs one.
     pub(in crate::smtp) fn begin(
         mechanism: Mechanism,
         initial: Option<&[u8]>,
@@ -94,7 +94,7 @@ impl AuthExchange {
         (exchange, reaction)
     }
 
-    /// Begins an exchange of EXTERNAL with a client that has proven to be this one.
+    /// Begins an exchange of EXTERNAL with a client of this proven identity.
     pub(in crate::smtp) fn begin_external(
         identity: Arc<ExternalIdentity>,
         initial: Option<&[u8]>,
@@ -128,7 +128,7 @@ impl AuthExchange {
         self.mechanism
     }
 
-    /// The user that the client claims to be, once it has named one.
+    /// The user that the client claims to be, once sent.
     pub(in crate::smtp) fn user(&self) -> Option<&[u8]> {
         self.user.as_deref()
     }
@@ -137,7 +137,7 @@ impl AuthExchange {
         self.attempt
     }
 
-    /// No response is expected: a check is under way.
+    /// No response is expected: a check is pending.
     pub(in crate::smtp) fn is_checking(&self) -> bool {
         matches!(self.state, State::Checking)
     }
@@ -146,7 +146,7 @@ impl AuthExchange {
         Identity { user: self.user.unwrap_or_default(), mechanism: Some(self.mechanism) }
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         let state = match &self.state {
             #[cfg(feature = "auth")]
@@ -206,7 +206,7 @@ impl AuthExchange {
             Mechanism::ScramSha1 => self.take_scram(response, auth, Hash::Sha1, nonce),
             #[cfg(feature = "auth")]
             Mechanism::ScramSha256 => self.take_scram(response, auth, Hash::Sha256, nonce),
-            // Without the feature these are never offered.
+            // Never offered without the feature.
             _ => {
                 let _ = nonce;
                 FAILED
@@ -214,7 +214,7 @@ impl AuthExchange {
         }
     }
 
-    /// What was verified is the credential: the user need not be listed.
+    /// The certificate was verified: the user need not be configured.
     fn take_authorization(&mut self, response: &[u8], identity: &ExternalIdentity) -> Reaction {
         let Some(authorization) = external::parse(response) else { return MALFORMED };
         let user = identity.authorize(authorization);
@@ -227,7 +227,7 @@ impl AuthExchange {
         self.user = Some(plain.user.into());
         match plain.authorization.is_empty() || plain.authorization == plain.user || auth.takes_any {
             true => self.compare(auth, plain.password),
-            // Nobody may act as somebody else.
+            // Acting for another user is not allowed.
             false => FAILED,
         }
     }
@@ -247,7 +247,7 @@ impl AuthExchange {
         }
     }
 
-    /// The hash is of 64 bits: too short to find a secret by, and long enough that two are hardly ever the same.
+    /// Stores a 64-bit hash of the attempt: too short to recover a secret, long enough to avoid collisions.
     fn note_attempt(&mut self, secret: &[u8]) {
         let mut hasher = DefaultHasher::new();
         for part in [self.user.as_deref().unwrap_or_default(), secret] {
@@ -261,7 +261,7 @@ impl AuthExchange {
         let Some(Bearer { user, token }) = bearer else { return MALFORMED };
         self.user = Some(user.into());
         self.note_attempt(token);
-        // All are compared, so that the time does not depend on which it is.
+        // All are compared, so that the time does not reveal which one matches.
         let is_known = auth.tokens.iter().fold(false, |found, known| found | known.is(token));
         if is_known || auth.takes_any {
             return Reaction::Over(Ok(()));
@@ -273,7 +273,7 @@ impl AuthExchange {
     }
 }
 
-/// Mechanisms of challenge and response.
+/// Challenge-response mechanisms.
 #[cfg(feature = "auth")]
 impl AuthExchange {
     fn take_answer(&mut self, response: &[u8], auth: &Auth, challenge: &[u8]) -> Reaction {

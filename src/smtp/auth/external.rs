@@ -1,22 +1,22 @@
-//! EXTERNAL (RFC 4422 appendix A): who the client is has been verified below SMTP.
+//! EXTERNAL (RFC 4422 appendix A): the client's identity was verified below SMTP.
 
-/// What a client has proven to be called below SMTP: within TLS, by its certificate. It may authenticate by EXTERNAL as any of
-/// these names.
+/// The names that a client has proven below SMTP, by its TLS certificate. It may authenticate by EXTERNAL as any of
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalIdentity {
-    /// At least one, none of them empty.
+    /// Not empty, and no name is empty.
     names: Box<[Box<str>]>,
 }
 
 impl ExternalIdentity {
-    /// The first name is the one of a client that asks for none. `None` without a name; an empty one is none.
+    /// The first name is the default, for clients that request none. Empty names are ignored; `None` without any other.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
         let names: Box<[Box<str>]> =
             names.into_iter().filter(|name| !name.is_empty()).map(Box::from).collect();
         (!names.is_empty()).then_some(Self { names })
     }
 
-    /// The name as which a client may act that sends this authorization identity; `None`: it may not.
+    /// The name for this authorization identity, which is empty by default; `None` if the client may not use it.
     pub(super) fn authorize<'a>(&'a self, authorization: &'a str) -> Option<&'a str> {
         match authorization {
             "" => self.names.first().map(|name| &**name),
@@ -24,14 +24,14 @@ impl ExternalIdentity {
         }
     }
 
-    /// Octets in memory, shared ones included.
+    /// Bytes in memory, including shared ones.
     pub(in crate::smtp) fn memory(&self) -> usize {
         let names = self.names.iter().map(|name| size_of::<Box<str>>() + name.len());
         2 * size_of::<usize>() + size_of::<Self>() + names.sum::<usize>()
     }
 }
 
-/// The authorization identity in a response: UTF-8 without NUL, maybe empty.
+/// The authorization identity in a response: UTF-8 without NUL, possibly empty.
 pub(super) fn parse(response: &[u8]) -> Option<&str> {
     std::str::from_utf8(response).ok().filter(|text| !text.contains('\0'))
 }

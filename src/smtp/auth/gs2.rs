@@ -1,11 +1,11 @@
-//! The header of GS2 mechanisms, with which messages of SCRAM and OAUTHBEARER begin (RFC 5801 section 4).
+//! The GS2 header that begins messages of SCRAM and OAUTHBEARER (RFC 5801 section 4).
 
 use std::borrow::Cow;
 
-/// What a message begins with: the authorization identity that it names, if any, and what follows the header.
+/// The authorization identity in the header, if any, and the rest of the message.
 type Header<'m> = (Option<Cow<'m, [u8]>>, &'m [u8]);
 
-/// `None` where there is no header, or one that asks for channel binding, which is not offered.
+/// `None` without a header, or if it requires channel binding, which is not offered.
 pub(super) fn header(message: &[u8]) -> Option<Header<'_>> {
     let rest = message.strip_prefix(b"n,").or_else(|| message.strip_prefix(b"y,"))?;
     let comma = memchr::memchr(b',', rest)?;

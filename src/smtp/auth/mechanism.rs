@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::smtp::rules::{Fault, GrammarError};
 
-/// A SASL mechanism that the server has.
+/// A supported SASL mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -64,13 +64,13 @@ impl Mechanism {
         Self::ALL.iter().copied().find(|one| one.name().as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// The client sends the secret itself, which anybody on the way can read unless it is encrypted.
+    /// The client sends the secret itself, readable on the network unless encrypted.
     pub(crate) fn sends_the_secret(self) -> bool {
         matches!(self, Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer)
     }
 
-    /// The server sends the first message of an exchange: an initial response is an error (RFC 4954 section 4).
-    /// Of LOGIN it is the name of the user, as clients in use send it.
+    /// The server sends the first message of an exchange: an initial response is an error (RFC 4954 section 4). For
+    /// LOGIN it is accepted as the user's name, since clients send it.
     pub(super) fn is_server_first(self) -> bool {
         self == Self::CramMd5
     }

@@ -1,5 +1,5 @@
-//! Authentication (RFC 4954): who may authenticate, by which SASL mechanisms, and their exchanges. Imports `rules` for the
-//! errors of its grammar; pure: a check that takes long is an owned value, which a driver may run on any thread.
+//! Authentication (RFC 4954): who may authenticate, by which SASL mechanisms, and their exchanges. Imports `rules` for
+//! the errors of its grammar; pure: a slow check is an owned value that a driver may run on any thread.
 //!
 //! ```
 //! use smtpmock::smtp::auth::{Auth, Credential, Mechanism};
@@ -47,35 +47,35 @@ use secret::Secret;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::smtp) struct Identity {
     pub(in crate::smtp) user: Box<[u8]>,
-    /// `None` where a trusted peer has named the user.
+    /// `None` if a trusted peer has named the user.
     pub(in crate::smtp) mechanism: Option<Mechanism>,
 }
 
 impl Identity {
-    /// Octets in memory, shared ones included.
+    /// Bytes in memory, including shared ones.
     pub(in crate::smtp) fn memory(&self) -> usize {
         2 * size_of::<usize>() + size_of::<Self>() + self.user.len()
     }
 }
 
-/// Who may authenticate, and how. By default nobody can, and AUTH is not offered.
+/// Who may authenticate, and how. By default nobody, and AUTH is not offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
-    /// Any user with any password, any token.
+    /// Any user with any password, and any token.
     takes_any: bool,
     users: BTreeMap<Box<[u8]>, Arc<User>>,
     tokens: Vec<Secret>,
     listed: Option<Vec<Mechanism>>,
     /// MAIL needs an authenticated session.
     pub required: bool,
-    /// Clients can prove who they are below SMTP, by certificates.
+    /// Clients can be identified below SMTP, by certificates.
     pub(in crate::smtp) has_external: bool,
     /// A user that was added with two passwords.
     ambiguous: Option<Box<[u8]>>,
 }
 
 impl Auth {
-    /// Lets this credential authenticate, too.
+    /// Adds a credential.
     pub fn add(&mut self, credential: Credential) {
         match credential.0 {
             Kind::Any => self.takes_any = true,
@@ -88,7 +88,7 @@ impl Auth {
         }
     }
 
-    /// Lets these authenticate instead of the users so far, and of any.
+    /// Replaces all users, and the wildcard.
     #[cfg(feature = "http")]
     pub(crate) fn replace_users(&mut self, credentials: impl IntoIterator<Item = Credential>) {
         (self.takes_any, self.ambiguous) = (false, None);
@@ -96,21 +96,21 @@ impl Auth {
         credentials.into_iter().for_each(|credential| self.add(credential));
     }
 
-    /// The same for tokens.
+    /// Replaces all tokens.
     #[cfg(feature = "http")]
     pub(crate) fn replace_tokens(&mut self, credentials: impl IntoIterator<Item = Credential>) {
         self.tokens.clear();
         credentials.into_iter().for_each(|credential| self.add(credential));
     }
 
-    /// Offers only these mechanisms; `None`: the default.
+    /// Offers only these mechanisms; `None`: the default set.
     #[cfg(feature = "http")]
     pub(crate) fn restrict(&mut self, mechanisms: Option<Vec<Mechanism>>) {
         self.listed = None;
         mechanisms.into_iter().for_each(|mechanisms| self.set_mechanisms(mechanisms));
     }
 
-    /// The mechanisms that were listed; `None`: the default.
+    /// The configured mechanisms; `None`: the default set.
     #[cfg(feature = "http")]
     pub(crate) fn listed(&self) -> Option<&[Mechanism]> {
         self.listed.as_deref()
@@ -142,7 +142,7 @@ impl Auth {
         self.tokens.iter().map(|token| Credential(Kind::Token(token.clone())))
     }
 
-    /// Offers only these mechanisms. By default all that the credentials can complete, without ANONYMOUS.
+    /// Offers only these mechanisms. The default set is all that the credentials can complete, without ANONYMOUS.
     pub fn set_mechanisms(&mut self, mechanisms: impl IntoIterator<Item = Mechanism>) {
         let mut listed: Vec<Mechanism> = mechanisms.into_iter().collect();
         listed.sort_unstable();
@@ -175,7 +175,7 @@ impl Auth {
         }
     }
 
-    /// One of the credentials can complete an exchange of this mechanism.
+    /// At least one credential can complete an exchange of this mechanism.
     fn can_complete(&self, mechanism: Mechanism) -> bool {
         let has_clear = || self.users.values().any(|user| user.password.as_clear().is_some());
         match mechanism {
@@ -188,7 +188,7 @@ impl Auth {
         }
     }
 
-    /// Derives what exchanges need of the passwords, once for each user; otherwise the first exchange of a user does it.
+    /// Derives the keys of all users; otherwise the first exchange of a user does it.
     pub(crate) fn prepare(&self) {
         #[cfg(feature = "auth")]
         for hash in scram::Hash::ALL.iter().filter(|hash| self.offers(hash.mechanism())) {
@@ -198,7 +198,7 @@ impl Auth {
         }
     }
 
-    /// Why this can't be served: the setting, its value, and what would be right.
+    /// Why this configuration is invalid: the setting, its value, and what would be right.
     pub(crate) fn contradiction(&self) -> Option<(&'static str, String, String)> {
         if let Some(name) = &self.ambiguous {
             let name = String::from_utf8_lossy(name).into_owned();
@@ -223,7 +223,7 @@ impl Auth {
         })
     }
 
-    /// What a mechanism needs that no credential has.
+    /// What this mechanism requires that no credential has.
     fn why_not(&self, mechanism: Mechanism) -> String {
         match mechanism {
             Mechanism::Plain | Mechanism::Login => {

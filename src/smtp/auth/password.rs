@@ -1,4 +1,4 @@
-//! Passwords as the server has them, and their comparison.
+//! Stored passwords and their comparison.
 
 use super::check::Check;
 use super::secret::Secret;
@@ -25,7 +25,7 @@ pub(super) enum Password {
 pub(super) enum Comparison {
     Same,
     Different,
-    /// It takes long.
+    /// The comparison is slow.
     #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "without hashes nothing takes long"))]
     Pending(Check),
 }

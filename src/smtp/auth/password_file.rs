@@ -1,4 +1,4 @@
-//! Files of users and hashes of their passwords, as Apache's `htpasswd` makes them.
+//! Files of users and hashes of their passwords, in the format of Apache's `htpasswd`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,7 +25,7 @@ const A_VISIBLE_USER: &str = "a user without control characters: no client can s
 const NO_NUL: &str = "a password without NUL: no client can send one";
 const A_FORMAT: &str = "a hash by bcrypt ($2y$, written by htpasswd -B), {SHA}, {SSHA}, or a password, behind {PLAIN} if it begins with $ or {";
 
-/// A line of a password file that is not valid.
+/// An invalid line of a password file.
 ///
 /// ```
 /// use smtpmock::smtp::auth::read_password_file;
@@ -37,7 +37,7 @@ const A_FORMAT: &str = "a hash by bcrypt ($2y$, written by htpasswd -B), {SHA}, 
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PasswordFileError {
-    /// Its number, from 1; 1 for a file without a user.
+    /// The line's number, from 1; 1 for a file without users.
     pub line: usize,
     /// What would be right, as a phrase.
     pub expected: &'static str,
@@ -52,9 +52,9 @@ impl fmt::Display for PasswordFileError {
 
 impl std::error::Error for PasswordFileError {}
 
-/// Reads the text of a password file: a user, a colon, and a password in each line, by bcrypt (`$2y$`, `$2a$`, `$2b$`), as
-/// `{SHA}` or `{SSHA}` (RFC 2307), or unchanged. Empty lines, those that begin with `#`, and a byte order mark in front of
-/// the first are skipped. Passwords by bcrypt are cut at 72 octets, as by `htpasswd`.
+/// Reads the text of a password file: a user, a colon, and a password in each line, by bcrypt (`$2y$`, `$2a$`, `$2b$`),
+/// as `{SHA}` or `{SSHA}` (RFC 2307), or in clear. Empty lines, lines that begin with `#`, and a byte order mark at the
+/// start are skipped. bcrypt ignores a password after 72 octets, as with `htpasswd`.
 ///
 /// ```
 /// use smtpmock::smtp::auth::{Credential, read_password_file};
@@ -64,8 +64,8 @@ impl std::error::Error for PasswordFileError {}
 /// ```
 ///
 /// # Errors
-/// The first line in another form, an empty password, a control character and a hash by `htpasswd` without `-B` among them;
-/// no user at all.
+/// The first invalid line: another form (such as a hash by `htpasswd` without `-B`), an empty password, or a control
+/// character; or a file without users.
 pub fn read_password_file(text: &str) -> Result<Vec<Credential>, PasswordFileError> {
     let mut names = BTreeSet::new();
     let mut lines = lines_of(text).peekable();
@@ -87,8 +87,8 @@ pub fn read_password_file(text: &str) -> Result<Vec<Credential>, PasswordFileErr
     users.collect()
 }
 
-/// The lines of users whose password takes long to check, which delays every client that authenticates: bcrypt takes about
-/// 50 ms at a cost of 10, and twice as long with each step. `expected` names the unit of the time that one check takes.
+/// The lines of users whose password takes long to check, which delays all clients that authenticate: bcrypt takes
+/// about 50 ms at a cost of 10, and twice as long with each step. `expected` is the unit of the time of one check.
 ///
 /// ```
 /// use smtpmock::smtp::auth::slow_passwords;
@@ -145,7 +145,7 @@ fn read(password: &str) -> Result<Password, &'static str> {
     }
 }
 
-/// It has the form of a hash by DES in crypt(3): a salt of 2 and a digest of 11 characters.
+/// Whether it looks like a DES hash of crypt(3): a salt of 2 and a digest of 11 characters.
 fn is_like_crypt(password: &str) -> bool {
     let is_digit = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'/');
     password.len() == 13 && password.bytes().all(is_digit)
@@ -156,7 +156,7 @@ mod tests {
     use super::super::password::Comparison;
     use super::*;
 
-    /// Whether the password of a line is this one, once a check has run.
+    /// Whether a line's password is this one, after its check if there is one.
     fn takes(line: &str, password: &str) -> bool {
         let stored = read(line).expect(line);
         match stored.compare(password.as_bytes()) {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_format_takes_its_password_and_no_other() {
-        // By crypt(3), sha1sum, and a salt behind the digest; bcrypt's versions differ in their names alone.
+        // By crypt(3), by sha1sum, with a salt after the digest; the versions of bcrypt differ only in name.
         for line in [
             "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
             "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",

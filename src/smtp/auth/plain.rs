@@ -9,7 +9,7 @@ pub(super) struct Plain<'m> {
 }
 
 impl<'m> Plain<'m> {
-    /// `None` for another message. Name and password have at least one octet (RFC 4616 section 2).
+    /// `None` if invalid. Name and password have at least one octet (RFC 4616 section 2).
     pub(super) fn parse(message: &'m [u8]) -> Option<Self> {
         let mut parts = message.split(|&octet| octet == 0);
         let (authorization, user, password) = (parts.next()?, parts.next()?, parts.next()?);

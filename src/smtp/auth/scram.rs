@@ -1,5 +1,5 @@
-//! The server's side of SCRAM-SHA-1 (RFC 5802) and SCRAM-SHA-256 (RFC 7677), without channel binding. Passwords and names
-//! are compared octet by octet: SASLprep (RFC 4013), which changes none in ASCII, is the client's.
+//! The server's side of SCRAM-SHA-1 (RFC 5802) and SCRAM-SHA-256 (RFC 7677), without channel binding. Passwords and
+//! names are compared octet by octet: SASLprep (RFC 4013), which does not change ASCII, is left to the client.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,7 @@ use super::gs2;
 use super::mechanism::Mechanism;
 use super::secret::is_same;
 
-/// Rounds of the hash (RFC 7677 section 4 asks for at least 4,096). A test wants an answer soon.
+/// Rounds of the hash (RFC 7677 section 4 asks for at least 4,096). The minimum keeps tests fast.
 const ITERATIONS: u32 = 4096;
 
 /// The hash of a mechanism.
@@ -61,7 +61,7 @@ fn hmac_by<H: EagerHash>(key: &[u8], message: &[u8]) -> Vec<u8> {
     mac.chain_update(message).finalize().into_bytes().to_vec()
 }
 
-/// The salt of a user. It need not be secret, and the same in each run makes runs repeat.
+/// The salt of a user. It need not be secret; being deterministic, it makes runs repeatable.
 pub(super) fn salt_of(user: &[u8]) -> [u8; 16] {
     let digest = Sha256::new().chain_update(b"smtpmock's salt for ").chain_update(user).finalize();
     let mut salt = [0; 16];
@@ -69,7 +69,7 @@ pub(super) fn salt_of(user: &[u8]) -> [u8; 16] {
     salt
 }
 
-/// What a server stores of a password (RFC 5802 section 3).
+/// What a server stores for a password (RFC 5802 section 3).
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Keys {
     hash: Hash,
@@ -89,16 +89,16 @@ impl Keys {
 /// The client's first message.
 pub(super) struct First<'m> {
     pub(super) user: Vec<u8>,
-    /// The identity to act as, where the message names one.
+    /// The identity to act as, if the message has one.
     pub(super) authorization: Option<Vec<u8>>,
-    /// In front of `bare`.
+    /// The part before `bare`.
     header: &'m [u8],
     bare: &'m [u8],
     nonce: &'m [u8],
 }
 
 impl<'m> First<'m> {
-    /// `None` for another message. One that requires an extension is none (`m=`, RFC 5802 section 5.1).
+    /// `None` if invalid, or if it requires an extension (`m=`, RFC 5802 section 5.1).
     pub(super) fn parse(message: &'m [u8]) -> Option<Self> {
         let (authorization, bare) = gs2::header(message)?;
         let header = &message[..message.len() - bare.len()];
@@ -110,7 +110,7 @@ impl<'m> First<'m> {
         is_nonce.then_some(Self { user, authorization, header, bare, nonce })
     }
 
-    /// The server's first message, and what it expects in return.
+    /// The server's first message, and the expected answer to it.
     pub(super) fn challenge(&self, keys: &Keys, nonce: &str) -> (Vec<u8>, Expected) {
         let nonce = [self.nonce, nonce.as_bytes()].concat();
         let salt = BASE64.encode(&keys.salt);
@@ -124,22 +124,22 @@ impl<'m> First<'m> {
     }
 }
 
-/// What the client's final message must be.
+/// The expected final message of the client.
 pub(super) struct Expected {
-    /// In front of extensions and the proof.
+    /// Its start, before extensions and the proof.
     front: Vec<u8>,
-    /// What is signed, in front of that message.
+    /// The signed text before that message.
     signed: Vec<u8>,
 }
 
 impl Expected {
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         self.front.capacity() + self.signed.capacity()
     }
 
-    /// The server's final message if this one has the proof of the password; `Err` if it has a wrong one, and `None` if
-    /// it is another message.
+    /// The server's final message if `message` proves the password; `Err` if the proof is wrong, `None` if the message
+    /// is invalid.
     pub(super) fn verify(&self, keys: &Keys, message: &[u8]) -> Option<Result<Vec<u8>, ()>> {
         let comma = memchr::memrchr(b',', message)?;
         let (without_proof, proof) = (&message[..comma], &message[comma + 1..]);
@@ -164,7 +164,7 @@ impl Expected {
 mod tests {
     use super::*;
 
-    /// An example of an RFC: the messages of an exchange.
+    /// An exchange from an RFC.
     struct Example {
         hash: Hash,
         salt: &'static str,

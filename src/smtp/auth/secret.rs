@@ -1,4 +1,4 @@
-//! Octets that are never shown.
+//! Octets that are never displayed.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use subtle::ConstantTimeEq;
 pub(super) struct Secret(pub(super) Box<[u8]>);
 
 impl Secret {
-    /// Compares in a time that depends on the lengths alone.
+    /// Compares in a time that depends only on the lengths.
     pub(super) fn is(&self, other: &[u8]) -> bool {
         is_same(&self.0, other)
     }
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Compares in a time that depends only on the lengths.
 pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }

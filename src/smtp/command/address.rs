@@ -1,4 +1,4 @@
-//! HELO names and the paths of MAIL and RCPT, under four sets of rules.
+//! HELO names and the paths of MAIL and RCPT, under four sets of address rules.
 
 use std::fmt;
 mod grammar;
@@ -13,7 +13,7 @@ use crate::smtp::command::{
     ArgumentError, Grammar, Parameters, Verb, behind_from, behind_to, starts_with_ignoring_case,
 };
 
-/// What counts as a HELO name and as an address.
+/// Which HELO names and addresses are valid.
 ///
 /// ```
 /// use smtpmock::smtp::{AddressRules, HeloName, Path};
@@ -27,21 +27,21 @@ use crate::smtp::command::{
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressRules {
-    /// What go-smtp-mock accepts and what RFC 5321 section 4.1.2 allows: [`Compat`](Self::Compat) with every
-    /// domain of the RFC, so that a host name of one label is enough (`EHLO vm`, `root@vm`). In HELO and EHLO
-    /// an underscore counts as a letter, as in the names of containers.
+    /// The union of go-smtp-mock's rules and RFC 5321 section 4.1.2: [`Compat`](Self::Compat) with every domain of the
+    /// RFC, so that a host name of one label is enough (`EHLO vm`, `root@vm`). In HELO and EHLO an underscore counts as
+    /// a letter, as in the names of containers.
     #[default]
     Lenient,
-    /// What go-smtp-mock accepts, and what RFC 5321 asks of every server beside it: the null
-    /// reverse-path, `<postmaster>`, quoted local parts, address literals, source routes, A-labels.
+    /// go-smtp-mock's rules with what RFC 5321 requires of every server: the null reverse-path, `<postmaster>`, quoted
+    /// local parts, address literals, source routes, A-labels.
     Compat,
-    /// The grammar of RFC 5321 section 4.1.2 to the letter.
+    /// Exactly the grammar of RFC 5321 section 4.1.2.
     Rfc5321,
     /// No check at all.
     Any,
 }
 
-/// The name given in HELO or EHLO.
+/// The name in HELO or EHLO.
 ///
 /// ```
 /// use smtpmock::smtp::{AddressRules, HeloName};
@@ -59,12 +59,12 @@ impl fmt::Debug for HeloName<'_> {
 }
 
 impl<'a> HeloName<'a> {
-    /// Takes the name out of a whole HELO or EHLO line, trimmed. `None` where the rules forbid it.
+    /// Parses the name in a whole HELO or EHLO line, trimmed. `None` if invalid under the rules.
     pub fn parse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
         Self::parse_argument(line.get(4..)?, starts_with_ignoring_case(line, b"EHLO"), rules)
     }
 
-    /// The same from what is behind the verb.
+    /// Parses the name after the verb.
     pub(super) fn parse_argument(argument: &'a [u8], is_ehlo: bool, rules: AddressRules) -> Option<Self> {
         let name = match rules {
             AddressRules::Any => argument.trim_ascii(),
@@ -77,12 +77,12 @@ impl<'a> HeloName<'a> {
         Some(Self(name))
     }
 
-    /// Whether a name from a record, which may be anything, is valid by the default rules.
+    /// Whether a name from a record, which may be any text, is valid under the default rules.
     pub(crate) fn is_name(name: &[u8]) -> bool {
         is_lenient_helo_name(name)
     }
 
-    /// The domain or address literal as it was given.
+    /// The domain or address literal as sent.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
@@ -109,10 +109,10 @@ impl fmt::Debug for Path<'_> {
 }
 
 impl<'a> Path<'a> {
-    /// Takes the reverse-path out of a whole MAIL line, trimmed. `None` where the rules forbid it.
+    /// Parses the reverse-path in a whole MAIL line, trimmed. `None` if invalid under the rules.
     ///
-    /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: they follow from an extension that was offered,
-    /// see [`Request::parse`](crate::smtp::Request::parse).
+    /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: they require an extension that was offered, see
+    /// [`Request::parse`](crate::smtp::Request::parse).
     pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
         match behind_from(line.get(4..)?) {
             Some(argument) => Self::parse(argument, is_special_reverse, rules),
@@ -120,7 +120,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
+    /// Parses the forward-path in a whole RCPT line, trimmed. `None` if invalid under the rules.
     pub fn parse_forward(line: &'a [u8], rules: AddressRules) -> Option<Self> {
         match behind_to(line.get(4..)?) {
             Some(argument) => Self::parse(argument, is_special_forward, rules),
@@ -128,15 +128,15 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// Takes the path and the parameters behind it out of what is behind `FROM:` or `TO:`. With SMTPUTF8 the path may be
-    /// UTF-8 (RFC 6531 section 3.3), whatever the rules.
+    /// Parses the path and the parameters after `FROM:` or `TO:`. With SMTPUTF8 the path may be UTF-8 (RFC 6531 section
+    /// 3.3) under any rules.
     #[inline]
     pub(super) fn parse_argument(
         argument: &'a [u8],
         verb: Verb,
         grammar: Grammar<'_>,
     ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
-        // Where parameters were offered, an argument with some is not read as a path alone before.
+        // If parameters were offered, an argument with some must not be tried as a bare path first.
         if (grammar.offered.are_none() || argument.last() == Some(&b'>'))
             && let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
             && (grammar.offered.are_none() || path.is_all_of(argument, grammar.addresses))
@@ -146,13 +146,13 @@ impl<'a> Path<'a> {
         Self::parse_with_parameters(argument, verb, grammar)
     }
 
-    /// Whether the argument is a path in brackets alone: extensions can't change how it is read.
+    /// Whether the argument is only a path in brackets: extensions do not change how it is parsed.
     #[inline]
     fn is_all_of(self, argument: &[u8], rules: AddressRules) -> bool {
         self.mailbox.len() + 2 == argument.len() && rules != AddressRules::Any && self.mailbox.is_ascii()
     }
 
-    /// A separate function, so that a valid path without parameters pays nothing for it.
+    /// Not inlined, so that a valid path without parameters pays nothing for it.
     #[inline(never)]
     fn parse_with_parameters(
         argument: &'a [u8],
@@ -166,7 +166,7 @@ impl<'a> Path<'a> {
             std::str::from_utf8(path).ok()?;
             Some(Self { mailbox: bracketed(path, is_special, is_utf8_mailbox)? })
         };
-        // First, as go-smtp-mock's pattern would begin behind the last letter beyond ASCII.
+        // Tried first, as go-smtp-mock's pattern would begin after the last non-ASCII letter.
         let path_of = |bare: &'a [u8]| {
             let utf8 = if offered.include("SMTPUTF8") { utf8(bare) } else { None };
             utf8.or_else(|| Self::parse(bare, is_special, addresses))
@@ -183,14 +183,14 @@ impl<'a> Path<'a> {
         }
         let error = match (utf8(bare), bracketed_front(argument).and_then(path_of)) {
             (Some(_), _) => ArgumentError::Utf8,
-            // What is behind it is no parameter.
+            // The words after the path are not parameters.
             (None, Some(_)) => ArgumentError::Parameter,
             (None, None) => ArgumentError::Path,
         };
         (Err(error), Parameters::default())
     }
 
-    /// The same from what is behind the verb, where that is not `FROM:` or `TO:`.
+    /// Parses the path after a verb without `FROM:` or `TO:`.
     #[inline(never)]
     pub(super) fn parse_half_named(
         rest: &'a [u8],
@@ -210,7 +210,7 @@ impl<'a> Path<'a> {
         self.mailbox
     }
 
-    /// The path in what is behind `FROM:` or `TO:`.
+    /// Parses the path after `FROM:` or `TO:`.
     fn parse(argument: &'a [u8], is_special: fn(&[u8]) -> bool, rules: AddressRules) -> Option<Self> {
         let mailbox = match rules {
             AddressRules::Any => unchecked_mailbox(argument),
@@ -228,13 +228,13 @@ impl<'a> Path<'a> {
     }
 }
 
-/// A path in brackets that has a space behind it.
+/// A path in brackets followed by a space.
 fn bracketed_front(argument: &[u8]) -> Option<&[u8]> {
     let end = memchr::memmem::find(argument, b"> ")?;
     Some(&argument[..=end])
 }
 
-/// The path that is no mailbox of the usual form.
+/// The special paths of the verb that are not mailboxes of the usual form.
 fn special_of(verb: Verb) -> fn(&[u8]) -> bool {
     if verb == Verb::Mail { is_special_reverse } else { is_special_forward }
 }
@@ -244,12 +244,12 @@ fn is_special_reverse(path: &[u8]) -> bool {
     path.is_empty()
 }
 
-/// RFC 5321 section 4.1.1.3: the mailbox that needs no domain.
+/// The mailbox that needs no domain (RFC 5321 section 4.1.1.3).
 fn is_special_forward(path: &[u8]) -> bool {
     path.eq_ignore_ascii_case(b"postmaster")
 }
 
-/// What stands between the brackets, or all there is.
+/// The text between the brackets, or all of it without brackets.
 fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
     let argument = argument.trim_ascii();
     let inside = argument.strip_prefix(b"<").and_then(|rest| {
@@ -259,8 +259,7 @@ fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
     inside.unwrap_or(argument)
 }
 
-/// `Path = "<" [ A-d-l ":" ] Mailbox ">"` (RFC 5321 section 4.1.2). The source route is ignored, as
-/// section 4.1.1.3 asks.
+/// `Path = "<" [ A-d-l ":" ] Mailbox ">"` (RFC 5321 section 4.1.2). The source route is ignored (section 4.1.1.3).
 fn bracketed(
     argument: &[u8],
     is_special: impl Fn(&[u8]) -> bool,
@@ -286,7 +285,7 @@ fn without_source_route(path: &[u8]) -> Option<&[u8]> {
 
 // --- what go-smtp-mock accepts -------------------------------------------------------------------
 
-/// The white space of go-smtp-mock's patterns: no vertical tab, nothing beyond ASCII.
+/// The white space of go-smtp-mock's patterns: ASCII without the vertical tab.
 fn is_regex_space(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\n' | b'\x0c' | b'\r')
 }
@@ -296,9 +295,9 @@ fn trim_regex_space(argument: &[u8]) -> &[u8] {
     &argument[start..]
 }
 
-/// The address go-smtp-mock's pattern would capture: words, spaces and `<` in front, then
-/// `local@domain`, then any number of `>`. The caller says which domains there are, and which octets in front belong to
-/// the local part all the same.
+/// The address go-smtp-mock's pattern would capture: words, spaces and `<` in front, then `local@domain`, then any
+/// number of `>`. The caller determines the valid domains, and which preceding octets belong to the local part
+/// nevertheless.
 fn reference_mailbox(
     argument: &[u8],
     is_domain: impl Fn(&[u8]) -> bool,
@@ -312,13 +311,13 @@ fn reference_mailbox(
     if !may_stand_before(&front[..start]) || !is_domain(domain) {
         return None;
     }
-    // A letter in one octet is in the local part already.
+    // An ASCII letter already belongs to the local part.
     let is_cut = front[..start].last().is_some_and(|octet| !octet.is_ascii());
     let start = if is_cut { word_start(&front[..start], is_local_too) } else { start };
     Some(&argument[start..])
 }
 
-/// Where the octets like this that end `front` start.
+/// The start of the octets of this class that end `front`.
 #[cold]
 fn word_start(front: &[u8], is_of_word: impl Fn(u8) -> bool) -> usize {
     front.iter().rposition(|&octet| !is_of_word(octet)).map_or(0, |last| last + 1)
@@ -336,13 +335,13 @@ fn may_stand_before(text: &[u8]) -> bool {
     text.iter().all(is_ascii_one) || std::str::from_utf8(text).is_ok_and(|text| text.chars().all(is_one))
 }
 
-/// Where the longest run of local-part characters that ends `front` starts; `None` when it is empty.
+/// The start of the longest run of local-part characters that ends `front`; `None` if empty.
 fn local_part_start(front: &[u8]) -> Option<usize> {
     let mut start = front.len();
     loop {
         match &front[..start] {
             [.., octet] if is_local_octet(*octet) => start -= 1,
-            // The two letters beyond ASCII that fold to ASCII ones: long s and the Kelvin sign.
+            // The two non-ASCII letters that fold to ASCII ones: long s and the Kelvin sign.
             [.., 0xc5, 0xbf] => start -= 2,
             [.., 0xe2, 0x84, 0xaa] => start -= 3,
             _ => break,
@@ -357,9 +356,9 @@ fn is_reference_domain(domain: &[u8]) -> bool {
     is_plain_domain(domain) || is_unusual_domain(domain)
 }
 
-/// The same without `localhost` and letters beyond ASCII, in one go.
+/// The same without `localhost` and non-ASCII letters, in one pass.
 fn is_plain_domain(domain: &[u8]) -> bool {
-    // What is known of the label, and the word in it, that the last octet belongs to.
+    // State of the current label, and of the word in it.
     let (mut has_dot, mut is_all_letters, mut word) = (false, true, 0);
     for &octet in domain {
         let class = class_of(octet);
@@ -388,7 +387,7 @@ fn is_unusual_domain(domain: &[u8]) -> bool {
         && domain[..dot].split(|&octet| matches!(octet, b'.' | b'-')).all(is_word)
 }
 
-/// How many characters `text` has; `None` unless all are letters, or ASCII that `is_too` takes.
+/// Number of characters in `text`; `None` unless all are letters, or ASCII that `is_too` accepts.
 fn count_reference_letters(text: &[u8], is_too: impl Fn(&u8) -> bool) -> Option<usize> {
     if text.iter().all(|octet| octet.is_ascii_alphabetic() || is_too(octet)) {
         return Some(text.len());
@@ -418,9 +417,9 @@ fn is_compat_helo_name(name: &[u8]) -> bool {
         || is_address_literal(name)
 }
 
-/// What go-smtp-mock refuses though RFC 5321 allows it, and clients need it: hyphen runs, as in the
-/// A-labels of internationalised domains. Domains without a dot and numeric top-level domains stay
-/// refused, as its users expect.
+/// Domains that go-smtp-mock refuses although RFC 5321 allows them and clients need them: with runs of hyphens, as in
+/// A-labels of internationalised domains. Domains without a dot and numeric top-level domains are still refused, as its
+/// users expect.
 fn is_a_label_domain(domain: &[u8]) -> bool {
     let Some(dot) = memchr::memrchr(b'.', domain) else {
         return false;
@@ -437,19 +436,19 @@ fn is_compat_mailbox(mailbox: &[u8]) -> bool {
     split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
 }
 
-// --- what either accepts -------------------------------------------------------------------------
+// --- what both accept -------------------------------------------------------------------------
 
-/// Go-smtp-mock's dotted decimals are among the RFC's domains, and its literals among the RFC's.
+/// go-smtp-mock's dotted decimals are valid domains of the RFC, and its literals are valid literals.
 fn is_lenient_helo_name(name: &[u8]) -> bool {
     is_host_name(name) || is_unusual_domain(name) || is_address_literal(name)
 }
 
-/// A domain by the RFC's grammar with `_` among the letters: services of container networks are called so.
+/// A domain by the RFC's grammar, but also with `_`, as in service names of container networks.
 fn is_host_name(name: &[u8]) -> bool {
     is_domain_of(name, |octet| octet == b'_' || octet.is_ascii_alphanumeric())
 }
 
-/// Where go-smtp-mock's pattern would capture what stands behind the `ü` of `<jürgen@example.com>`, all of it is meant.
+/// go-smtp-mock's pattern would capture only the part after the `ü` of `<jürgen@example.com>`; the whole word is meant.
 fn is_part_of_word(octet: u8) -> bool {
     octet != b'<' && !is_regex_space(octet)
 }

@@ -1,20 +1,20 @@
 //! The argument of BDAT: `chunk-size [SP "LAST"]` (RFC 3030 section 2).
 
-/// A chunk of a message, as BDAT announces it.
+/// A chunk of a message, as announced by BDAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Chunk {
-    /// Octets behind the line; at most [`MAX_SIZE`](Self::MAX_SIZE).
+    /// Octets after the line; at most [`MAX_SIZE`](Self::MAX_SIZE).
     pub size: u64,
     /// It completes the message.
     pub is_last: bool,
 }
 
 impl Chunk {
-    /// Largest size that is taken for a number of octets.
+    /// Largest number that is accepted as a size.
     pub const MAX_SIZE: u64 = 1 << 63;
 
-    /// Parses what follows the verb; `None` where the number of octets behind the line is not known from it.
+    /// Parses the argument after the verb; `None` if the number of octets after the line is unknown.
     pub(super) fn parse_argument(argument: &[u8]) -> Option<Self> {
         let mut words = argument.split(|&octet| octet == b' ').filter(|word| !word.is_empty());
         let size = number(words.next()?)?;

@@ -1,9 +1,10 @@
-//! What the parameters of MAIL and RCPT say about a message, found in one pass: most clients send some with each message.
+//! Declarations of MAIL and RCPT parameters about a message, found in one pass: most clients send some with each
+//! message.
 
 use crate::smtp::command::value::{Body, number_of_size};
 use crate::smtp::command::{Parameter, Parameters};
 
-/// Of several parameters with one keyword the first counts.
+/// Of parameters with the same keyword the first counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::smtp) struct Declared {
     /// SIZE, in octets (RFC 1870).
@@ -40,7 +41,7 @@ impl Declared {
         }
     }
 
-    /// Octets beyond US-ASCII may be in the message.
+    /// The message may contain octets beyond US-ASCII.
     pub(in crate::smtp) fn is_eight_bit(&self) -> bool {
         self.smtputf8 || !matches!(self.body, None | Some(Body::SevenBit))
     }

@@ -1,5 +1,5 @@
-//! What the reply to EHLO offers, and which parameters of MAIL and RCPT follow from it (RFC 5321 sections 2.2 and
-//! 4.1.1.11): a client that uses what was offered is not refused for it.
+//! The extensions in the reply to EHLO, and the parameters of MAIL and RCPT that they allow (RFC 5321 sections 2.2 and
+//! 4.1.1.11): a client that uses an offered extension is not refused for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::smtp::command::octets::Octets;
 use crate::smtp::command::value::{self, Notify, OriginalRecipient};
 use crate::smtp::command::{ArgumentError, Parameter, Parameters, Verb, starts_with_ignoring_case};
 
-/// The service extensions that a session was offered, by their keywords. Only a reply to EHLO of two lines or more
-/// offers any: its first line is the greeting (RFC 5321 section 4.1.1.1). Cloning shares them.
+/// The service extensions offered to a session, by keyword. They are in the lines of the reply to EHLO after the first,
+/// which is the greeting (RFC 5321 section 4.1.1.1). Cloning shares them.
 ///
 /// ```
 /// use smtpmock::smtp::{AddressRules, Command, Grammar, Reply, Request};
@@ -26,13 +26,13 @@ use crate::smtp::command::{ArgumentError, Parameter, Parameters, Verb, starts_wi
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// `None` where none is offered.
+    /// `None` if none is offered.
     keywords: Option<Arc<[Box<[u8]>]>>,
-    /// ENHANCEDSTATUSCODES is among them: asked for each reply.
+    /// Whether ENHANCEDSTATUSCODES is offered: needed for each reply.
     have_codes: bool,
-    /// CHUNKING is: asked for each chunk.
+    /// Whether CHUNKING is offered: needed for each chunk.
     have_chunking: bool,
-    /// A bit for each row of [`PARAMETERS`] whose extension is: asked for each parameter.
+    /// A bit for each row of [`PARAMETERS`] whose extension is offered: needed for each parameter.
     parameters: u32,
 }
 
@@ -45,8 +45,8 @@ impl fmt::Debug for Extensions {
 }
 
 impl Extensions {
-    /// Those that the lines of a reply to EHLO offer: an `ehlo-keyword` in each line behind the first of a positive one.
-    /// Some servers have `AUTH=PLAIN` beside `AUTH PLAIN`.
+    /// The extensions in a reply to EHLO: an `ehlo-keyword` in each line after the first of a positive one. Some
+    /// servers send `AUTH=PLAIN` in addition to `AUTH PLAIN`.
     pub(in crate::smtp) fn in_reply(text: &[u8]) -> Self {
         if text.first() != Some(&b'2') {
             return Self::default();
@@ -63,7 +63,7 @@ impl Extensions {
         offered
     }
 
-    /// The keyword is among them, in any case.
+    /// Whether the keyword is offered, ignoring case.
     pub fn include(&self, keyword: &str) -> bool {
         self.keywords().any(|offered| offered.eq_ignore_ascii_case(keyword.as_bytes()))
     }
@@ -87,18 +87,18 @@ impl Extensions {
         self.keywords.iter().flat_map(|keywords| keywords.iter()).map(|keyword| &**keyword)
     }
 
-    /// The parameter is offered for this command, and its value may be valid: one with a grammar of more than a few words
-    /// is only [judged](Self::judge) under Extended SMTP.
+    /// The parameter is offered for this command, and its value may be valid: values with a complex grammar are only
+    /// [checked](Self::judge) under Extended SMTP.
     pub(super) fn allow(&self, parameter: Parameter<'_>, command: Verb) -> bool {
         self.offered(parameter, command).any(|known| known.value.allows(parameter.value))
             || self.is_private(parameter.keyword)
     }
 
-    /// Judges the parameters of a command by the grammar of each: all are offered, none is repeated and each value is valid
-    /// (RFC 5321 section 4.1.1.11).
+    /// Checks the parameters of a command by the grammar of each: all are offered, none is repeated and each value is
+    /// valid (RFC 5321 section 4.1.1.11).
     ///
     /// # Errors
-    /// [`ArgumentError::NotOffered`] or [`ArgumentError::Parameter`], for the first that is wrong.
+    /// [`ArgumentError::NotOffered`] or [`ArgumentError::Parameter`], for the first invalid one.
     pub(in crate::smtp) fn judge(
         &self,
         parameters: Parameters<'_>,
@@ -119,7 +119,7 @@ impl Extensions {
         Ok(())
     }
 
-    /// What it is a parameter of, as far as that is offered.
+    /// The entries of a parameter whose extension is offered.
     fn offered(
         &self,
         parameter: Parameter<'_>,
@@ -133,7 +133,7 @@ impl Extensions {
         })
     }
 
-    /// Keywords that begin with X are agreed on locally (RFC 5321 section 2.2.2): so are parameters of the same name.
+    /// Keywords that begin with X are private (RFC 5321 section 2.2.2), and so are parameters of the same name.
     fn is_private(&self, name: &[u8]) -> bool {
         starts_with_ignoring_case(name, b"X")
             && self.keywords().any(|offered| offered.eq_ignore_ascii_case(name))
@@ -148,7 +148,7 @@ struct KnownParameter {
     value: Value,
 }
 
-/// What may stand behind the `=`.
+/// The grammar of a value.
 enum Value {
     None,
     Any,
@@ -177,7 +177,7 @@ impl Value {
 }
 
 impl Value {
-    /// By its grammar, where this was offered.
+    /// Valid by its grammar, given the offered extensions.
     fn is_valid(&self, value: Option<&[u8]>, offered: &Extensions) -> bool {
         match (self, value) {
             (Self::Envid, Some(value)) => value::is_envid(value),
@@ -198,7 +198,7 @@ const fn rcpt(name: &'static str, keyword: &'static str, value: Value) -> KnownP
     KnownParameter { name, command: Verb::Rcpt, keyword, value }
 }
 
-/// Those of IANA's registry of SMTP service extensions that have parameters.
+/// The parameters of IANA's registry of SMTP service extensions.
 const PARAMETERS: &[KnownParameter] = &[
     mail("SIZE", "SIZE", Value::Size),                             // RFC 1870
     mail("BODY", "8BITMIME", Value::OneOf(&["7BIT", "8BITMIME"])), // RFC 6152

@@ -1,8 +1,8 @@
-//! Inboxes of recipients: names by which tests that share a server know their own mail.
+//! Inboxes of recipients: names by which tests that share a server find their own mail.
 
 use memchr::{memchr, memrchr};
 
-/// The inboxes of a path: its domain, and its tag, which is behind the first `+` of its local part (RFC 5233 calls it the detail).
+/// The inboxes of a path: its domain, and its tag after the first `+` of its local part (the detail of RFC 5233).
 pub(crate) fn inboxes_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (local, domain) = match memrchr(b'@', path) {
         Some(at) => (&path[..at], Some(&path[at + 1..])),

@@ -1,4 +1,4 @@
-//! Unicode letters (general category L), as go-smtp-mock's address patterns use them.
+//! Unicode letters (general category L), as used by go-smtp-mock's address patterns.
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
@@ -16,7 +16,7 @@ mod tests {
 
     use super::is_letter;
 
-    /// The characters of a class, by another library and maybe another version of Unicode.
+    /// The characters of a class, by another library and possibly another version of Unicode.
     fn class(pattern: &str) -> impl Fn(char) -> bool {
         let hir = regex_syntax::parse(pattern).expect("a valid pattern");
         let HirKind::Class(Class::Unicode(class)) = hir.into_kind() else {

@@ -1,5 +1,5 @@
-//! Command lines to typed commands: verbs, names and paths, ESMTP parameters (RFC 5321 section 4.1). Each line is parsed
-//! once, and borrowed. Pure; imports no other room.
+//! Command lines to typed commands: verbs, names and paths, ESMTP parameters (RFC 5321 section 4.1). Each line is
+//! parsed once, and borrowed. Pure; imports no other module.
 
 pub(super) mod address;
 mod chunk;
@@ -70,24 +70,24 @@ pub enum Verb {
     Starttls,
 }
 
-/// Why an argument of MAIL or RCPT is not valid.
+/// Why an argument of MAIL or RCPT is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArgumentError {
-    /// There is no path by the rules for addresses.
+    /// The path is invalid under the address rules.
     Path,
-    /// There is none by these rules, but one in UTF-8 by those of RFC 6531 section 3.3.
+    /// The path is invalid under these rules, but valid in UTF-8 under RFC 6531 section 3.3.
     Utf8,
-    /// The path is valid; of the parameters behind it one is not offered, or its value is not valid.
+    /// The path is valid, but a parameter is not offered or has an invalid value.
     Parameter,
-    /// The same, known to be one that is not offered.
+    /// The path is valid, but a parameter is not offered.
     NotOffered,
 }
 
-/// What the lines of a session may contain beside the commands themselves.
+/// The grammar of a session's lines in addition to the commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Grammar<'g> {
-    /// What counts as a name and as an address.
+    /// Which names and addresses are valid.
     pub addresses: AddressRules,
     /// The service extensions that the client was offered.
     pub offered: &'g Extensions,
@@ -97,18 +97,18 @@ pub struct Grammar<'g> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command<'a> {
-    /// HELO; without a name where that is not valid.
+    /// HELO; `None` for an invalid name.
     Helo(Option<HeloName<'a>>),
     /// EHLO.
     Ehlo(Option<HeloName<'a>>),
-    /// LHLO, which LMTP has in place of both.
+    /// LHLO, LMTP's replacement of both.
     Lhlo(Option<HeloName<'a>>),
     /// MAIL.
     Mail {
         /// The reverse-path.
         path: Result<Path<'a>, ArgumentError>,
-        /// Those behind a valid path that were offered, or all of them where one makes the command invalid. Without
-        /// brackets around the path they are part of it, unless they were offered.
+        /// The offered parameters after a valid path, or all of them if one is invalid. Without brackets around the
+        /// path they are part of it, unless they were offered.
         parameters: Parameters<'a>,
     },
     /// RCPT.
@@ -123,7 +123,7 @@ pub enum Command<'a> {
         /// Nothing follows the verb.
         is_bare: bool,
     },
-    /// BDAT (RFC 3030 section 2); `None` where its argument is not valid. The octets of the chunk follow the line.
+    /// BDAT (RFC 3030 section 2); `None` if its argument is invalid. The octets of the chunk follow the line.
     Bdat(Option<Chunk>),
     /// RSET.
     Rset {
@@ -149,24 +149,24 @@ pub enum Command<'a> {
     },
     /// HELP, with or without an argument (RFC 5321 section 4.1.1.8).
     Help,
-    /// XCLIENT, of Postfix.
+    /// Postfix's XCLIENT.
     Xclient {
-        /// What follows the verb: see [`ClientAttributes::parse`].
+        /// The text after the verb: see [`ClientAttributes::parse`].
         arguments: &'a [u8],
     },
-    /// AUTH (RFC 4954); without a mechanism and an initial response where these are not valid.
+    /// AUTH (RFC 4954); `None` if the mechanism or the initial response is invalid.
     Auth(Option<Authenticate<'a>>),
     /// STARTTLS (RFC 3207).
     Starttls {
         /// Nothing follows the verb.
         is_bare: bool,
     },
-    /// No known command.
+    /// An unknown command.
     Unknown,
 }
 
 impl Command<'_> {
-    /// `None` for a line that is no known command.
+    /// `None` for an unknown command.
     pub fn verb(&self) -> Option<Verb> {
         Some(match self {
             Self::Helo(_) => Verb::Helo,
@@ -204,9 +204,9 @@ impl Command<'_> {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The whole line without white space around it, as it is recorded and logged.
+    /// The whole line without surrounding white space, as recorded and logged.
     pub line: &'a [u8],
-    /// What it asks for.
+    /// The command in it.
     pub command: Command<'a>,
 }
 
@@ -222,7 +222,7 @@ impl fmt::Debug for Request<'_> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a line, with or without its line end. Verbs are case-insensitive and end at a space.
+    /// Parses a line, with or without its line end. Verbs are case-insensitive and end at a space.
     #[inline(always)]
     pub fn parse(line: &'a [u8], grammar: Grammar<'_>) -> Self {
         let line = trim(line);
@@ -230,16 +230,16 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Where a name or mailbox is in its line.
+/// The position of a name or mailbox in its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::smtp) struct Part {
-    /// Names and mailboxes follow a verb: it is never 0.
+    /// Never 0: names and mailboxes follow a verb.
     start: NonZeroU16,
     length: u16,
 }
 
 impl Part {
-    /// `part` as a part of `line`, which it was taken from; `None` where it is none.
+    /// The position of `part`, a slice of `line`; `None` if it is not.
     pub(in crate::smtp) fn of(line: &[u8], part: &[u8]) -> Option<Self> {
         let start = match part.is_empty() {
             true => 1,
@@ -256,9 +256,9 @@ impl Part {
     }
 }
 
-/// Every verb but two has four letters.
+/// Length of all verbs except XCLIENT and STARTTLS.
 const VERB_LENGTH: usize = 4;
-/// In each of the four, the bit that is set in a small letter of ASCII.
+/// In each of the four octets, the bit that distinguishes lower-case from capital ASCII letters.
 const CASE: u32 = 0x2020_2020;
 
 const XCLIENT: &[u8] = b"XCLIENT";
@@ -275,11 +275,11 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
     }
     let Ok(word) = <[u8; VERB_LENGTH]>::try_from(word) else { return Command::Unknown };
     let is_bare = rest.is_empty();
-    // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only when the name of some command
-    // stands in it somewhere, which go-smtp-mock's users see as 501 or 502.
+    // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only if it contains the name
+    // of any command, which go-smtp-mock's users see as 501 or 502.
     let mail = |(path, parameters)| Command::Mail { path, parameters };
     let rcpt = |(path, parameters)| Command::Rcpt { path, parameters };
-    // Without the bit that tells small letters from capitals; nothing but a letter becomes one by that.
+    // Without the bit of lower case; only letters become capitals by that.
     match &(u32::from_ne_bytes(word) & !CASE).to_ne_bytes() {
         b"HELO" => Command::Helo(HeloName::parse_argument(rest, false, grammar.addresses)),
         b"EHLO" => Command::Ehlo(HeloName::parse_argument(rest, true, grammar.addresses)),
@@ -307,7 +307,7 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
     }
 }
 
-/// What is behind the second half of the name, compared in words of the processor: it is done for each message.
+/// The text after `FROM:`, compared in machine words: it is needed for each message.
 #[inline]
 pub(super) fn behind_from(rest: &[u8]) -> Option<&[u8]> {
     let (&[b' ', one, two, three, four, b':'], behind) = rest.split_first_chunk()? else { return None };
@@ -321,7 +321,7 @@ pub(super) fn behind_to(rest: &[u8]) -> Option<&[u8]> {
     [one, two].eq_ignore_ascii_case(b"TO").then_some(behind)
 }
 
-/// The command of a line whose first word has more than four octets.
+/// The command of a line whose first word is longer than four octets.
 fn of_longer_word(line: &[u8]) -> Command<'_> {
     let behind = |verb: &[u8]| match line.split_at_checked(verb.len()) {
         Some((word, rest @ ([] | [b' ', ..]))) if word.eq_ignore_ascii_case(verb) => Some(rest),
@@ -377,7 +377,7 @@ fn trim_ascii(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// Trims what is white space; an octet that is not UTF-8 ends the trimming.
+/// Trims Unicode white space; an octet that is not UTF-8 ends the trimming.
 fn trim_unicode(line: &[u8]) -> &[u8] {
     let leading = match line.utf8_chunks().next() {
         Some(chunk) => chunk.valid().len() - chunk.valid().trim_start().len(),

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// Most octets of one text that are shown: enough for any command line that is not a test of its length, and for
-/// the header section and first lines of a message.
+/// Most octets of one text that are displayed: enough for any ordinary command line, and for the header section and
+/// first lines of a message.
 const SHOWN: usize = 512;
-/// Most texts of one list that are shown.
+/// Most texts of one list that are displayed.
 const LISTED: usize = 10;
 
-/// One text: quoted and escaped as Rust's strings are, cut at a bound.
+/// One text, quoted and escaped like a Rust string, cut at a bound.
 pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Debug for Octets<'_> {
@@ -17,7 +17,7 @@ impl fmt::Debug for Octets<'_> {
         if rest.is_empty() {
             return write!(f, "{:?}", String::from_utf8_lossy(shown));
         }
-        // The cut leaves no half of a character.
+        // Cut at a character boundary.
         let half = shown.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
         let shown = &shown[..shown.len() - half];
         let more = half + rest.len();

@@ -7,20 +7,20 @@ use crate::smtp::command::octets::Octets;
 /// One parameter of MAIL or RCPT.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Parameter<'a> {
-    /// The keyword as it was sent; compared in any case.
+    /// The keyword as sent; compared ignoring case.
     pub keyword: &'a [u8],
-    /// Behind the `=`; `None` without one.
+    /// The value after the `=`; `None` without one.
     pub value: Option<&'a [u8]>,
 }
 
 impl<'a> Parameter<'a> {
-    /// The keyword is this one, in any case.
+    /// Compares the keyword, ignoring case.
     pub(in crate::smtp) fn is_called(&self, keyword: &[u8]) -> bool {
         self.keyword.eq_ignore_ascii_case(keyword)
     }
 
-    /// `None` where this is no parameter. As RFC 6531 section 3.3 has it, a value may be UTF-8; a `=`
-    /// in it is taken too, and `_` in a keyword.
+    /// `None` if invalid. A value may be UTF-8 (RFC 6531 section 3.3); `=` in a value and `_` in a keyword are accepted
+    /// too.
     pub(super) fn parse(word: &'a [u8]) -> Option<Self> {
         let parameter = Self::of_word(word);
         let Self { keyword, value } = parameter;
@@ -29,7 +29,7 @@ impl<'a> Parameter<'a> {
         (Self::is_keyword(keyword) && is_value).then_some(parameter)
     }
 
-    /// The one in a word that is known to be one.
+    /// Parses a word that is known to be a parameter.
     fn of_word(word: &'a [u8]) -> Self {
         match memchr::memchr(b'=', word) {
             Some(equals) => Self { keyword: &word[..equals], value: Some(&word[equals + 1..]) },
@@ -65,12 +65,12 @@ impl fmt::Debug for Parameter<'_> {
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Parameters<'a> {
-    /// Words of which each is a parameter, with spaces between them.
+    /// The parameters, separated by spaces.
     words: &'a [u8],
 }
 
 impl<'a> Parameters<'a> {
-    /// Splits those words off the end of an argument that `is_one` takes, and returns what is in front of them.
+    /// Splits off the last words of an argument that `is_one` accepts. Also returns the text before them.
     pub(super) fn split_off(argument: &'a [u8], is_one: impl Fn(Parameter<'_>) -> bool) -> (&'a [u8], Self) {
         let mut front = argument;
         while let Some(space) = memchr::memrchr(b' ', front)
@@ -81,23 +81,23 @@ impl<'a> Parameters<'a> {
         (front, Self { words: &argument[front.len()..] })
     }
 
-    /// Those that were found in these words.
+    /// The parameters in these words.
     pub(in crate::smtp) fn of_words(words: &'a [u8]) -> Self {
         Self { words }
     }
 
-    /// The words that they were found in; empty where there are none.
+    /// The words of the parameters; empty without any.
     pub(in crate::smtp) fn words(self) -> &'a [u8] {
         self.words
     }
 
-    /// Each of them.
+    /// Iterates over the parameters.
     pub fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
         let words = self.words.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         words.map(Parameter::of_word)
     }
 
-    /// The value of the first with this keyword, in any case, and a value.
+    /// The value of the first parameter with this keyword, ignoring case, that has one.
     pub fn value(self, keyword: &str) -> Option<&'a [u8]> {
         let is_it = |parameter: &Parameter<'_>| parameter.is_called(keyword.as_bytes());
         self.iter().filter(is_it).find_map(|parameter| parameter.value)
@@ -107,9 +107,9 @@ impl<'a> Parameters<'a> {
 /// The parameters of a command, or of a mail transaction.
 #[derive(Clone, Copy, Default)]
 pub(in crate::smtp) struct GivenParameters<'a> {
-    /// Of the command, or of MAIL.
+    /// Those of the command, or of MAIL.
     pub(in crate::smtp) first: Parameters<'a>,
-    /// Two lines for each recipient: its path, and its parameters.
+    /// Two lines for each recipient: its path and its parameters.
     pub(in crate::smtp) recipients: &'a [u8],
 }
 
@@ -143,7 +143,7 @@ mod tests {
     use crate::smtp::command::{AddressRules, ArgumentError, Command, Grammar, Request};
     use crate::smtp::reply::Reply;
 
-    /// The mailbox of a MAIL line, or why there is none, and its parameters.
+    /// The mailbox of a MAIL line, or its error, and the parameters.
     fn parsed(line: &str, rules: AddressRules, offer: &str) -> (Result<String, ArgumentError>, Vec<String>) {
         let reply = Reply::new(format!("250-mx.example\n{offer}"));
         let grammar = Grammar { addresses: rules, offered: reply.offers() };

@@ -1,8 +1,8 @@
-//! AUTH and what of it may be shown: a log or a record must not contain a password.
+//! AUTH and its redaction: logs and records must not contain passwords.
 
 use std::fmt;
 
-/// Stands for what is not shown.
+/// Replaces a secret.
 pub(in crate::smtp) const REDACTED: &[u8] = b" <redacted>";
 
 /// Longest name of a mechanism (RFC 4422 section 3.1).
@@ -12,13 +12,13 @@ const MAX_MECHANISM: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Authenticate<'a> {
-    /// The name of the mechanism, in any case, known or not.
+    /// The name of the mechanism, in any case, known or unknown.
     pub mechanism: &'a str,
-    /// The initial response, if there is one.
+    /// The initial response, if any.
     pub initial: Option<InitialResponse<'a>>,
 }
 
-/// The base64 of an initial response, or `=` for an empty one. Its `Debug` does not show it.
+/// The base64 of an initial response, or `=` for an empty one. `Debug` omits it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InitialResponse<'a>(pub &'a [u8]);
 
@@ -29,7 +29,7 @@ impl fmt::Debug for InitialResponse<'_> {
 }
 
 impl<'a> Authenticate<'a> {
-    /// The mechanism and at most one word behind it.
+    /// The mechanism and at most one more word.
     #[cold]
     pub(super) fn parse(arguments: &'a [u8]) -> Option<Self> {
         let mut words = arguments.split(|&octet| octet == b' ').filter(|word| !word.is_empty());
@@ -46,9 +46,8 @@ fn is_mechanism(word: &[u8]) -> bool {
     !word.is_empty() && word.len() <= MAX_MECHANISM && word.iter().all(is_letter)
 }
 
-/// The end of AUTH in a line that is an AUTH command, or was meant to be one, whether or not the server has the command, the
-/// line is valid or it has come whole: within its first word, like `XAUTH` or `AUTHPLAIN`, or as another word behind octets that
-/// are no command. `None` for other lines.
+/// The end of AUTH in a line that is or resembles an AUTH command, even if unknown, invalid or incomplete: within its
+/// first word, like `XAUTH` or `AUTHPLAIN`, or as a word after octets that are no command. `None` for other lines.
 #[cold]
 fn end_of_auth(line: &[u8]) -> Option<usize> {
     const AUTH: &[u8] = b"AUTH";
@@ -64,14 +63,14 @@ fn end_of_auth(line: &[u8]) -> Option<usize> {
     within_first().or_else(as_other).map(|start| start + AUTH.len())
 }
 
-/// The line is an AUTH command, right or wrong: responses of an exchange may follow, and be secrets.
+/// The line is or resembles an AUTH command: responses of an exchange may follow, and be secrets.
 #[cold]
 pub(in crate::smtp) fn resembles_auth(line: &[u8]) -> bool {
     end_of_auth(line).is_some()
 }
 
-/// The front of a line that may be shown, where the rest may be a secret: that of an AUTH command, right or wrong, behind its
-/// mechanism. `None` for a line that may be shown.
+/// The part of a line that may be logged if the rest may be a secret: up to the mechanism of AUTH, valid or not. `None`
+/// if the whole line may be logged.
 #[cold]
 pub(in crate::smtp) fn shown_part(line: &[u8]) -> Option<&[u8]> {
     let auth = end_of_auth(line)?;

@@ -11,7 +11,7 @@ const MAX_ENVID: usize = 100;
 /// Longest ORCPT in octets (RFC 3461 section 4.2).
 const MAX_ORCPT: usize = 500;
 
-/// What a message's lines may contain, as MAIL declares it.
+/// The content of a message's lines, as declared in MAIL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Body {
@@ -45,14 +45,14 @@ pub enum Ret {
     Headers,
 }
 
-/// When a recipient's delivery is notified of (RFC 3461 section 4.1). None of them: `NOTIFY=NEVER`.
+/// Which events of a recipient's delivery are reported (RFC 3461 section 4.1). None: `NOTIFY=NEVER`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     /// The message was delivered.
     pub success: bool,
-    /// It can't be.
+    /// Delivery has failed.
     pub failure: bool,
-    /// It is late.
+    /// Delivery is delayed.
     pub delay: bool,
 }
 
@@ -72,7 +72,7 @@ impl Notify {
     }
 }
 
-/// The recipient as the sender knows it (RFC 3461 section 4.2).
+/// The recipient as originally specified by the sender (RFC 3461 section 4.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OriginalRecipient<'a> {
     /// The type of the address, like `rfc822`.
@@ -106,7 +106,7 @@ impl<'a> OriginalRecipient<'a> {
         self.decode().unwrap_or(Cow::Borrowed(self.address))
     }
 
-    /// RFC 6533 section 3 has an encoding of its own for addresses in UTF-8.
+    /// Addresses in UTF-8 have a separate encoding (RFC 6533 section 3).
     fn decode(&self) -> Option<Cow<'a, [u8]>> {
         let is_utf8 = self.address_type.eq_ignore_ascii_case("utf-8");
         if self.address.is_empty() {
@@ -115,19 +115,19 @@ impl<'a> OriginalRecipient<'a> {
         if is_utf8 { decode_utf8(self.address).map(Cow::Owned) } else { decode_xtext(self.address) }
     }
 
-    /// Nothing in it is allowed only where SMTPUTF8 was offered.
+    /// It contains nothing that requires SMTPUTF8.
     pub(super) fn is_ascii(&self) -> bool {
         self.address.is_ascii()
     }
 }
 
-/// `atext` (RFC 5322 section 3.2.3), of which an `addr-type` is made.
+/// `atext` (RFC 5322 section 3.2.3), the alphabet of `addr-type`.
 fn is_atext(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
 }
 
-/// What `xtext` (RFC 3461 section 4) stands for: visible characters of ASCII but `+` and `=`, and octets as `+` and two
-/// digits of their capital hexadecimal number. `None` for anything else.
+/// Decodes `xtext` (RFC 3461 section 4): visible ASCII characters except `+` and `=`, and octets as `+` and two capital
+/// hexadecimal digits. `None` if invalid.
 ///
 /// ```
 /// use smtpmock::smtp::decode_xtext;
@@ -153,7 +153,7 @@ pub fn decode_xtext(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(decoded.into())
 }
 
-/// A digit of a capital hexadecimal number.
+/// A capital hexadecimal digit.
 fn hex_digit(octet: u8) -> Option<u8> {
     match octet {
         b'0'..=b'9' => Some(octet - b'0'),
@@ -162,8 +162,8 @@ fn hex_digit(octet: u8) -> Option<u8> {
     }
 }
 
-/// What an address of the type `utf-8` stands for: visible characters but `+`, `=` and `\`, and any character as `\x{…}`
-/// around its number (RFC 6533 section 3).
+/// Decodes an address of the type `utf-8`: visible characters except `+`, `=` and `\`, and any character as `\x{…}`
+/// with its number (RFC 6533 section 3).
 fn decode_utf8(text: &[u8]) -> Option<Vec<u8>> {
     let text: Result<&str, Utf8Error> = std::str::from_utf8(text);
     let (mut decoded, mut rest) = (String::new(), text.ok()?);
@@ -196,9 +196,9 @@ pub(super) fn is_auth(value: &[u8]) -> bool {
     decode_xtext(value).is_some()
 }
 
-/// The values of parameters that are valid; `None` where there is none, or one that is not valid.
+/// The values of valid parameters; `None` if absent or invalid.
 impl<'a> Parameters<'a> {
-    /// SIZE: the octets of the message that follows, as the client declares them (RFC 1870).
+    /// SIZE: the size of the message in octets, as declared by the client (RFC 1870).
     pub fn size(self) -> Option<u64> {
         self.value("SIZE").and_then(number_of_size)
     }
@@ -208,7 +208,7 @@ impl<'a> Parameters<'a> {
         self.value("BODY").and_then(Body::parse)
     }
 
-    /// SMTPUTF8 is among them.
+    /// SMTPUTF8 is present.
     pub fn has_smtputf8(self) -> bool {
         self.iter().any(|parameter| parameter.is_called(b"SMTPUTF8"))
     }
@@ -243,7 +243,7 @@ pub(super) fn is_size(value: &[u8]) -> bool {
     (1..=20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit)
 }
 
-/// `None` where it is not valid. Any 20 digits are, and may be more than there are octets.
+/// `None` if invalid. Any 20 digits are valid, even beyond `u64`.
 pub(super) fn number_of_size(value: &[u8]) -> Option<u64> {
     let add = |number: u64, digit: &u8| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
     is_size(value).then(|| value.iter().fold(0, add))
@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// As RFC 3461 defines it, one octet after the other, without regard to cost.
+    /// A naive oracle: RFC 3461 octet by octet.
     fn naive_xtext(text: &str) -> Option<Vec<u8>> {
         let mut rest: Vec<char> = text.chars().rev().collect();
         let mut decoded = Vec::new();

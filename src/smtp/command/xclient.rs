@@ -1,23 +1,23 @@
-//! The attributes of XCLIENT, by which a proxy or a test names the client that it speaks for (Postfix's XCLIENT_README).
+//! The attributes of XCLIENT, by which a proxy or a test names the real client (Postfix's XCLIENT_README).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::smtp::command::decode_xtext;
 
-/// The attributes that the server knows, as it lists them to EHLO.
+/// The known attributes, as listed in the reply to EHLO.
 pub(in crate::smtp) const ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 
-/// The longest value of an attribute, in octets: that of a host name, as in Postfix.
+/// The longest value of an attribute, in octets: the length of a host name, as in Postfix.
 const MAX_VALUE: usize = 255;
 
-/// Values of attributes that are unknown: for good, and for now.
+/// Values of unknown attributes: permanently, and temporarily.
 const UNAVAILABLE: [&str; 2] = ["[UNAVAILABLE]", "[TEMPUNAVAIL]"];
 
-/// In front of an IPv6 address.
+/// Prefix of an IPv6 address.
 const IPV6: &str = "IPV6:";
 
-/// The attributes of XCLIENT. Those that it does not name are unchanged, and those with the value `[UNAVAILABLE]` or
-/// `[TEMPUNAVAIL]` are unknown; an unknown address leaves that of before.
+/// The attributes of XCLIENT. Absent attributes are unchanged, and those with the value `[UNAVAILABLE]` or
+/// `[TEMPUNAVAIL]` are unknown; an unknown address does not change the address.
 ///
 /// ```
 /// use smtpmock::smtp::ClientAttributes;
@@ -43,16 +43,16 @@ pub struct ClientAttributes {
 /// The value of an attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Attribute<T> {
-    /// It is not among those of the command.
+    /// Absent from the command.
     #[default]
     Absent,
-    /// There is none.
+    /// Present, but without a value.
     Unknown,
     Known(T),
 }
 
 impl<T> Attribute<T> {
-    /// Sets it; `None` if it is set already, or is not valid.
+    /// Sets the value; `None` if already set or invalid.
     fn set(&mut self, value: &[u8], parse: impl FnOnce(&[u8]) -> Option<T>) -> Option<()> {
         if !matches!(self, Self::Absent) {
             return None;
@@ -77,7 +77,7 @@ impl<T> Attribute<T> {
 }
 
 impl Attribute<u16> {
-    /// The port where it was `before`: an unknown one is 0.
+    /// The new port, given the port before: an unknown one is 0.
     fn port(&self, before: u16) -> u16 {
         match self {
             Self::Absent => before,
@@ -88,8 +88,7 @@ impl Attribute<u16> {
 }
 
 impl ClientAttributes {
-    /// Parses what follows XCLIENT: one attribute or more, each once. `None` if one is not known or has a value that is
-    /// not valid.
+    /// Parses what follows XCLIENT: one attribute or more, each once. `None` if one is unknown or has an invalid value.
     pub fn parse(arguments: &[u8]) -> Option<Self> {
         let mut client = Self::default();
         let mut count = 0;
@@ -131,23 +130,23 @@ impl ClientAttributes {
         self.login.replace_by(login);
     }
 
-    /// There is a `LOGIN` among the attributes, known or not.
+    /// The attribute `LOGIN` is present, with or without a value.
     pub(in crate::smtp) fn has_login(&self) -> bool {
         !matches!(self.login, Attribute::Absent)
     }
 
-    /// Bytes of memory beside the value itself.
+    /// Bytes of memory in addition to the value itself.
     pub(crate) fn memory(&self) -> usize {
         let texts = [self.name(), self.protocol(), self.helo(), self.login()];
         texts.into_iter().flatten().map(<[u8]>::len).sum()
     }
 
-    /// The client's address (`ADDR`); an IPv4 address that is mapped into IPv6 is an IPv4 address.
+    /// The client's address (`ADDR`); an IPv4 address mapped into IPv6 is returned as IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip.known().copied()
     }
 
-    /// The client's port (`PORT`), where it was `before`: 0 if it is unknown.
+    /// The client's port (`PORT`), given the port before: 0 if unknown.
     pub fn port(&self, before: u16) -> u16 {
         self.port.port(before)
     }
@@ -157,7 +156,7 @@ impl ClientAttributes {
         self.destination_ip.known().copied()
     }
 
-    /// The port that the client connected to (`DESTPORT`), where it was `before`: 0 if it is unknown.
+    /// The port that the client connected to (`DESTPORT`), given the port before: 0 if unknown.
     pub fn destination_port(&self, before: u16) -> u16 {
         self.destination_port.port(before)
     }
@@ -177,7 +176,7 @@ impl ClientAttributes {
         self.helo.known().map(|helo| &**helo)
     }
 
-    /// The user as whom the client has authenticated (`LOGIN`).
+    /// The user that the client has authenticated as (`LOGIN`).
     pub fn login(&self) -> Option<&[u8]> {
         self.login.known().map(|login| &**login)
     }
@@ -199,7 +198,7 @@ fn port(value: &[u8]) -> Option<u16> {
     digits.and_then(|digits| digits.parse().ok())
 }
 
-/// Text in xtext.
+/// Decodes xtext.
 fn text(value: &[u8]) -> Option<Box<[u8]>> {
     decode_xtext(value).map(Into::into)
 }

@@ -28,7 +28,7 @@ pub enum DelayPoint {
 }
 
 impl DelayPoint {
-    /// All points, the greeting's first, then in the order of go-smtp-mock's flags.
+    /// All points: the greeting, then the order of go-smtp-mock's flags.
     pub const ALL: &'static [Self] = &[
         Self::Greeting,
         Self::Helo,
@@ -56,7 +56,7 @@ impl DelayPoint {
         }
     }
 
-    /// The point of a stage; `None` for lines that are no command, and for the commands that go-smtp-mock does not have.
+    /// The point of a stage; `None` for unknown commands, and for those that go-smtp-mock does not have.
     pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
         Some(match stage {
             // XCLIENT is answered like a new connection.

@@ -1,4 +1,4 @@
-//! Extended SMTP as the server speaks it by itself: what its own reply to EHLO offers.
+//! Extended SMTP as configured: what the server's own reply to EHLO offers.
 
 use crate::smtp::auth::{Auth, Mechanism};
 use crate::smtp::command::ATTRIBUTES;
@@ -6,17 +6,17 @@ use crate::smtp::policy::{MAX_RECIPIENTS, OwnReplies, Policy};
 use crate::smtp::reply::{Reply, ReplyKind};
 use crate::smtp::rules::{Extension, Offer};
 
-/// What the server greets a client of EHLO with, unless a text for HELO or EHLO is configured.
+/// The first line of the reply to EHLO, unless a text for HELO or EHLO is configured.
 const GREETING: &[u8] = b"250 smtpmock greets you";
 
-/// The acceptance of a message in sessions that were offered enhanced status codes.
+/// The acceptance of a message in sessions with enhanced status codes.
 const ACCEPTANCE: &str = "250 2.0.0 Ok: queued as {{id}}";
 
-/// The same in other sessions that were offered extensions.
+/// The acceptance in other sessions with extensions.
 const PLAIN_ACCEPTANCE: &str = "250 Ok: queued as {{id}}";
 
-/// The reply to a line that is no command: it lists the commands that the session can use. In SMTP without extensions that gives the
-/// default text, octet by octet.
+/// The reply to an unknown command: it lists the commands that the session can use. In SMTP without extensions that
+/// yields exactly the default text.
 const UNRECOGNIZED: &str = "502 Command unrecognized. Available commands: {{commands}}";
 
 /// Replies whose default text lists commands.
@@ -27,24 +27,23 @@ const LISTING: &[ReplyKind] = &[ReplyKind::InvalidCommand, ReplyKind::InvalidRse
 pub struct Esmtp {
     /// The extensions; `None`: the default set.
     pub offer: Option<Offer>,
-    /// More lines behind them, without code and line end. They are sent, and count as offered, whether or not the
-    /// server has what they offer.
+    /// Additional lines after them, without code and line end. They are sent, and count as offered, even if the server
+    /// does not support them.
     pub lines: Vec<String>,
-    /// Who may authenticate. AUTH is offered where somebody can.
+    /// Who may authenticate. AUTH is offered if anybody can.
     pub auth: Auth,
-    /// Whether AUTH may send the secret itself before TLS; `None`: where there is no TLS.
+    /// Whether AUTH may send the secret itself before TLS; `None`: TLS is not available.
     pub clear_auth: Option<bool>,
-    /// Before TLS anything but EHLO, LHLO, NOOP, QUIT and STARTTLS gets [`ReplyKind::TlsRequired`].
+    /// Before TLS commands other than EHLO, LHLO, NOOP, QUIT and STARTTLS get [`ReplyKind::TlsRequired`].
     pub tls_required: bool,
 }
 
-/// What is known of a client below SMTP.
+/// The security of the connection below SMTP.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Below {
-    /// Nothing is encrypted.
     Clear,
     Encrypted,
-    /// The client has proven who it is, too.
+    /// Encrypted, and the client has proven its identity.
     External,
 }
 
@@ -57,7 +56,7 @@ impl Policy {
         }
     }
 
-    /// The reply to LHLO if none is configured: that to EHLO, or one that offers extensions all the same.
+    /// The reply to LHLO if none is configured: the reply to EHLO, but with extensions even if those are off for EHLO.
     pub(super) fn lhlo_reply(&self) -> Reply {
         match &self.esmtp {
             None if !self.is_configured(ReplyKind::EhloReceived) => {
@@ -71,7 +70,7 @@ impl Policy {
         let helo = self.reply(ReplyKind::HeloReceived);
         let greeting = match self.is_configured(ReplyKind::HeloReceived) {
             true if helo.is_acceptance_in_one_line() => helo.text(),
-            // A configured text of several lines offers what it says.
+            // A configured text of several lines is the whole offer.
             true => return helo.clone(),
             false => GREETING,
         };
@@ -98,23 +97,23 @@ impl Policy {
         }
     }
 
-    /// Before TLS nobody may authenticate with a mechanism that sends the secret itself.
+    /// Before TLS mechanisms that send the secret itself are refused.
     pub(in crate::smtp) fn refuses_clear_auth(&self) -> bool {
         self.esmtp.as_ref().is_some_and(|esmtp| !esmtp.clear_auth.unwrap_or(!self.has_tls))
     }
 
-    /// Before TLS nothing is possible that needs a session.
+    /// Before TLS commands that need a session are refused.
     pub(in crate::smtp) fn requires_tls(&self) -> bool {
         self.esmtp.as_ref().is_some_and(|esmtp| esmtp.tls_required)
     }
 
-    /// The default texts that list commands: those of the session.
+    /// The default texts that list commands.
     pub(super) fn listing_replies(&self) -> impl Iterator<Item = (ReplyKind, Reply)> {
         let kinds = LISTING.iter().copied().filter(|kind| !self.is_configured(*kind));
         kinds.map(|kind| (kind, Reply::new(UNRECOGNIZED)))
     }
 
-    /// The acceptance of a message in sessions that were offered extensions, and no enhanced status codes.
+    /// The acceptance of a message in sessions with extensions, but without enhanced status codes.
     pub(super) fn plain_acceptance(&self) -> Reply {
         match self.is_configured(ReplyKind::MessageReceived) {
             true => self.reply(ReplyKind::MessageReceived).clone(),
@@ -122,7 +121,7 @@ impl Policy {
         }
     }
 
-    /// The replies with enhanced status codes. Configured texts are unchanged.
+    /// The replies with enhanced status codes. Configured texts are not changed.
     pub(super) fn enhanced_replies(&self) -> OwnReplies {
         let reply = |&kind: &ReplyKind| match kind.enhanced_code() {
             _ if kind == ReplyKind::MessageReceived && !self.is_configured(kind) => Reply::new(ACCEPTANCE),
@@ -135,7 +134,7 @@ impl Policy {
         OwnReplies(ReplyKind::ALL.iter().map(reply).collect())
     }
 
-    /// The line that offers it; `None` where it is not offered.
+    /// The line of the reply to EHLO for an extension; `None` if it is not offered.
     fn line_of(&self, extension: Extension, offer: Offer, below: Below) -> Option<String> {
         let keyword = extension.keyword();
         let is_offered = offer.includes(extension);
@@ -169,7 +168,7 @@ impl Policy {
     }
 }
 
-/// A reply whose first line is this one, with its code, and behind it these.
+/// A reply with this first line, which has a code, and further lines.
 fn with_lines(first: &[u8], lines: &[String]) -> Reply {
     let (code, words) = first.split_at(3);
     let mut text = code.to_vec();

@@ -8,9 +8,9 @@ use crate::smtp::command::octets::{Listed, Octets};
 
 /// The lists of refused names and addresses.
 ///
-/// White space around an entry does not count, domains are compared without regard to case, and local parts with it, as
-/// RFC 5321 section 2.4 asks, except `postmaster`'s (section 4.5.1). Under
-/// [`AddressRules::Compat`](crate::smtp::AddressRules::Compat) comparison is exact, as in go-smtp-mock.
+/// White space around an entry is ignored. Domains are compared case-insensitively and local parts case-sensitively
+/// (RFC 5321 section 2.4), except `postmaster` (section 4.5.1). Under
+/// [`AddressRules::Compat`](crate::smtp::AddressRules::Compat) the comparison is exact, as in go-smtp-mock.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Lists {
@@ -48,7 +48,7 @@ impl fmt::Debug for Lists {
     }
 }
 
-/// The lists with their entries in the form in which they are compared: it follows from them, and is made once.
+/// The lists in the normalized form of their entries, derived once.
 #[derive(Clone, Default)]
 pub(in crate::smtp) struct Folded(Lists);
 
@@ -82,7 +82,7 @@ impl fmt::Debug for Folded {
     }
 }
 
-/// Converts a name to the form that all equal names have in common.
+/// Normalizes a name: equal names have the same form.
 pub(in crate::smtp) type Fold = fn(&[u8]) -> Cow<'_, [u8]>;
 
 /// A domain or address literal in lower case.
@@ -93,7 +93,7 @@ pub(in crate::smtp) fn fold_domain(domain: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// A mailbox with its domain in lower case; only its host can interpret the local part.
+/// A mailbox with its domain in lower case; only its host may interpret the local part.
 pub(in crate::smtp) fn fold_mailbox(mailbox: &[u8]) -> Cow<'_, [u8]> {
     let (local, domain) = mailbox.split_at(memchr::memrchr(b'@', mailbox).unwrap_or(mailbox.len()));
     if local.eq_ignore_ascii_case(b"postmaster") {

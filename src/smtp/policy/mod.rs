@@ -1,6 +1,5 @@
-//! What a session decides by: replies, rules, lists, delays and limits. Each line may be
-//! decided by another policy than the one before: a session stores nothing that refers to its policy. Imports
-//! `auth`, `command`, `reply` and `rules`; pure.
+//! The configuration of sessions: replies, rules, lists, delays and limits. The policy may be replaced before each
+//! line: a session stores nothing that refers to it. Imports `auth`, `command`, `reply` and `rules`; pure.
 
 mod delay_point;
 mod esmtp;
@@ -29,32 +28,32 @@ use plan::Plan;
 /// Largest message by default: 10 MiB, as in go-smtp-mock.
 pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
 
-/// Recipients (RCPT commands, refused ones included) that one mail transaction may have. RFC 5321
-/// section 4.5.3.1.8 asks for at least 100; the bound keeps a client from growing a record forever.
+/// Recipients (RCPT commands, refused ones included) that one mail transaction may have. At least 100 by RFC 5321
+/// section 4.5.3.1.8; the limit bounds the record.
 pub(crate) const MAX_RECIPIENTS: usize = 10_000;
 
 /// What makes one [`Record`](crate::smtp::Record).
 ///
-/// The two differ in one reply: DATA behind a refused RCPT is answered 354 where an earlier RCPT of the transaction was
-/// accepted (RFC 5321 section 3.3), and 503 with `Session`, as by go-smtp-mock, unless
+/// The modes also differ in one reply: DATA after a refused RCPT gets 354 if an earlier RCPT of the transaction was
+/// accepted (RFC 5321 section 3.3), but 503 with `Session`, as in go-smtp-mock, unless
 /// [`multiple_rcptto`](Policy::multiple_rcptto) is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecordMode {
-    /// One record per mail transaction (RFC 5321 section 3.3), with every recipient in it. It is complete when its
-    /// message is answered, in LMTP for the last recipient, or when a command or the end of the session abandons the
-    /// transaction; commands outside of transactions are in no record.
+    /// One record per mail transaction (RFC 5321 section 3.3), with all recipients. It is complete when its message is
+    /// answered, in LMTP for the last recipient, or when a command or the end of the session abandons the transaction;
+    /// commands outside of transactions are in no record.
     #[default]
     Message,
-    /// One record per session, as go-smtp-mock has it: the next RCPT replaces the last, and the next mail transaction
-    /// replaces the record, but for what [`multiple_rcptto`](Policy::multiple_rcptto) and
+    /// One record per session, as in go-smtp-mock: the next RCPT replaces the last, and the next mail transaction
+    /// replaces the record, except what [`multiple_rcptto`](Policy::multiple_rcptto) and
     /// [`multiple_message_receiving`](Policy::multiple_message_receiving) retain.
     Session,
 }
 
-/// How much of a dialogue is written into the records.
+/// How much of a dialogue is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keep {
-    /// Nothing: records are not read, and none is filed.
+    /// Nothing: no record is filed.
     Nothing,
     /// Requests and responses, not the message text.
     Envelope,
@@ -67,9 +66,9 @@ pub enum Keep {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Sessions at a time; one more gets [`ReplyKind::TooManySessions`] and is closed.
+    /// Concurrent sessions; one more gets [`ReplyKind::TooManySessions`] and is closed.
     pub max_sessions: Option<u64>,
-    /// The same for each client address.
+    /// Concurrent sessions of one client address.
     pub max_sessions_per_ip: Option<u64>,
     /// Messages accepted in one session; MAIL for one more gets [`ReplyKind::TooManyMessages`], and the
     /// session is closed.
@@ -79,7 +78,7 @@ pub struct Limits {
     pub rate: Option<RateLimit>,
 }
 
-/// Everything a [`Session`](crate::smtp::Session) decides by.
+/// The configuration by which a [`Session`](crate::smtp::Session) decides.
 ///
 /// ```
 /// use smtpmock::smtp::{Policy, ReplyKind, Session};
@@ -96,30 +95,27 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Policy {
     replies: OwnReplies,
-    /// A bit for each [`ReplyKind`] whose text was set to another than the default. Others have the default, which for
-    /// [`ReplyKind::EhloReceived`] follows from the reply to HELO and from `esmtp`, and for
-    /// [`ReplyKind::LhloReceived`] from that.
+    /// A bit for each [`ReplyKind`] whose text differs from the default. The default of [`ReplyKind::EhloReceived`]
+    /// depends on the reply to HELO and on `esmtp`, that of [`ReplyKind::LhloReceived`] on the reply to EHLO.
     configured: u128,
-    /// Extended SMTP is on.
+    /// Extended SMTP; `None`: off.
     esmtp: Option<Esmtp>,
     /// The replies with enhanced status codes.
     enhanced: OwnReplies,
-    /// The acceptance of a message in sessions with extensions, and without such codes.
+    /// The acceptance of a message in sessions with extensions, but without enhanced status codes.
     plain_acceptance: Reply,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
-    /// The rules that were added.
     pub(in crate::smtp) book: RuleBook,
     limits: Limits,
     lists: Lists,
-    /// Derived from the rules.
+    /// Derived from `lists`.
     folded: Folded,
     /// Derived from all fields above.
     plan: Plan,
-    /// The seed of all random draws.
+    /// The seed for all random numbers.
     pub seed: u64,
-    /// RCPTs that one mail transaction may have, refused ones included; the next is answered with
-    /// [`ReplyKind::TooManyRecipients`].
+    /// RCPTs in one mail transaction, including refused ones; the next gets [`ReplyKind::TooManyRecipients`].
     max_recipients: usize,
     /// Close the connection after the first refused command.
     pub fail_fast: bool,
@@ -130,11 +126,11 @@ pub struct Policy {
     message_size_limit: usize,
     /// Which names and addresses are valid.
     pub addresses: AddressRules,
-    /// Peers that may give another address as the client's.
+    /// Peers that may name another address as the client's.
     trusted: Vec<Trusted>,
-    /// The driver of sessions can begin TLS.
+    /// Sessions can begin TLS.
     has_tls: bool,
-    /// The driver of sessions may know who clients are, by certificates.
+    /// Clients may be identified by certificates.
     has_external: bool,
     /// What makes one record.
     pub records: RecordMode,
@@ -144,8 +140,8 @@ pub struct Policy {
     has_deferred: bool,
 }
 
-/// The replies of the server itself, as opposed to those of rules, indexed by [`ReplyKind`]. A copy shares none of them, so
-/// that each thread can have its own.
+/// The replies of the server itself, not those of rules, indexed by [`ReplyKind`]. A clone shares no reply, so that
+/// each thread has its own.
 #[derive(Debug)]
 struct OwnReplies(Vec<Reply>);
 
@@ -161,7 +157,7 @@ impl Policy {
         &self.replies.0[kind as usize]
     }
 
-    /// The reply of this kind, in a session whose replies have enhanced status codes or not: default texts have one then.
+    /// The reply of this kind, with or without enhanced status codes in default texts.
     #[inline]
     pub(in crate::smtp) fn reply_with(&self, kind: ReplyKind, have_codes: bool) -> &Reply {
         match have_codes {
@@ -170,12 +166,12 @@ impl Policy {
         }
     }
 
-    /// The acceptance of a message in a session that was offered extensions, and no enhanced status codes.
+    /// The acceptance of a message in a session with extensions, but without enhanced status codes.
     pub(in crate::smtp) fn acceptance_without_code(&self) -> &Reply {
         &self.plain_acceptance
     }
 
-    /// Sets the text of a reply; see [`Reply`] for what it may be.
+    /// Sets the text of a reply; see [`Reply`] for its form.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
         let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
         let is_default = !follows && text.as_ref() == kind.default_text().as_bytes();
@@ -184,7 +180,7 @@ impl Policy {
         self.follow();
     }
 
-    /// Sets a reply to its default.
+    /// Resets a reply to its default.
     #[cfg(feature = "http")]
     pub(crate) fn reset_reply(&mut self, kind: ReplyKind) {
         self.set_reply(kind, kind.default_text());
@@ -197,17 +193,17 @@ impl Policy {
         self.configured = if is_configured { self.configured | bit } else { self.configured & !bit };
     }
 
-    /// The text of the reply was set to another than the default.
+    /// The text of the reply differs from the default.
     pub(crate) fn is_configured(&self, kind: ReplyKind) -> bool {
         self.configured & (1 << kind as u128) != 0
     }
 
-    /// What the server's own reply to EHLO offers; `None` where Extended SMTP is off.
+    /// Extended SMTP; `None` if off.
     pub fn esmtp(&self) -> Option<&Esmtp> {
         self.esmtp.as_ref()
     }
 
-    /// Who may authenticate; `None` where AUTH is unknown.
+    /// Who may authenticate; `None` if Extended SMTP is off.
     #[inline]
     pub fn auth(&self) -> Option<&Auth> {
         self.esmtp.as_ref().map(|esmtp| &esmtp.auth).filter(|auth| auth.is_on())
@@ -222,7 +218,7 @@ impl Policy {
         self.follow();
     }
 
-    /// Derives anew what depends on the settings.
+    /// Recomputes derived fields.
     fn follow(&mut self) {
         if !self.is_configured(ReplyKind::EhloReceived) {
             self.replies.0[ReplyKind::EhloReceived as usize] = self.ehlo_reply(None);
@@ -242,19 +238,18 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// How long replies at this point are held back.
+    /// The delay of replies at this point.
     pub fn delay(&self, point: DelayPoint) -> &Delay {
         &self.delays[point as usize]
     }
 
-    /// Holds back every reply at this point.
+    /// Sets the delay of all replies at this point.
     pub fn set_delay(&mut self, point: DelayPoint, delay: impl Into<Delay>) {
         self.delays[point as usize] = delay.into();
         self.plan = Plan::of(self);
     }
 
-    /// Adds a rule after the others. It must not contradict itself; see
-    /// [`Config::validate`](crate::Config::validate).
+    /// Adds a rule after the others. It must be consistent; see [`Config::validate`](crate::Config::validate).
     pub fn add_rule(&mut self, rule: Rule) {
         let offer = rule.offers().map(|offer| self.ehlo_reply(Some(offer)));
         self.book.push(rule, offer);
@@ -267,7 +262,7 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// Takes from another policy what is fixed for its server: the seed, the form of records, and whether it has TLS.
+    /// Takes over what is fixed while the server runs: the seed, the form of records, and whether it has TLS.
     #[must_use]
     pub(crate) fn of_the_server_of(self, other: &Self) -> Self {
         let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, .. } = other;
@@ -281,13 +276,13 @@ impl Policy {
         own
     }
 
-    /// Sets whether the driver of sessions can begin TLS: then STARTTLS is a command under Extended SMTP, and offered.
+    /// Sets whether the driver of sessions can begin TLS: then Extended SMTP has and offers STARTTLS.
     pub fn set_tls(&mut self, has_tls: bool) {
         self.has_tls = has_tls;
         self.follow();
     }
 
-    /// Sets whether the driver of sessions may know who clients are, by certificates: then EXTERNAL is possible.
+    /// Sets whether the driver of sessions may identify clients by certificates: then EXTERNAL is possible.
     pub fn set_external(&mut self, has_external: bool) {
         self.has_external = has_external;
         let esmtp = self.esmtp.take();
@@ -299,14 +294,15 @@ impl Policy {
         self.has_tls
     }
 
-    /// Takes over from the policy before: what that one deferred is still followed until it is tried again, even if this
-    /// policy defers nothing.
+    /// Takes over from the previous policy: retries of what it deferred are still tracked, even if this policy defers
+    /// nothing.
     #[must_use]
     pub(crate) fn succeeding(self, other: &Self) -> Self {
         Self { has_deferred: self.has_deferred || other.may_defer(), ..self }
     }
 
-    /// The flags of the parts that can change while a server runs, one for each field that is neither derived nor fixed.
+    /// The flags of all settings that can change while a server runs, one for each field that is neither derived nor
+    /// fixed.
     #[cfg(all(test, feature = "http"))]
     pub(crate) fn changeable_parts(&self) -> &'static [&'static str] {
         let Self {
@@ -357,7 +353,7 @@ impl Policy {
         self.book.rules()
     }
 
-    /// Names and addresses to refuse.
+    /// Names and addresses that are refused.
     pub fn lists(&self) -> &Lists {
         &self.lists
     }
@@ -369,7 +365,7 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// Whether the list has this name.
+    /// Whether this list contains the name.
     pub(in crate::smtp) fn is_listed(
         &self,
         name: &[u8],
@@ -387,24 +383,23 @@ impl Policy {
         &self.limits
     }
 
-    /// Peers that may give another address as the client's.
+    /// Peers that may name another address as the client's.
     pub fn trusted(&self) -> &[Trusted] {
         &self.trusted
     }
 
-    /// Changes which peers may give another address as the client's. Whether they may use XCLIENT is decided when they
-    /// connect.
+    /// Changes the trusted peers. Whether a client may use XCLIENT is decided when it connects.
     pub fn change_trusted(&mut self, change: impl FnOnce(&mut Vec<Trusted>)) {
         change(&mut self.trusted);
         self.follow();
     }
 
-    /// XCLIENT is a command in sessions with extensions: somebody may use it.
+    /// XCLIENT is a command in sessions with extensions: some peers are trusted.
     pub(in crate::smtp) fn knows_xclient(&self) -> bool {
         !self.trusted.is_empty()
     }
 
-    /// Whether this peer may give another address as the client's.
+    /// Whether this peer may name another address as the client's.
     pub fn trusts(&self, peer: PeerAddress) -> bool {
         self.trusted.iter().any(|trusted| trusted.includes(peer))
     }
@@ -415,18 +410,17 @@ impl Policy {
         self.follow();
     }
 
-    /// RCPTs that one mail transaction may have, refused ones included; the next is answered with
-    /// [`ReplyKind::TooManyRecipients`].
+    /// RCPTs in one mail transaction, including refused ones; the next gets [`ReplyKind::TooManyRecipients`].
     pub fn max_recipients(&self) -> usize {
         self.max_recipients
     }
 
-    /// The same within what a record can have.
+    /// [`max_recipients`](Self::max_recipients), bounded by the limit of a record.
     pub(in crate::smtp) fn most_recipients(&self) -> usize {
         self.max_recipients.min(MAX_RECIPIENTS)
     }
 
-    /// Sets how many RCPTs one mail transaction may have.
+    /// Sets the number of RCPTs in one mail transaction.
     pub fn set_max_recipients(&mut self, recipients: usize) {
         self.max_recipients = recipients;
         self.follow();
@@ -439,22 +433,21 @@ impl Policy {
         replies.any(|reply| reply.may_offer(keyword))
     }
 
-    /// Whether MAIL, RCPT, DATA, BDAT or the end of the message may get a 4yz reply, by this policy or an earlier one of the
-    /// server: a client may then try the same message again. Replies for lack of memory do not count.
+    /// Whether MAIL, RCPT, DATA, BDAT or the end of the message may get a 4yz reply, by this policy or an earlier one
+    /// of the server: a client may then retry the message. Replies because of low memory do not count.
     pub(crate) fn may_defer(&self) -> bool {
         self.plan.may_defer() || self.has_deferred
     }
 
-    /// Whether counts are shared by sessions: those of rules, lists, `fail_fast` and limits. Without any, sessions need no
+    /// Whether sessions share counts: those of rules, lists, `fail_fast` and limits. If not, sessions need no
     /// [`State`](crate::smtp::rules::State).
     pub fn needs_state(&self) -> bool {
         !self.book.is_empty() || self.own_rules().next().is_some()
     }
 
-    /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
-    /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
-    /// [`State::totals`](crate::smtp::rules::State::totals): passed separately, so that the state is not
-    /// locked while texts are made.
+    /// Every rule as text with its counts: added rules in order, then the lists, limits and `fail_fast` that are set,
+    /// by the names of their settings. `totals`, from [`State::totals`](crate::smtp::rules::State::totals), is separate
+    /// so that the state is not locked while texts are made.
     pub fn tallies(&self, totals: &RuleCounts) -> Vec<RuleTally> {
         let own = self.own_rules().map(|own| RuleTally {
             id: None,
@@ -464,12 +457,12 @@ impl Policy {
         self.book.tallies(totals).chain(own).collect()
     }
 
-    /// The id of the rule that has decided this, or else its text; `None` if none has, or the rule is gone.
+    /// The id or text of the rule that decided `plan`; `None` without one, or if the rule was removed.
     pub(crate) fn rule_of(&self, plan: &HandshakePlan) -> Option<String> {
         self.book.rule_of(plan)
     }
 
-    /// What is evaluated at each stage.
+    /// What each stage evaluates.
     pub(in crate::smtp) fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -483,7 +476,7 @@ impl Policy {
         })
     }
 
-    /// Largest message accepted, in octets after the removal of stuffed dots.
+    /// Largest message accepted, in octets without stuffed dots.
     pub fn message_size_limit(&self) -> usize {
         self.message_size_limit
     }
@@ -494,7 +487,7 @@ impl Policy {
         self.follow();
     }
 
-    /// The rules that were added, indexed for evaluation.
+    /// The added rules, indexed for evaluation.
     pub(in crate::smtp) fn book(&self) -> &RuleBook {
         &self.book
     }
@@ -504,13 +497,14 @@ impl Policy {
         !self.book.is_empty()
     }
 
-    /// Some rule may decide a handshake.
+    /// Some rule applies to handshakes.
     pub(crate) fn has_rules_of_handshakes(&self) -> bool {
         !self.book.is_empty_at(Stage::Tls)
     }
 
-    /// Whether acceptance at this stage does not depend on the code of the configured text. It is so in go-smtp-mock, and
-    /// here with its records; not for the greeting, the message, and commands that go-smtp-mock does not have.
+    /// Whether acceptance at this stage does not depend on the code of the configured text. True as in go-smtp-mock
+    /// with [`RecordMode::Session`], except for the greeting, the message, and commands that go-smtp-mock does not
+    /// have.
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
         let is_new = matches!(
             stage,
@@ -527,8 +521,8 @@ impl Policy {
         self.records == RecordMode::Session && !is_new
     }
 
-    /// Whether this reply has exactly the text of an accepted RCPT. go-smtp-mock recognizes accepted recipients by the text
-    /// of the reply, and configurations rely on it.
+    /// Whether this reply has exactly the text of an accepted RCPT. go-smtp-mock recognizes accepted recipients by the
+    /// text of the reply, which configurations rely on.
     pub(in crate::smtp) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
         let is_own = |have_codes| reply == self.reply_with(ReplyKind::RcptReceived, have_codes);
         (is_own(false) || (self.esmtp.is_some() && is_own(true)))

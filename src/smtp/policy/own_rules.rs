@@ -1,4 +1,4 @@
-//! The server's own rules under a policy: which are active, and which hold. They are evaluated after the added rules.
+//! The server's built-in rules: which are active, and which apply. They are evaluated after the added rules.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::smtp::rules::{
 /// The outcome of evaluating all rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) struct Ruling<'p> {
-    /// In place of the delay configured for the command.
+    /// Replaces the delay configured for the command.
     pub(in crate::smtp) delay: Option<Duration>,
     pub(in crate::smtp) decision: Decision<'p>,
 }
 
 impl Policy {
-    /// Asks the rules that were added, then the server's own, in order: the first that fires decides. Where there is
-    /// nothing to ask, nobody does: see [`Plan`](crate::smtp::policy::plan::Plan).
+    /// Evaluates the added rules, then the built-in ones, in order: the first that fires decides. Skipped where
+    /// [`Plan`](crate::smtp::policy::plan::Plan) has nothing to evaluate.
     pub(in crate::smtp) fn judge(
         &self,
         mut memory: Option<&mut (dyn Memory + '_)>,
@@ -42,7 +42,7 @@ impl Policy {
         self.ask_own(rules, memory, question)
     }
 
-    /// A function of its own, not inlined: mostly no rule of the server's own is active.
+    /// Not inlined: mostly no built-in rule is active.
     #[inline(never)]
     fn ask_own(
         &self,
@@ -50,7 +50,7 @@ impl Policy {
         memory: Option<&mut (dyn Memory + '_)>,
         question: &Question<'_>,
     ) -> Decision<'static> {
-        // Names are compared and hashed before the state is locked, and it is locked once.
+        // Names are compared and hashed before the state is locked, once.
         let mut asked = [None; BuiltIn::MOST_AT_A_STAGE];
         let active = rules.iter().filter(|own| own.is_on(self));
         for (place, &own) in asked.iter_mut().zip(active) {
@@ -78,25 +78,25 @@ impl Policy {
         Next::Close
     }
 
-    /// Forgets the counts of rules, lists and limits that this policy does not have. To be called when all sessions
-    /// have come to be served by it.
+    /// Removes the counts of rules, lists and limits that this policy does not have. To be called when all sessions use
+    /// it.
     pub fn forget_other_counts(&self, state: &mut State) {
         state.retain(self.book.identities(), |own| own.is_on(self), self.limits.rate);
     }
 
-    /// The server's own rules that are active.
+    /// The active built-in rules.
     pub(super) fn own_rules(&self) -> impl Iterator<Item = BuiltIn> {
         BUILT_INS.iter().copied().filter(|own| own.is_on(self))
     }
 }
 
-/// What one of the server's own rules decides by, as far as it is known without the state.
+/// The condition of a built-in rule, evaluated as far as possible without the state.
 #[derive(Clone, Copy, Debug)]
 enum Ground {
     Known(bool),
     /// More sessions are open than this.
     OpenSessions(u64),
-    /// The same of one client's.
+    /// One client has more open sessions than this.
     OpenSessionsOfPeer(u64),
     /// The bucket of this key has no token left.
     Tokens(u64),
@@ -160,7 +160,7 @@ impl BuiltIn {
                 Ground::Known(limit.is_some_and(|limit| u64::from(question.messages) >= limit))
             }
             Self::ConnectRate | Self::MailRate => limits.rate.map_or(Ground::Known(false), |rate| {
-                // Each limit has buckets of its own: what was taken by another one is measured in other tokens.
+                // Each limit has separate buckets: tokens of another limit have another rate.
                 let key = match rate.counts_by() {
                     RateScope::Total => hash_of(&rate),
                     RateScope::Ip => hash_of(&(rate, question.peer)),

@@ -1,15 +1,15 @@
-//! What has to be evaluated at each stage, computed once: a stage without rules and delays costs one comparison.
+//! What each stage has to evaluate, computed once: a stage without rules and delays costs one comparison.
 
 use crate::smtp::policy::{DelayPoint, Policy};
 use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::rules::BuiltIn;
 
-/// Derived from the settings of a [`Policy`], and recomputed whenever one is set.
+/// Derived from the settings of a [`Policy`], and recomputed when one changes.
 #[derive(Clone, Debug)]
 pub(in crate::smtp) struct Plan {
-    /// A bit for each stage: there is a rule to ask, an added one or the server's own, or a delay.
+    /// A bit for each stage that has a rule, added or built-in, or a delay.
     eventful: u32,
-    /// Which of the server's own replies accept what they answer by their code, too.
+    /// Whether each of the server's own replies accepts its command, also by its code.
     positive: [bool; ReplyKind::ALL.len()],
     may_defer: bool,
 }
@@ -37,8 +37,8 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::StarttlsReady, Stage::Starttls),
 ];
 
-/// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that need no rule. Refusals for lack of room or memory are left
-/// out: they do not follow from the configuration.
+/// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that need no rule. Refusals for lack of space or memory
+/// are omitted: they do not depend on the configuration.
 const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::InvalidCommand,
     ReplyKind::InvalidMailSequence,
@@ -82,12 +82,12 @@ impl Plan {
         }
     }
 
-    /// This reply of the server accepts the command that it answers.
+    /// The server's reply of this kind accepts its command.
     pub(in crate::smtp) fn is_positive(&self, kind: ReplyKind) -> bool {
         self.positive[kind as usize]
     }
 
-    /// The server's own answer, at once, is not all there is at this stage.
+    /// The stage has rules or a delay.
     pub(in crate::smtp) fn is_eventful(&self, stage: Stage) -> bool {
         self.eventful & bit(stage) != 0
     }

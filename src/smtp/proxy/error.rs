@@ -1,38 +1,38 @@
-//! What is wrong with a header.
+//! Errors of PROXY headers.
 
 use std::fmt;
 
 use super::{MAX_HEADER, v1};
 
-/// Why what begins like a header of the PROXY protocol is none. Displays as what was found and what would be right.
+/// Why input that begins like a header of the PROXY protocol is invalid. Displays what was found and what is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderError {
     /// Version 1: no line feed within 107 octets.
     LineTooLong,
-    /// Version 1: the line ends with a line feed alone.
+    /// Version 1: the line ends with only a line feed.
     LineEnd,
-    /// Version 1: not one space between the words, or not six of them.
+    /// Version 1: the words are not six, or not separated by single spaces.
     Words,
     /// Version 1: a protocol other than `TCP4`, `TCP6` and `UNKNOWN`.
     Protocol,
-    /// Version 1: an address that is none of the protocol's family.
+    /// Version 1: an address of another family than the protocol's.
     Address,
-    /// Version 1: a port that is no decimal number up to 65535 without leading zeros.
+    /// Version 1: a port that is not a decimal number up to 65535 without leading zeros.
     Port,
-    /// A version other than 2 behind the signature of version 2.
+    /// A version other than 2 after the signature of version 2.
     Version(u8),
     /// Version 2: a command other than LOCAL and PROXY.
     Command(u8),
-    /// Version 2: an octet of address family and transport that the specification does not have.
+    /// Version 2: an octet of address family and transport that is not in the specification.
     Family(u8),
     /// Version 2: longer than [`MAX_HEADER`].
     TooLong(usize),
-    /// Version 2: fewer octets than the addresses take.
+    /// Version 2: too short for its addresses.
     AddressesCut,
-    /// Version 2: a TLV that goes beyond the end of the header.
+    /// Version 2: a TLV exceeds the end of the header.
     TlvCut,
-    /// Version 2: the checksum is not that of the header, or there are several.
+    /// Version 2: the checksum is wrong, or not the only one.
     Checksum,
 }
 

@@ -1,5 +1,5 @@
-//! The header of the PROXY protocol: the first octets of a connection, by which a proxy names the client that it forwards
-//! (versions 1 and 2 of the specification of HAProxy, `doc/proxy-protocol.txt`). Imports nothing; pure.
+//! The header of the PROXY protocol: the first octets of a connection, by which a proxy names its client (versions 1
+//! and 2 of the specification of HAProxy, `doc/proxy-protocol.txt`). Imports nothing; pure.
 
 mod error;
 mod v1;
@@ -9,23 +9,23 @@ use std::net::IpAddr;
 
 pub use error::HeaderError;
 
-/// The longest header that is read, in octets. One of version 2 may have 65,551 by its length field; those of proxies have
-/// less than a hundred, and some hundreds with TLVs.
+/// The longest accepted header, in octets. Version 2 allows 65,551; those of real proxies have less than a hundred, or
+/// some hundreds with TLVs.
 pub const MAX_HEADER: usize = 4096;
 
-/// What the front of a connection's input is.
+/// The result of scanning the start of a connection's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scan<'i> {
-    /// The front of a header, or nothing: more octets are needed.
+    /// Part of a header, or empty: more octets are needed.
     Incomplete,
-    /// Not a header: the input belongs to SMTP.
+    /// No header: the input belongs to SMTP.
     Absent,
-    /// A whole header. What follows it belongs to SMTP.
+    /// A whole header. Input after it belongs to SMTP.
     Whole {
-        /// Its octets.
+        /// Its length in octets.
         length: usize,
-        /// The client in it.
+        /// The client that it names.
         client: Client<'i>,
     },
 }
@@ -34,17 +34,17 @@ pub enum Scan<'i> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Client<'i> {
-    /// None: the connection is the proxy's own (`LOCAL`), or the client's address is of an unknown kind (`UNKNOWN`). The
-    /// addresses of the connection remain.
+    /// None: the connection is the proxy's own (`LOCAL`), or the client's address is of an unknown kind (`UNKNOWN`).
+    /// The addresses of the connection are unchanged.
     Unnamed,
     /// A client of TCP.
     Inet {
-        /// Where it connected from.
+        /// The address that it connected from.
         source: (IpAddr, u16),
-        /// Where it connected to.
+        /// The address that it connected to.
         destination: (IpAddr, u16),
     },
-    /// A client of a Unix socket. An empty path is that of a socket without a name.
+    /// A client of a Unix socket. An empty path is an unnamed socket.
     Unix {
         /// The path of its own socket.
         source: &'i [u8],
@@ -53,8 +53,8 @@ pub enum Client<'i> {
     },
 }
 
-/// Scans the front of the first octets of a connection. The outcome for these octets and more behind them is the same,
-/// unless it is [`Scan::Incomplete`]; it never is for [`MAX_HEADER`] octets.
+/// Scans the first octets of a connection. More octets do not change the result unless it is [`Scan::Incomplete`],
+/// which it never is for [`MAX_HEADER`] octets.
 ///
 /// ```
 /// use smtpmock::smtp::proxy::{self, Client, HeaderError, Scan};
@@ -72,7 +72,7 @@ pub enum Client<'i> {
 /// ```
 ///
 /// # Errors
-/// What begins like a header and is none: the connection is to be closed.
+/// An invalid header: the connection must be closed.
 pub fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     if begins_like(input, v1::SIGNATURE) {
         v1::scan(input)
@@ -83,13 +83,13 @@ pub fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     }
 }
 
-/// Whether the input begins with a whole signature: nobody but a proxy begins like this. The front of one may be a client's, as
-/// `P` or a line end is.
+/// Whether the input begins with a whole signature, as only a proxy's does. A client may send the beginning of one,
+/// such as `P` or a line end.
 pub(crate) fn has_signature(input: &[u8]) -> bool {
     [v1::SIGNATURE, v2::SIGNATURE].iter().any(|signature| input.starts_with(signature))
 }
 
-/// The input begins with the signature, or is the front of it.
+/// The input begins with the signature, or is the beginning of it.
 fn begins_like(input: &[u8], signature: &[u8]) -> bool {
     let common = input.len().min(signature.len());
     input[..common] == signature[..common]

@@ -1,4 +1,4 @@
-//! Cases of aiosmtpd's tests of the PROXY protocol, in own words, and headers that are made from the addresses in them.
+//! Cases from aiosmtpd's tests of the PROXY protocol, rewritten, and headers built from their addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -107,7 +107,7 @@ fn binary_headers_that_are_some() {
         (0x21, 0x32, &paths, Client::Unnamed),
         (0x21, 0x00, b"", Client::Unnamed),
         (0x21, 0x00, b"asdfghjkl", Client::Unnamed),
-        // Of LOCAL nothing else is looked at.
+        // Nothing else of LOCAL is checked.
         (0x20, 0x00, b"", Client::Unnamed),
         (0x20, 0x00, b"asdfghjkl", Client::Unnamed),
         (0x20, 0x11, b"fake_tlv", Client::Unnamed),
@@ -178,7 +178,7 @@ fn a_checksum_is_that_of_the_header_with_zeros_in_its_place() {
     let sum = v2::crc32c(header.iter().copied()).to_be_bytes();
     header[31..35].copy_from_slice(&sum);
     assert!(matches!(scan(&header), Ok(Scan::Whole { .. })));
-    // Octet 28 is the type: without it there is no checksum.
+    // Octet 28 is the type: without it no TLV is a checksum.
     for at in (16..header.len()).filter(|at| *at != 28) {
         let mut other = header.clone();
         other[at] ^= 1;
@@ -186,7 +186,7 @@ fn a_checksum_is_that_of_the_header_with_zeros_in_its_place() {
     }
 }
 
-/// The header at the front, read word by word; `None` where there is none, or not a whole one.
+/// The header at the start, parsed word by word; `None` without a whole one.
 fn naive(input: &[u8]) -> Option<(usize, Client<'_>)> {
     if input.starts_with(b"PROXY") { naive_line(input) } else { naive_binary(input) }
 }
@@ -241,7 +241,7 @@ fn naive_binary(input: &[u8]) -> Option<(usize, Client<'_>)> {
     Some((16 + size, client))
 }
 
-/// Lines of words that occur in headers, and others, with one space between them or not.
+/// Lines of words from headers and others, with or without a single space between them.
 fn words() -> impl Strategy<Value = Vec<u8>> {
     let word = prop::sample::select(
         &[
@@ -272,7 +272,7 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
     (vec(word, 0..7), end).prop_map(|(words, end)| format!("PROXY {}{end}", words.join(" ")).into_bytes())
 }
 
-/// The ends of a connection that a header names, to be written and read.
+/// The endpoints in a header.
 #[derive(Clone, Debug)]
 enum Named {
     V4(Ipv4Addr, Ipv4Addr, u16, u16),
@@ -337,7 +337,7 @@ fn named() -> impl Strategy<Value = Named> {
     ]
 }
 
-/// TLVs of any type but that of a checksum.
+/// TLVs of all types except the checksum.
 fn tlvs() -> impl Strategy<Value = Vec<u8>> {
     let tlv = (4_u8.., vec(any::<u8>(), 0..40)).prop_map(|(kind, value)| {
         let length = u16::try_from(value.len()).expect("short").to_be_bytes();
@@ -387,7 +387,7 @@ proptest! {
         }
         input.extend(behind);
         let outcome = scan(&input);
-        // Sums are compared elsewhere.
+        // Checksums are tested separately.
         prop_assume!(outcome != Err(HeaderError::Checksum));
         let found = match outcome {
             Ok(Scan::Whole { length, client }) => Some((length, client)),

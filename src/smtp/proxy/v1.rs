@@ -7,10 +7,10 @@ use super::{Client, HeaderError, Scan};
 
 pub(super) const SIGNATURE: &[u8] = b"PROXY";
 
-/// The longest line, CRLF included: that of two IPv6 addresses of full length under `UNKNOWN` (section 2.1).
+/// The longest line, including CRLF: two IPv6 addresses of full length after `UNKNOWN` (section 2.1).
 pub(super) const MAX_LINE: usize = 107;
 
-/// The input begins with the signature or is the front of it.
+/// Scans input that begins with the signature, or is the beginning of it.
 pub(super) fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     let front = &input[..input.len().min(MAX_LINE)];
     let Some(end) = memchr::memchr(b'\n', front) else {
@@ -20,14 +20,14 @@ pub(super) fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     Ok(Scan::Whole { length: end + 1, client: client(&line[SIGNATURE.len().min(line.len())..])? })
 }
 
-/// What follows `PROXY` up to the end of the line.
+/// Parses the text after `PROXY` up to the end of the line.
 fn client(rest: &[u8]) -> Result<Client<'static>, HeaderError> {
     let mut words = rest.split(|octet| *octet == b' ');
     let (Some(b""), Some(protocol)) = (words.next(), words.next()) else {
         return Err(HeaderError::Words);
     };
     match protocol {
-        // Whatever follows is to be ignored.
+        // The rest must be ignored.
         b"UNKNOWN" => Ok(Client::Unnamed),
         b"TCP4" => ends::<Ipv4Addr>(words),
         b"TCP6" => ends::<Ipv6Addr>(words),

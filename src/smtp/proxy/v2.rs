@@ -1,4 +1,4 @@
-//! Version 2: a binary header, a block of addresses, and behind it values with a type and a length (TLVs).
+//! Version 2: a binary header, a block of addresses, and then values with a type and a length (TLVs).
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use super::{Client, HeaderError, MAX_HEADER, Scan};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Signature, version and command, family and transport, and the length of what follows.
+/// Signature, version and command, family and transport, and the length of the rest.
 const FIXED: usize = SIGNATURE.len() + 4;
 /// Octets of a path of a Unix socket, `sun_path`.
 const PATH: usize = 108;
-/// The type of the TLV with a checksum, and the octets of that.
+/// The type of the checksum TLV, and its length.
 const CRC32C: u8 = 0x03;
 const CHECKSUM: usize = 4;
 
-/// The input begins with the signature or is the front of it.
+/// Scans input that begins with the signature, or is the beginning of it.
 pub(super) fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     let Some((fixed, rest)) = input.split_at_checked(FIXED) else { return Ok(Scan::Incomplete) };
     let &[version_and_command, family, high, low] = &fixed[SIGNATURE.len()..] else {
@@ -32,12 +32,12 @@ pub(super) fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
         return Err(HeaderError::TooLong(length));
     }
     let Some(block) = rest.get(..length - FIXED) else { return Ok(Scan::Incomplete) };
-    // Of a connection of the proxy's own everything else is to be ignored.
+    // For the proxy's own connection everything else must be ignored.
     let client = if command == 0 { Client::Unnamed } else { client(&input[..length], family, block)? };
     Ok(Scan::Whole { length, client })
 }
 
-/// The client in a header of this family with this block behind its fixed part.
+/// The client in a header of this family, whose fixed part this block follows.
 fn client<'i>(header: &[u8], family: u8, block: &'i [u8]) -> Result<Client<'i>, HeaderError> {
     let size = match family {
         0x00 => return Ok(Client::Unnamed),
@@ -55,12 +55,12 @@ fn client<'i>(header: &[u8], family: u8, block: &'i [u8]) -> Result<Client<'i>, 
             let (source, destination) = addresses.split_at(PATH);
             Client::Unix { source: path(source), destination: path(destination) }
         }
-        // Datagrams: valid, but not what SMTP is spoken over.
+        // Datagrams: valid, but not used for SMTP.
         _ => Client::Unnamed,
     })
 }
 
-/// Two addresses of so many octets, and their ports.
+/// Two addresses of this length, and their ports.
 fn inet<const OCTETS: usize>(block: &[u8]) -> Client<'static>
 where
     [u8; OCTETS]: Into<IpAddr>,
@@ -74,12 +74,12 @@ where
     Client::Inet { source: end(0), destination: end(1) }
 }
 
-/// Up to the first NUL. An abstract name begins with one, and is no path.
+/// The path up to the first NUL. An abstract name begins with NUL, and is not a path.
 fn path(padded: &[u8]) -> &[u8] {
     &padded[..memchr::memchr(0, padded).unwrap_or(padded.len())]
 }
 
-/// Checks that the TLVs from `start` on end where the header ends, and the checksum, if there is one.
+/// Checks that the TLVs from `start` on end where the header ends, and the checksum if present.
 fn check_tlvs(header: &[u8], start: usize) -> Result<(), HeaderError> {
     let (mut at, mut is_summed) = (start, false);
     while at < header.len() {
@@ -88,7 +88,7 @@ fn check_tlvs(header: &[u8], start: usize) -> Result<(), HeaderError> {
         let octets = header.get(value.clone()).ok_or(HeaderError::TlvCut)?;
         if kind == CRC32C {
             let expected: [u8; CHECKSUM] = octets.try_into().map_err(|_| HeaderError::Checksum)?;
-            // Summing takes long beside everything else here: once, not for each of hundreds of TLVs.
+            // The sum takes long compared with the rest: it is computed once, not for each of hundreds of TLVs.
             if std::mem::replace(&mut is_summed, true) {
                 return Err(HeaderError::Checksum);
             }
@@ -103,7 +103,7 @@ fn check_tlvs(header: &[u8], start: usize) -> Result<(), HeaderError> {
     Ok(())
 }
 
-/// CRC-32C (RFC 9260 appendix A), bit by bit: headers are short, and few have one.
+/// CRC-32C (RFC 9260 appendix A), bit by bit: headers are short, and checksums are rare.
 pub(super) fn crc32c(octets: impl Iterator<Item = u8>) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     !octets.fold(u32::MAX, |crc, octet| {

@@ -9,17 +9,17 @@ use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{DataScan, DataScanner};
 use crate::smtp::reply::ReplyKind;
 
-/// The content of the message that is being received, as it is sent by DATA or in chunks.
+/// The content of a message being received by DATA or in chunks.
 #[derive(Default)]
 pub(in crate::smtp) struct Content {
-    /// Octets so far, retained or not.
+    /// Octets so far, including those not retained.
     pub(in crate::smtp) size: usize,
     /// Empty unless the policy retains messages; released as soon as the message cannot be accepted.
     pub(in crate::smtp) text: Vec<u8>,
     pub(in crate::smtp) refusal: Option<ReplyKind>,
     /// `None` if the lines are not inspected.
     lines: Option<LineInspector>,
-    /// The same, for a message in chunks.
+    /// For a message in chunks, likewise.
     bare_cr: Option<BareCrFinder>,
 }
 
@@ -36,18 +36,18 @@ impl fmt::Debug for Content {
     }
 }
 
-/// How message text is taken in.
+/// How message text is processed.
 #[derive(Debug)]
 pub(in crate::smtp) struct Intake<'t> {
     pub(in crate::smtp) policy: &'t Policy,
-    /// Octets of text that may still be taken into memory; `None`: any number.
+    /// Octets of text that may still be stored; `None`: unlimited.
     pub(in crate::smtp) memory_left: Option<usize>,
     /// `None` if nothing can be deferred.
     pub(in crate::smtp) retry_keys: Option<&'t mut RetryKeys>,
 }
 
 impl Content {
-    /// Message data before their first octet.
+    /// Message data before the first octet.
     pub(in crate::smtp) fn new(inspects_lines: bool) -> Self {
         Self { lines: inspects_lines.then(LineInspector::default), ..Self::default() }
     }
@@ -62,7 +62,7 @@ impl Content {
         intake.memory_left.map_or(usize::MAX, |left| self.text.capacity().saturating_add(left))
     }
 
-    /// Takes in octets of a chunk. A message that will be refused is discarded.
+    /// Takes octets of a chunk. A message that will be refused is discarded.
     pub(in crate::smtp) fn take(&mut self, intake: &mut Intake<'_>, run: &[u8]) {
         if let Some(bare_cr) = &mut self.bare_cr {
             bare_cr.search(run);
@@ -95,7 +95,7 @@ impl Content {
         }
     }
 
-    /// The message can't be accepted any more: its text is released.
+    /// Discards the text: the message can't be accepted any more.
     pub(in crate::smtp) fn refuse(&mut self, kind: ReplyKind) {
         self.refusal = Some(kind);
         self.text = Vec::new();
@@ -108,7 +108,7 @@ impl Content {
     }
 }
 
-/// The message data that are being received (RFC 5321 section 4.1.1.4).
+/// Message data being received (RFC 5321 section 4.1.1.4).
 #[derive(Debug)]
 pub(in crate::smtp) struct Incoming {
     scanner: DataScanner,
@@ -116,12 +116,12 @@ pub(in crate::smtp) struct Incoming {
 }
 
 impl Incoming {
-    /// Message data before their first octet.
+    /// Message data before the first octet.
     pub(in crate::smtp) fn new(content: Content) -> Self {
         Self { scanner: DataScanner::default(), content }
     }
 
-    /// Processes data up to their end.
+    /// Processes data up to its end.
     pub(in crate::smtp) fn take(&mut self, mut intake: Intake<'_>, input: &[u8]) -> DataScan {
         let Self { scanner, content } = self;
         let ceiling = content.ceiling(&intake);
@@ -129,8 +129,8 @@ impl Incoming {
     }
 }
 
-/// Makes room for more octets, which fit under the ceiling. The capacity doubles, so that the text is seldom moved, but takes
-/// in advance at most a quarter of the memory left up to the ceiling.
+/// Makes room for more octets, which stay below the ceiling. The capacity doubles, so that the text is seldom moved,
+/// but reserves at most a quarter of the memory left up to the ceiling.
 fn make_room(text: &mut Vec<u8>, more: usize, ceiling: usize) {
     let needed = text.len() + more;
     if needed > text.capacity() {

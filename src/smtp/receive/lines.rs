@@ -12,12 +12,12 @@ pub struct Lines {
     pub has_long_line: bool,
     /// An octet beyond US-ASCII (RFC 6152).
     pub has_eight_bit: bool,
-    /// A CR that no LF follows (RFC 5321 section 2.3.8). Searched for in chunks alone.
+    /// A CR that no LF follows (RFC 5321 section 2.3.8). Only searched for in chunks.
     pub has_bare_cr: bool,
 }
 
 impl Lines {
-    /// Longest line in octets, its end not counted (RFC 5322 section 2.1.1, RFC 5321 section 4.5.3.1.6).
+    /// Longest line in octets, without its end (RFC 5322 section 2.1.1, RFC 5321 section 4.5.3.1.6).
     pub const LIMIT: usize = 998;
 }
 
@@ -30,12 +30,12 @@ pub(in crate::smtp) struct LineInspector {
     ends_with_cr: bool,
 }
 
-/// In shorter runs each octet is inspected individually, since a search costs more. Runs are short if many lines begin with
-/// a dot.
+/// Each octet of a shorter run is inspected individually, since a search costs more. Runs are short if many lines begin
+/// with a dot.
 const SHORT: usize = 16;
 
 impl LineInspector {
-    /// Inspects the next run. A fault that was found is not searched for again.
+    /// Inspects the next run. Each fault is searched for until found.
     pub(in crate::smtp) fn inspect(&mut self, run: &[u8]) {
         self.seen.has_eight_bit = self.seen.has_eight_bit || !run.is_ascii();
         if run.len() < SHORT {
@@ -117,7 +117,7 @@ impl BareCrFinder {
         self.ends_with_cr = octet == b'\r';
     }
 
-    /// Whether there was one, if the text ends here.
+    /// Whether one was found, if the text ends here.
     pub(in crate::smtp) fn finish(self) -> bool {
         self.is_found || self.ends_with_cr
     }
@@ -129,8 +129,8 @@ fn octets(text: &[u8]) -> u32 {
 
 /// The octets after the last LF of a text that begins with a line; `None` if a line is too long.
 ///
-/// It searches for the last LF that a line of valid length may have and continues after it: all lines before it are short
-/// enough. So it inspects few octets of usual text.
+/// It searches for the last LF that a line of valid length may have and continues after it: all lines before it are
+/// short enough. So it inspects few octets of ordinary text.
 fn unfinished_line(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same in the simplest way.
+    /// A naive oracle.
     fn naive(text: &[u8]) -> Lines {
         let mut seen = Lines { has_eight_bit: text.iter().any(|octet| *octet > 0x7f), ..Lines::default() };
         let mut line = Vec::new();
@@ -204,7 +204,7 @@ mod tests {
         ) {
             let (mut inspector, mut finder) = (LineInspector::default(), BareCrFinder::default());
             let mut rest = &text[..];
-            // A size of zero is an empty run; the whole rest comes where sizes are only that.
+            // A size of zero is an empty run; if all sizes are zero the rest is one run.
             for size in sizes.iter().cycle().take(text.len() + sizes.len()) {
                 let (run, after) = rest.split_at((*size).min(rest.len()));
                 inspector.inspect(run);
@@ -215,7 +215,7 @@ mod tests {
             finder.search(rest);
             let crs = text.iter().filter(|octet| **octet == b'\r').count();
             prop_assert_eq!(finder.finish(), text.windows(2).filter(|pair| pair == b"\r\n").count() < crs);
-            // A CR at the end may be part of the line's end.
+            // A final CR may be part of the line's end.
             let text = text.strip_suffix(b"\r").unwrap_or(&text);
             prop_assert_eq!(inspector.finish(), naive(text));
         }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use memchr::memchr;
 
-/// Octets of the text that are searched: longer header sections are rare, and the field is near the top.
+/// Length of the searched text: longer header sections are rare, and the field is near the top.
 const REACH: usize = 16 * 1024;
 
 const NAME: &[u8] = b"message-id";
@@ -13,10 +13,10 @@ const NAME: &[u8] = b"message-id";
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct MessageIdFinder {
     position: Position,
-    /// Octets searched.
+    /// Octets searched so far.
     reached: usize,
     hasher: DefaultHasher,
-    /// Something of its value was hashed.
+    /// Part of its value was hashed.
     is_found: bool,
 }
 
@@ -29,7 +29,7 @@ enum Position {
     /// In another field, up to the end of the line.
     Elsewhere,
     Value,
-    /// After a line of the value, which continues if the next one begins with white space.
+    /// After a line of the value, which continues if the next line begins with white space.
     ValueLineEnd,
     /// The field, or the header section, has ended.
     Over,
@@ -68,7 +68,7 @@ impl MessageIdFinder {
             (Position::LineStart, _) => named(0, octet),
             (Position::Name(_), b'\n') => Position::LineStart,
             (Position::Name(seen), _) => named(seen, octet),
-            // These are not stepped through.
+            // Skipped by search, not octet by octet.
             (Position::Over | Position::Elsewhere, _) => self.position,
             (Position::Value, b'\n') => Position::ValueLineEnd,
             (Position::ValueLineEnd, b' ' | b'\t') | (Position::Value, b' ' | b'\t' | b'\r') => {
@@ -112,7 +112,7 @@ mod tests {
         (!id.is_empty()).then(|| hasher.finish())
     }
 
-    /// The same, by splitting the header section first.
+    /// A naive oracle, which first splits the header section.
     fn naive(text: &str) -> Option<u64> {
         let header = text.split("\r\n\r\n").next().unwrap_or_default();
         let header = if text.starts_with("\r\n") { "" } else { header };

@@ -1,12 +1,12 @@
-//! Hashes that identify a message that is tried again after a 4yz reply. They are computed only where such a reply is
-//! possible ([`Policy::may_defer`](crate::smtp::Policy::may_defer)).
+//! Hashes that identify a message retried after a 4yz reply. They are computed only if such a reply is possible
+//! ([`Policy::may_defer`](crate::smtp::Policy::may_defer)).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::smtp::command::Parameters;
 use crate::smtp::receive::message_id::MessageIdFinder;
 
-/// What a command or the end of a message requests to be accepted. Equal requests have equal hashes in all sessions.
+/// What a command or the end of a message asks to be accepted. Equal requests have equal hashes in all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RetryKey {
     /// Nothing: the command could not have been accepted under any configuration.
@@ -18,9 +18,9 @@ pub(crate) enum RetryKey {
     Recipient(u64),
     /// DATA, for the recipients accepted so far.
     Data,
-    /// A message for them with this Message-ID; `None` where it has none.
+    /// A message for the accepted recipients, with this Message-ID; `None` without one.
     Message(Option<u64>),
-    /// The same for one recipient alone, as this pair: in LMTP.
+    /// A message for one recipient, this pair: in LMTP.
     Delivery(u64, Option<u64>),
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct MailKey {
     pub(crate) sender: u64,
     /// ENVID, which identifies one message (RFC 3461 section 4.4).
     pub(crate) id: Option<u64>,
-    /// SIZE (RFC 1870): messages of different sizes are different ones.
+    /// SIZE (RFC 1870): it distinguishes messages.
     pub(crate) size: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ pub(in crate::smtp) struct RetryKeys {
 }
 
 impl RetryKeys {
-    /// Of MAIL; `sender` is `None` where it could not have been accepted.
+    /// The key of MAIL; `sender` is `None` if it could not have been accepted.
     pub(in crate::smtp) fn mail(&mut self, sender: Option<&[u8]>, parameters: Parameters<'_>) -> RetryKey {
         let Some(sender) = sender else {
             self.sender = 0;
@@ -54,7 +54,7 @@ impl RetryKeys {
         RetryKey::Mail(MailKey { sender: self.sender, id, size: parameters.value("SIZE").map(hash) })
     }
 
-    /// Of RCPT; `recipient` is `None` outside of a transaction.
+    /// The key of RCPT; `recipient` is `None` outside of a transaction.
     pub(in crate::smtp) fn rcpt(&self, recipient: Option<&[u8]>) -> RetryKey {
         recipient.map_or(RetryKey::Nothing, |recipient| RetryKey::Recipient(self.pair(recipient)))
     }
@@ -63,29 +63,29 @@ impl RetryKeys {
         hash((self.sender, recipient))
     }
 
-    /// Of the message at its end, for one recipient.
+    /// The key of a message at its end, for one recipient.
     pub(in crate::smtp) fn delivery(&self, recipient: &[u8]) -> RetryKey {
         RetryKey::Delivery(self.pair(recipient), self.message_id.finish())
     }
 
-    /// Of DATA.
+    /// The key of DATA.
     pub(in crate::smtp) fn data(&mut self, is_in_transaction: bool) -> RetryKey {
         self.message_id = MessageIdFinder::default();
         if is_in_transaction { RetryKey::Data } else { RetryKey::Nothing }
     }
 
-    /// Message text has come.
+    /// Takes message text.
     pub(in crate::smtp) fn note_text(&mut self, run: &[u8]) {
         self.message_id.search(run);
     }
 
-    /// Of the message at its end.
+    /// The key of a message at its end.
     pub(in crate::smtp) fn message(&self) -> RetryKey {
         RetryKey::Message(self.message_id.finish())
     }
 }
 
-/// The same in all sessions, so that keys can be compared. With this number of keys a collision occurs about once in a
+/// Equal in all sessions, so that keys can be compared. With this number of keys a collision occurs about once in a
 /// billion runs.
 fn hash(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::default();

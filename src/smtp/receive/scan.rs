@@ -9,15 +9,15 @@ use memchr::memchr;
 
 use self::crlf_dot::each_crlf_dot;
 
-/// What [`LineScanner::scan`] found at the front of the input.
+/// The result of [`LineScanner::scan`] at the start of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineScan {
     /// A line of this many octets, its LF included.
     Line(usize),
-    /// A line over the limit ends here; this many octets, its LF included, are to be dropped.
+    /// A line over the limit ends here: drop this many octets, including the LF.
     TooLong(usize),
-    /// No end yet; this many octets are to be dropped (0 unless the line is over the limit already). The
-    /// octets that are not dropped must stand at the front of the next input.
+    /// No end yet: drop this many octets (0 unless the line is already over the limit). The rest must be the start of
+    /// the next input.
     Incomplete(usize),
 }
 
@@ -35,7 +35,7 @@ pub struct LineScanner {
 
 #[derive(Clone, Copy, Debug)]
 enum LineState {
-    /// This many octets at the front of the input are known to hold no LF.
+    /// This many octets at the start of the input contain no LF.
     Searching(usize),
     /// The line is over the limit: everything up to its LF is dropped.
     Skipping,
@@ -48,20 +48,20 @@ impl Default for LineState {
 }
 
 impl LineScanner {
-    /// Longest command line in octets, CRLF included. RFC 5321 section 4.5.3.1.4 asks for at least 512,
-    /// and extensions add to it.
+    /// Longest command line in octets, including CRLF. At least 512 by RFC 5321 section 4.5.3.1.4; extensions add to
+    /// it.
     pub const LIMIT: usize = 4096;
 
-    /// The same of the lines of an authentication exchange (RFC 4954 section 4), AUTH with an initial response included,
-    /// where AUTH is offered.
+    /// Longest line of an authentication exchange (RFC 4954 section 4), including AUTH with an initial response, if
+    /// AUTH is offered.
     pub const AUTH_LIMIT: usize = 12_288;
 
-    /// Looks for the end of the first line in `input`.
+    /// Searches for the end of the first line in `input`.
     pub fn scan(&mut self, input: &[u8]) -> LineScan {
         self.scan_within(Self::LIMIT, input)
     }
 
-    /// The same with another limit.
+    /// As [`scan`](Self::scan), with another limit.
     #[inline]
     pub(in crate::smtp) fn scan_within(&mut self, limit: usize, input: &[u8]) -> LineScan {
         match self.state {
@@ -75,13 +75,13 @@ impl LineScanner {
         !matches!(self.state, LineState::Searching(0))
     }
 
-    /// The front of the present line was dropped: it is over the limit.
+    /// The present line is over the limit: its start was dropped.
     pub(in crate::smtp) fn is_skipping(&self) -> bool {
         matches!(self.state, LineState::Skipping)
     }
 
     fn search(&mut self, limit: usize, input: &[u8], known: usize) -> LineScan {
-        // One octet beyond the limit is enough to tell that a line is too long.
+        // One octet beyond the limit suffices to find that a line is too long.
         let reach = input.len().min(limit + 1);
         match memchr(b'\n', &input[known.min(reach)..reach]) {
             Some(at) if known + at < limit => {
@@ -106,20 +106,19 @@ impl LineScanner {
     }
 }
 
-/// What [`DataScanner::scan`] did with the input.
+/// The result of [`DataScanner::scan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataScan {
-    /// Octets used up, from the front. All of them unless the data ended.
+    /// Octets consumed from the start: all of them unless the data ended.
     pub consumed: usize,
-    /// The final `CRLF.CRLF` was among them.
+    /// The final `CRLF.CRLF` was consumed.
     pub ended: bool,
 }
 
 /// Splits message data into its content, with the stuffed dots removed, and its end (RFC 5321 sections 4.1.1.4 and 4.5.2).
 ///
-/// Only CRLF is a line end. A bare CR or LF is content, so nothing but `CRLF.CRLF` ends the data and
-/// nothing but a dot right after CRLF is removed: what one server takes for the end of a message, and
-/// the next does not, is how messages are smuggled.
+/// Only CRLF is a line end. A bare CR or LF is content, so only `CRLF.CRLF` ends the data and only a dot right after
+/// CRLF is removed. SMTP smuggling relies on servers that disagree about the end of a message.
 ///
 /// ```
 /// use smtpmock::smtp::DataScanner;
@@ -134,7 +133,7 @@ pub struct DataScanner {
     seen: Seen,
 }
 
-/// How much of `CRLF.CRLF` the octets up to now end with.
+/// How much of `CRLF.CRLF` the preceding octets end with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -144,12 +143,12 @@ enum Seen {
     CrLf,
     /// The dot itself is never content.
     CrLfDot,
-    /// The CR is held back: it is content unless LF follows.
+    /// The CR is pending: it is content unless LF follows.
     CrLfDotCr,
 }
 
 impl DataScanner {
-    /// Scans `input` up to the end of the data, giving the content to `emit` in runs as long as possible.
+    /// Scans `input` up to the end of the data, passing the content to `emit` in runs as long as possible.
     pub fn scan(&mut self, input: &[u8], mut emit: impl FnMut(&[u8])) -> DataScan {
         let mut start = match self.resume(input, &mut emit) {
             ControlFlow::Continue(start) => start,
@@ -173,8 +172,8 @@ impl DataScanner {
         DataScan { consumed: input.len(), ended: false }
     }
 
-    /// Completes what earlier input ended with. Breaks off where that takes all of the input, or ends the data; the
-    /// rest, from the index that is given otherwise, is not empty and needs no look back beyond `Seen::Cr`.
+    /// Completes a partial match from earlier input. Breaks if that consumes all input or ends the data; otherwise
+    /// returns the index of the rest, which is not empty and needs no look back beyond `Seen::Cr`.
     fn resume(&mut self, input: &[u8], emit: &mut impl FnMut(&[u8])) -> ControlFlow<DataScan, usize> {
         match (self.seen, input) {
             (_, []) => ControlFlow::Break(DataScan { consumed: 0, ended: false }),
@@ -193,7 +192,7 @@ impl DataScanner {
         }
     }
 
-    /// Looks behind a dot that starts a line: the end of the data, or content from the index that is given.
+    /// Continues after a dot that starts a line: with the end of the data, or with content from the returned index.
     fn after_dot(&mut self, input: &[u8], at: usize) -> ControlFlow<DataScan, usize> {
         let pending = match &input[at..] {
             [b'\r', b'\n', ..] => return self.end(at + 2),

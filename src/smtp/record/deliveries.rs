@@ -1,4 +1,4 @@
-//! The replies to a message in LMTP, in the record of its mail: one for each recipient (RFC 2033 section 4.2).
+//! The replies to an LMTP message in its record: one for each recipient (RFC 2033 section 4.2).
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::smtp::reply::Reply;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deliveries {
     list: Vec<Answer>,
-    /// Octets in memory of the replies that were made for one recipient.
+    /// Bytes in memory of replies built for one recipient.
     replies_memory: usize,
-    /// Where the recipients that were not answered begin among those of the record.
+    /// Index of the first unanswered recipient of the record.
     next: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
-    /// Its place among those of the record; `None` where it is not recorded.
+    /// Index of the recipient in the record; `None` if not recorded.
     recipient: Option<u32>,
     /// Number of the reply within its session.
     number: u32,
-    /// `None` where none was sent whole.
+    /// `None` if no reply was sent whole.
     response: Option<Reply>,
     accepted: bool,
 }
@@ -34,7 +34,7 @@ impl Deliveries {
         size_of::<Self>() + self.list.capacity() * size_of::<Answer>() + self.replies_memory
     }
 
-    /// The same as the sum of its parts.
+    /// The same, as the sum of its parts.
     #[cfg(test)]
     pub(in crate::smtp) fn walk(&self) -> usize {
         let replies = self.list.iter().filter_map(|answer| answer.response.as_ref()).map(Reply::memory);
@@ -48,7 +48,7 @@ impl Deliveries {
 pub struct RecipientResponse<'r> {
     /// Its RCPT.
     pub recipient: &'r Exchange,
-    /// The reply; `None` where none was sent whole.
+    /// The reply; `None` if none was sent whole.
     pub response: Option<&'r Reply>,
     /// It accepts the message for this recipient.
     pub accepted: bool,
@@ -61,8 +61,8 @@ impl fmt::Debug for RecipientResponse<'_> {
 }
 
 impl Record {
-    /// What the recipients were answered to the message, in LMTP: each RCPT that was accepted, in order, as far as there
-    /// was a reply. In SMTP, where [`msg_response`](Self::msg_response) is for all of them, it is empty.
+    /// The replies to the message in LMTP, for each accepted RCPT in order, as far as it was answered. Empty in SMTP,
+    /// where [`msg_response`](Self::msg_response) is for all recipients.
     pub fn deliveries(&self) -> impl Iterator<Item = RecipientResponse<'_>> {
         let list = self.deliveries.iter().flat_map(|deliveries| &deliveries.list);
         list.filter_map(|Answer { recipient, response, accepted, .. }| {

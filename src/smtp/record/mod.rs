@@ -1,5 +1,5 @@
-//! Records: the requests and replies of one mail transaction, or of one session, and how they come from what happens in a
-//! dialogue. Imports `auth`, `command`, `reply` and `policy`; pure.
+//! Records: the requests and replies of one mail transaction, or of one session, and how they are built from the events
+//! of a dialogue. Imports `auth`, `command`, `reply` and `policy`; pure.
 
 mod deliveries;
 mod per_message;
@@ -28,9 +28,9 @@ use crate::smtp::reply::Reply;
 pub struct Exchange {
     /// The line as received, trimmed of white space.
     pub request: Box<[u8]>,
-    /// The reply; `None` where none was sent whole.
+    /// The reply; `None` if none was sent whole.
     pub response: Option<Reply>,
-    /// Number of the reply within its session; 0 in an exchange that did not take place.
+    /// Number of the reply within its session; 0 in an empty exchange.
     pub(in crate::smtp) number: u32,
     /// When the reply was decided.
     pub(in crate::smtp) decided: Decided,
@@ -41,21 +41,20 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The domain or address literal of HELO and EHLO, or the mailbox of MAIL and RCPT, as it was parsed when it came:
-    /// without angle brackets and source route, empty for the null reverse-path. `None` where there was none that is
-    /// valid.
+    /// The domain or address literal of HELO and EHLO, or the mailbox of MAIL and RCPT, as parsed on arrival: without
+    /// angle brackets and source route, empty for the null reverse-path. `None` if invalid.
     pub fn name(&self) -> Option<&[u8]> {
         self.name.map(|name| name.within(&self.request))
     }
 
-    /// The parameters of MAIL and RCPT, as they were parsed when the command came: each is a keyword and a value, whether or
-    /// not it was accepted. Behind a path that is not valid there are none.
+    /// The parameters of MAIL and RCPT, as parsed on arrival: each is a keyword and a value, accepted or not. Empty
+    /// after an invalid path.
     pub fn parameters(&self) -> Parameters<'_> {
         self.parameters
             .map_or(Parameters::default(), |words| Parameters::of_words(words.within(&self.request)))
     }
 
-    /// As it is recorded of a session, with a reply to it.
+    /// A recorded line with its reply.
     #[cfg(test)]
     pub(crate) fn recorded(line: &[u8], response: Reply) -> Self {
         let grammar = Grammar { addresses: AddressRules::Any, offered: &Extensions::default() };
@@ -69,17 +68,17 @@ impl Exchange {
         Self { request: line.into(), response: Some(response), number: 0, decided, name, parameters: None }
     }
 
-    /// When the reply was decided, before any delay of it: time since the server started. `None` where there was none.
+    /// When the reply was decided, before its delay: time since the server started. `None` without a reply.
     pub fn decided(&self) -> Option<Duration> {
         self.decided.get()
     }
 
-    /// The reply's text without its final CRLF; empty where none was sent whole.
+    /// The reply's text without its final CRLF; empty if none was sent whole.
     pub fn response_text(&self) -> &[u8] {
         self.response.as_ref().map_or(b"", Reply::text)
     }
 
-    /// Octets in memory beside the exchange itself.
+    /// Bytes in memory in addition to the exchange itself.
     fn heap(&self) -> usize {
         let request = if self.request.is_empty() { 0 } else { BLOCK + self.request.len() };
         request + reply_memory(self.response.as_ref())
@@ -91,14 +90,14 @@ impl Exchange {
     }
 }
 
-/// When a reply was decided, in microseconds since the server started; 0 where there was none. All are equal: a
-/// comparison of exchanges is one of their texts and replies.
+/// When a reply was decided, in microseconds since the server started; 0 without a reply. All values compare as equal:
+/// exchanges are compared by texts and replies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Decided(u64);
 
 impl Decided {
     pub(in crate::smtp) fn at(now: Duration) -> Self {
-        // Not of 128 bits, as `as_micros` is: this is made for each command.
+        // Not in 128 bits like `as_micros`: this runs for each command.
         Self((now.as_secs() * 1_000_000 + u64::from(now.subsec_micros())) | 1)
     }
 
@@ -115,7 +114,7 @@ impl PartialEq for Decided {
 
 impl Eq for Decided {}
 
-/// How the client of a record has authenticated (RFC 4954), or who it is by XCLIENT.
+/// How the client of a record was identified: by AUTH (RFC 4954), or by XCLIENT.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authentication {
     /// The AUTH command without its initial response, and the reply that ended the exchange; or XCLIENT.
@@ -129,12 +128,12 @@ impl Authentication {
         &self.identity.user
     }
 
-    /// The mechanism; `None` where a trusted peer has named the user by XCLIENT.
+    /// The mechanism; `None` if a trusted peer has named the user by XCLIENT.
     pub fn mechanism(&self) -> Option<Mechanism> {
         self.identity.mechanism
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     fn memory(&self) -> usize {
         BLOCK + ARC + size_of::<Self>() + self.exchange.heap() + self.identity.memory()
     }
@@ -147,13 +146,13 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// Replies of a session that were never sent whole: the last ones, as replies are sent in order. To
+/// The replies of a session that were never sent whole: always the last ones. For
 /// [`Session::withdraw`](crate::smtp::Session::withdraw) and [`Record::withdraw`].
 #[derive(Clone, Debug)]
 pub struct Unsent {
     /// Number of the first of them, by [`Step::number`](crate::smtp::Step::number).
     pub first: u32,
-    /// The reply that was sent in place of that one, if any.
+    /// The reply that was sent instead of the first, if any.
     pub instead: Option<Reply>,
 }
 
@@ -174,7 +173,7 @@ impl Unsent {
 /// The flags are always set; which texts are recorded depends on [`Keep`](crate::smtp::Keep).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Number of its mail transaction within the session, the first of which is 1; zero while it has no MAIL.
+    /// Number of its mail transaction within the session, the first of which is 1; zero before its MAIL.
     pub transaction: u32,
     /// HELO or EHLO.
     pub helo_exchange: Exchange,
@@ -182,7 +181,7 @@ pub struct Record {
     pub mailfrom_exchange: Exchange,
     /// Each RCPT that counts, in order. Cloning a record shares them.
     pub rcptto_exchanges: Vec<Arc<Exchange>>,
-    /// Octets in memory of those that the session recorded, but for their list.
+    /// Bytes in memory of the exchanges that the session recorded, without their list.
     pub(crate) rcptto_memory: usize,
     /// DATA.
     pub data_exchange: Exchange,
@@ -191,12 +190,12 @@ pub struct Record {
     pub msg_request: Option<Arc<Vec<u8>>>,
     /// Octets of the message text, retained or not.
     pub msg_size: usize,
-    /// The reply to the message; `None` where none was sent whole. In LMTP the first that accepts the message, or else
+    /// The reply to the message; `None` if none was sent whole. In LMTP the first that accepts the message, otherwise
     /// the last.
     pub msg_response: Option<Reply>,
     /// In LMTP the replies to the message, one for each recipient.
     pub(crate) deliveries: Option<Box<Deliveries>>,
-    /// Number of that reply within its session; 0 before there is one.
+    /// Number of that reply within its session; 0 before it.
     pub(crate) msg_number: u32,
     /// When it was decided.
     pub(crate) msg_decided: Decided,
@@ -221,7 +220,7 @@ pub struct Record {
     pub noop: bool,
     /// QUIT was received.
     pub quit_sent: bool,
-    /// `None` where the client has not authenticated.
+    /// `None` if the client has not authenticated.
     pub auth: Option<Arc<Authentication>>,
 }
 
@@ -231,19 +230,19 @@ impl Record {
         self.mailfrom && self.rcptto && self.data && self.msg
     }
 
-    /// When the reply to the message was decided, before any delay of it: time since the server started.
+    /// When the reply to the message was decided, before its delay: time since the server started.
     pub fn msg_decided(&self) -> Option<Duration> {
         self.msg_decided.get()
     }
 
-    /// The message text; empty where there is none.
+    /// The message text; empty if not recorded.
     pub fn msg_text(&self) -> &[u8] {
         self.msg_request.as_deref().map_or(b"", Vec::as_slice)
     }
 
     /// Records a RCPT.
     fn push_rcptto(&mut self, exchange: Exchange) {
-        // `push` to a `Vec` without capacity takes the general path of growth, which costs more.
+        // The first `push` to an empty `Vec` costs more than `with_capacity`.
         if self.rcptto_exchanges.capacity() == 0 {
             self.rcptto_exchanges = Vec::with_capacity(FEW);
         }
@@ -283,7 +282,7 @@ impl Record {
         self.quit_sent = false;
     }
 
-    /// Removes replies that were recorded and never sent whole, and what they accepted: the client can't know of them. A
+    /// Removes recorded replies that were never sent whole, and what they accepted: the client can't know of them. A
     /// record that was [filed](Filing::Finished) before the replies in it were sent may have such replies too.
     pub fn withdraw(&mut self, unsent: &Unsent) {
         let exchanges = [
@@ -314,7 +313,7 @@ impl Record {
         }
     }
 
-    /// Bytes of memory that this record takes, including its bookkeeping. Shared parts count in full.
+    /// Bytes of memory of this record, including its bookkeeping. Shared parts count in full.
     pub(crate) fn memory(&self) -> usize {
         let exchanges =
             [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
@@ -330,16 +329,16 @@ impl Record {
     }
 }
 
-/// Octets in memory of a reply that was made for one command, in two blocks at most. Others are the configuration's.
+/// Bytes in memory of a reply built for one command, in two blocks at most. Others belong to the configuration.
 fn reply_memory(reply: Option<&Reply>) -> usize {
     reply.map(Reply::memory).filter(|memory| *memory > 0).map_or(0, |memory| 2 * BLOCK + memory)
 }
 
-/// Recipients that the list of a record has room for at first.
+/// Initial capacity for recipients.
 const FEW: usize = 4;
-/// Octets of an `Arc` beside the shared value.
+/// Bytes of an `Arc` in addition to the shared value.
 const ARC: usize = 2 * size_of::<usize>();
-/// Approximate overhead of an allocator for each block, in octets.
+/// Approximate overhead of an allocator for each block, in bytes.
 const BLOCK: usize = 16;
 
 /// `"NOOP" => "250 Ok"`
@@ -372,7 +371,7 @@ impl fmt::Debug for Record {
 }
 
 impl Record {
-    /// Adds the fields that are set to the output of a type that contains a record.
+    /// Adds the non-empty fields to the output of a type that contains a record.
     pub(crate) fn show_in(&self, shown: &mut fmt::DebugStruct<'_, '_>) {
         let Self { helo_exchange, mailfrom_exchange, rcptto_exchanges, data_exchange, .. } = self;
         let Self { msg_request, msg_size, msg_response, deliveries, rset_exchange, .. } = self;

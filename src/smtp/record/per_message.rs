@@ -9,7 +9,7 @@ use crate::smtp::record::{Record, Unsent};
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct PerMessage {
     record: Box<Record>,
-    /// It holds a MAIL command, accepted or not. Without one it holds only HELO or EHLO.
+    /// It has a MAIL command, accepted or not. Without one it has only HELO or EHLO.
     has_mail: bool,
 }
 
@@ -78,7 +78,7 @@ impl PerMessage {
         }
     }
 
-    /// Completes the record of the current transaction, if there is one.
+    /// Completes the record of the current transaction, if any.
     fn abandon(&mut self) -> Filing {
         if !std::mem::take(&mut self.has_mail) {
             return Filing::Unchanged;

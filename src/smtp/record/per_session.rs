@@ -9,7 +9,7 @@ use crate::smtp::record::{Record, Unsent};
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct PerSession {
     record: Box<Record>,
-    /// It holds a MAIL command, accepted or not, that is newer than the last message it was announced for.
+    /// It has a MAIL command, accepted or not, newer than the message that was last announced.
     has_newer_mail: bool,
     /// It was announced by [`Filing::Accepted`].
     is_shown: bool,

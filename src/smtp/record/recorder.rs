@@ -12,8 +12,8 @@ use crate::smtp::record::per_session::PerSession;
 use crate::smtp::record::{Authentication, Decided, Exchange, Record, Unsent};
 use crate::smtp::reply::Reply;
 
-/// A command or message of the client that records may contain. Lines are without surrounding white space. A line that is no
-/// command is not an event.
+/// A command or message of the client that records may contain. Lines are without surrounding white space. Unknown
+/// commands are not events.
 #[derive(Debug)]
 pub(in crate::smtp) enum Event<'l> {
     /// HELO or EHLO.
@@ -24,26 +24,27 @@ pub(in crate::smtp) enum Event<'l> {
     Rcpt(Recipient<'l>),
     /// DATA.
     Data { line: &'l [u8] },
-    /// BDAT, but for the one that completes the message; the line of the [first](Recorder::note_first_bdat) is in the record.
+    /// BDAT, except the one that completes the message; the line of the [first](Recorder::note_first_bdat) is in the
+    /// record.
     Bdat {
         is_first: bool,
-        /// Octets of the message so far; `None` where it belongs to none.
+        /// Octets of the message so far; `None` without a message.
         size: Option<usize>,
-        /// It is the last, and the mail transaction is over.
+        /// It is the last chunk, and the mail transaction is over.
         ends_mail: bool,
     },
-    /// A message up to its end. The text, which is taken, is empty unless messages are retained.
+    /// A message up to its end. The text is moved out, and is empty unless messages are retained.
     Message {
         text: &'l mut Vec<u8>,
         size: usize,
-        /// It came by a single BDAT, the line of which is in the record.
+        /// It was sent in a single BDAT, whose line is in the record.
         is_only_chunk: bool,
     },
-    /// A message, as LMTP answers it for one recipient.
+    /// The answer to a message for one recipient, in LMTP.
     Delivery(Delivery<'l>),
-    /// RSET. Where it does not end the mail, that stays in the record of a session.
+    /// RSET. If it does not end the mail, a session's record retains that.
     Rset { line: &'l [u8], ends_mail: bool },
-    /// AUTH that was accepted; the line is without a secret.
+    /// An accepted AUTH; the line has no secret.
     Auth { line: &'l [u8], identity: &'l Arc<Identity> },
     /// NOOP.
     Noop,
@@ -52,7 +53,7 @@ pub(in crate::smtp) enum Event<'l> {
 }
 
 impl Event<'_> {
-    /// Octets of the message, at BDAT so far, or as many as MAIL declares.
+    /// Octets of the message: with BDAT so far, or as declared in MAIL.
     #[inline]
     pub(in crate::smtp) fn size(event: Option<&Self>) -> Option<u64> {
         match event {
@@ -70,41 +71,41 @@ pub(in crate::smtp) struct Recipient<'l> {
     pub(in crate::smtp) line: &'l [u8],
     pub(in crate::smtp) mailbox: Option<&'l [u8]>,
     pub(in crate::smtp) parameters: Parameters<'l>,
-    /// The mail transaction has a recipient now: DATA is in sequence.
+    /// The mail transaction has a recipient: DATA is in sequence.
     pub(in crate::smtp) has_recipient: bool,
-    /// There is memory for the line.
+    /// Memory for the line is available.
     pub(in crate::smtp) has_room: bool,
-    /// It takes the place of the recipients before it, and of what followed them.
+    /// It replaces earlier recipients, and everything after them.
     pub(in crate::smtp) replaces: bool,
 }
 
-/// A message for one of the recipients that are answered in turn.
+/// A message, for one of its recipients in LMTP.
 #[derive(Debug)]
 pub(in crate::smtp) struct Delivery<'l> {
-    /// Its forward-path; `None` where that is not retained.
+    /// Its forward-path; `None` if not retained.
     pub(in crate::smtp) recipient: Option<&'l [u8]>,
     pub(in crate::smtp) size: usize,
-    /// Taken with the first acceptance. Empty unless messages are retained.
+    /// Moved out with the first acceptance. Empty unless messages are retained.
     pub(in crate::smtp) text: &'l mut Vec<u8>,
-    /// It came by a single BDAT, the line of which is in the record, and this is the first reply.
+    /// The message was sent in a single BDAT, whose line is in the record, and this is the first reply.
     pub(in crate::smtp) answers_bdat: bool,
-    /// No other recipient is answered.
+    /// It is the last recipient.
     pub(in crate::smtp) is_last: bool,
 }
 
-/// The answer to it.
+/// The answer to an event.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Answered<'a> {
-    /// `None` where none is sent whole.
+    /// `None` if none is sent whole.
     pub(in crate::smtp) reply: Option<&'a Reply>,
-    /// Of the reply within its session.
+    /// Number of the reply within its session.
     pub(in crate::smtp) number: u32,
     pub(in crate::smtp) decided: Decided,
     pub(in crate::smtp) accepted: bool,
 }
 
 impl Answered<'_> {
-    /// The exchange of a line, and the name or mailbox that was parsed of it.
+    /// The exchange of a line, with the name or mailbox in it.
     #[inline]
     pub(super) fn exchange(&self, line: &[u8], name: Option<&[u8]>) -> Exchange {
         self.exchange_of_path(line, name, Parameters::default())
@@ -134,12 +135,12 @@ impl Answered<'_> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Filing {
-    /// Nothing.
+    /// No effect.
     Unchanged,
-    /// The session's [running record](crate::smtp::Session::record) has a message that was accepted just now: it must be
-    /// visible before the reply is.
+    /// The session's [running record](crate::smtp::Session::record) has a message that this step accepts: it must be
+    /// visible before the reply.
     Accepted,
-    /// The running record has changed since it was accepted. The time to copy it grows with its recipients: copy it once for
+    /// The running record has changed since then. Copying takes time that grows with its recipients: copy it once for
     /// several steps.
     Changed,
     /// This record is complete and will not change.
@@ -151,11 +152,11 @@ pub enum Filing {
 pub struct LastRecord {
     /// The record.
     pub record: Record,
-    /// It has a mail transaction that is newer than the message of the last [`Filing::Accepted`].
+    /// It has a mail transaction newer than the message of the last [`Filing::Accepted`].
     pub has_newer_mail: bool,
 }
 
-/// The recorder of one session. Its record is in a box: a complete one moves to its step as a pointer.
+/// The recorder of one session. Its record is boxed, so that it can move to a step as a pointer.
 #[derive(Debug)]
 pub(in crate::smtp) enum Recorder {
     PerSession(PerSession),
@@ -182,7 +183,7 @@ impl Recorder {
         }
     }
 
-    /// The first BDAT of a message, which is not answered before its octets have come.
+    /// Records the first BDAT of a message, which is not answered before its octets have arrived.
     pub(in crate::smtp) fn note_first_bdat(&mut self, line: &[u8]) {
         match self {
             Self::PerSession(recorder) => recorder.note_first_bdat(line),
@@ -206,7 +207,7 @@ impl Recorder {
         }
     }
 
-    /// The record in the making.
+    /// The unfinished record.
     pub(in crate::smtp) fn record(&self) -> &Record {
         match self {
             Self::PerSession(recorder) => recorder.record(),
@@ -214,13 +215,13 @@ impl Recorder {
         }
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         self.record().memory()
     }
 }
 
-/// Recording that both recorders share. What HELO and MAIL erase, the caller has erased before.
+/// Recording common to both recorders. The caller has already erased what HELO and MAIL erase.
 impl Record {
     pub(super) fn note_helo(&mut self, exchange: Exchange, is_ehlo: bool, accepted: bool) {
         let auth = self.auth.take();
@@ -255,13 +256,13 @@ impl Record {
         self.data = answered.accepted;
     }
 
-    /// BDAT is recorded in the place of DATA.
+    /// Records BDAT in place of DATA.
     pub(super) fn note_first_bdat(&mut self, line: &[u8]) {
         self.keep_rcpt();
         self.data_exchange = Exchange { request: line.into(), ..Exchange::default() };
     }
 
-    /// Adds the reply to the first BDAT, or that to a later one that refuses the message.
+    /// Adds the reply to the first BDAT, or to a later one that refuses the message.
     pub(super) fn note_bdat(&mut self, is_first: bool, size: Option<usize>, answered: &Answered<'_>) {
         match (is_first, size.filter(|_| !answered.accepted)) {
             (true, _) => self.answer_first_bdat(answered),
@@ -299,7 +300,7 @@ impl Record {
         }
     }
 
-    /// The record of the next mail of the session, which starts with the same HELO.
+    /// The record of the session's next mail, which begins with the same HELO.
     pub(super) fn next(&self) -> Box<Self> {
         let mut next = Box::<Self>::default();
         next.helo_exchange = self.helo_exchange.clone();

@@ -22,7 +22,7 @@ enum Kind {
     Quit,
 }
 
-/// An event and its answer.
+/// An event with its answer.
 #[derive(Clone, Copy, Debug)]
 struct Happened {
     kind: Kind,
@@ -61,7 +61,7 @@ impl History<'_> {
         format!("{:?} <{at}>", self.all[at].kind).into_bytes()
     }
 
-    /// The exchange of one of them, with the part of its line that is a name.
+    /// The exchange of an event, with the position of its name.
     fn exchange(&self, at: usize) -> Exchange {
         let line = self.line(at);
         let has_name = matches!(self.all[at].kind, Kind::Helo | Kind::Mail | Kind::Rcpt);
@@ -73,7 +73,7 @@ impl History<'_> {
         Answered { reply: Some(&self.reply), number: at as u32 + 2, decided, accepted: self.all[at].accepted }
     }
 
-    /// Those in a range that are of a kind, and behind the last one there that is of one of these.
+    /// Events of one kind in a range, after the last event there of an erasing kind.
     fn since(&self, range: std::ops::Range<usize>, kind: Kind, erasing: &[Kind]) -> Vec<usize> {
         let from = range
             .clone()
@@ -82,7 +82,7 @@ impl History<'_> {
         (from.unwrap_or(range.start)..range.end).filter(|at| self.all[*at].kind == kind).collect()
     }
 
-    /// The records of a session, and whether the last is complete.
+    /// The records of a session.
     fn recorded(&self, policy: &Policy) -> Vec<Record> {
         let (mut recorder, mut records) = (Recorder::new(policy.records), Vec::new());
         for (at, happened) in self.all.iter().enumerate() {
@@ -111,7 +111,7 @@ impl History<'_> {
         records
     }
 
-    /// The record of the events in a range, where RCPT erases what precedes it or does not.
+    /// The expected record of the events in a range; `rcpt_erases`: RCPT replaces earlier ones.
     fn expected(&self, range: std::ops::Range<usize>, helo: Option<usize>, rcpt_erases: bool) -> Record {
         use self::Kind::{Data, Helo, Mail, Message, Noop, Quit, Rcpt, Rset};
         let own = |kind, erasing: &[Kind]| self.since(range.clone(), kind, erasing);
@@ -155,7 +155,7 @@ impl History<'_> {
         record
     }
 
-    /// The records of the mails, each from its MAIL to the event that ends it.
+    /// The records of mails, each from its MAIL to the event that ends it.
     fn mails(&self) -> Vec<Record> {
         let is = |at: usize, kinds: &[Kind]| kinds.contains(&self.all[at].kind);
         let count = self.all.len();
@@ -196,7 +196,7 @@ proptest! {
     }
 }
 
-/// Which it is, the dialogue decides: the recorder has no rule of its own about it.
+/// The dialogue decides whether the RSET ends the mail: the recorder only follows.
 #[test]
 fn a_rset_erases_a_mail_from_the_record_of_a_session_where_it_ends_it() {
     for (ends_mail, multiple_message_receiving) in

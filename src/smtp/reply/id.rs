@@ -1,23 +1,24 @@
-//! The ids of records: a sender that logs the reply to its message can find the record of it.
+//! Ids of records: a sender that logs the reply to its message can find its record.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::smtp::reply::wire::Wire;
 
-/// Letters of a tag, five bits each: digits and lower-case letters without `i`, `l`, `o` and `u`, which are misread.
+/// Letters of a tag, five bits each: digits and lower-case letters without `i`, `l`, `o` and `u`, which are easily
+/// misread.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Octets of a tag.
 const LENGTH: usize = 8;
 
-/// Distinguishes the records of one run of a server from those of all others. A server draws it at random when it starts.
+/// Distinguishes the records of one run of a server from those of all others, drawn at random when the server starts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerTag([u8; LENGTH]);
 
 impl ServerTag {
-    /// The tag of this number, of which the lower 40 bits count. Of a thousand servers with random numbers two have the same
-    /// tag in one case of two million.
+    /// The tag of the lower 40 bits of this number. Among a thousand random tags a collision has a probability of one
+    /// in two million.
     pub const fn new(number: u64) -> Self {
         let (mut tag, mut place) = ([0; LENGTH], 0);
         while place < LENGTH {
@@ -29,7 +30,7 @@ impl ServerTag {
 }
 
 impl Default for ServerTag {
-    /// That of zero.
+    /// The tag of zero.
     fn default() -> Self {
         const { Self::new(0) }
     }
@@ -47,8 +48,8 @@ impl fmt::Display for ServerTag {
     }
 }
 
-/// The id of a record: the tag of the server, the number of the session, and that of the mail transaction in it. No other
-/// record of any server has it. It is an atom (RFC 5321 section 4.1.2).
+/// The id of a record: the server's tag, the number of the session, and that of the mail transaction in it. It is
+/// unique across servers. It is an atom (RFC 5321 section 4.1.2).
 ///
 /// ```
 /// use smtpmock::smtp::{RecordId, ServerTag};
@@ -62,7 +63,7 @@ pub struct RecordId {
     pub server: ServerTag,
     /// Number of the session; the first is 1.
     pub session: u64,
-    /// Number of the mail transaction in its session: that of its MAIL, accepted or not; the first is 1. Zero before it:
+    /// Number of the mail transaction in its session: counts each MAIL, accepted or not, from 1. Zero before the first:
     /// the id then has two parts.
     pub transaction: u32,
 }
@@ -72,14 +73,15 @@ impl RecordId {
         self.append_with(b'-', wire);
     }
 
-    /// With `x` for its dashes: letters and digits only. The tag has a fixed length, and behind it there are only numbers.
+    /// With `x` instead of dashes: only letters and digits. It is unambiguous: the tag has a fixed length, and only
+    /// numbers follow it.
     pub(super) fn append_plain_to(self, wire: &mut Wire) {
         self.append_with(b'x', wire);
     }
 
     fn append_with(self, separator: u8, wire: &mut Wire) {
         let Self { server, session, transaction } = self;
-        // From its end, so that it is appended in one piece.
+        // Built backwards, so that it is appended at once.
         let mut octets = [separator; LONGEST];
         let mut start = octets.len();
         if transaction > 0 {
@@ -104,7 +106,7 @@ pub(super) fn append_number(wire: &mut Wire, number: u64) {
     wire.append(&digits[start..]);
 }
 
-/// Writes a number in decimal in front of this place. Returns where it begins.
+/// Writes a decimal number that ends before `end`. Returns its start.
 fn put_number(octets: &mut [u8], end: usize, mut number: u64) -> usize {
     let mut start = end;
     loop {
@@ -137,7 +139,6 @@ impl fmt::Display for RecordId {
 impl FromStr for RecordId {
     type Err = NoRecordId;
 
-    /// Parses an id as it is displayed.
     fn from_str(text: &str) -> Result<Self, NoRecordId> {
         let mut parts = text.split('-');
         let mut number = || parts.next().map(|digits| digits.parse::<u64>().map_err(|_| NoRecordId));
@@ -147,13 +148,13 @@ impl FromStr for RecordId {
         let transaction = number().unwrap_or(Ok(0))?;
         let transaction = u32::try_from(transaction).map_err(|_| NoRecordId)?;
         let id = Self { server: ServerTag(tag), session, transaction };
-        // No other spelling of the numbers, and no other letters.
+        // Only the canonical spelling of the numbers, and only letters of a tag.
         let is_it = tag.iter().all(|letter| LETTERS.contains(letter)) && id.to_string() == text;
         is_it.then_some(id).ok_or(NoRecordId)
     }
 }
 
-/// The text is no [`RecordId`]. Displays as what would be right.
+/// The text is not a [`RecordId`]. Its display is the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRecordId;
 

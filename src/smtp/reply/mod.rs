@@ -1,5 +1,5 @@
-//! Replies, rendered as octets of the wire, once unless they have places; the kinds of replies, the stages of a session, and the
-//! ids that replies can name. Imports `command`; pure.
+//! Replies, rendered as octets once unless they have places; the kinds of replies, the stages of a session, and record
+//! ids in replies. Imports `command`; pure.
 
 mod id;
 mod kind;
@@ -23,7 +23,7 @@ use wire::Wire;
 
 const CRLF: &[u8] = b"\r\n";
 
-/// In front of a text: its octets are sent unchanged.
+/// Prefix of a text whose octets are sent unchanged.
 const RAW: &[u8] = b"raw:";
 
 const A_CODE: &str = "a reply with a code, like reply=\"451 try later\"";
@@ -37,18 +37,19 @@ const NO_HYPHEN: &str = "a space behind the code in the last line of a reply, as
 const A_KNOWN_CODE: &str =
     "a code in front that a reply can have, like 250 or 451 (RFC 5321 section 4.2), or raw:";
 
-/// One reply as it goes on the wire, line ends included. Cloning shares the bytes.
+/// One reply as sent, including line ends. Cloning shares the bytes.
 ///
-/// It is made from a text of one line or more, each with the code in front (RFC 5321 section 4.2.1). Lines may end with
-/// CRLF, LF or CR; CRLF is sent between them and behind the last, and empty lines at the end are dropped. The octets
-/// behind `raw:` are sent unchanged, whatever they are; only where they end without a line end a CRLF is added.
+/// It is made from a text of one line or more, each with the code (RFC 5321 section 4.2.1). Lines may end with CRLF, LF
+/// or CR; CRLF is sent after each, and empty lines at the end are dropped. The octets after `raw:` are sent unchanged;
+/// a CRLF is added only if they end without a line end.
 ///
-/// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`]. HELO gets the
-/// first line alone (RFC 5321 section 3.2), unless it is raw.
+/// A reply to EHLO offers extensions in its lines after the first, see [`Extensions`]. HELO gets only the first line
+/// (RFC 5321 section 3.2), unless it is raw.
 ///
-/// Behind the code a text may have places, unless it is raw: `{{to}}`, `{{from}}`, `{{helo}}`, `{{ip}}`, `{{id}}`, `{{plain_id}}`, `{{session}}`,
-/// `{{size}}`, `{{limit}}` and `{{commands}}`; [the rules' guide](crate::smtp::rules#places) has what they mean. A session fills them in its
-/// [steps](crate::smtp::Step); anything else in braces is unchanged.
+/// After the code a text may have places, unless it is raw: `{{to}}`, `{{from}}`, `{{helo}}`, `{{ip}}`, `{{id}}`,
+/// `{{plain_id}}`, `{{session}}`, `{{size}}`, `{{limit}}` and `{{commands}}`; [the rules'
+/// guide](crate::smtp::rules#places) explains them. A session fills them in its [steps](crate::smtp::Step); anything
+/// else in braces is unchanged.
 ///
 /// ```
 /// use smtpmock::smtp::Reply;
@@ -61,37 +62,37 @@ pub struct Reply(Arc<Rendered>);
 
 #[derive(PartialEq, Eq)]
 struct Rendered {
-    /// Ends with LF, always; with CRLF unless it is raw.
+    /// Always ends with LF; with CRLF unless it is raw.
     wire: Wire,
     origin: Origin,
-    /// Where values are filled in; `None` if nowhere.
+    /// Places for values; `None` without any.
     places: Option<Places>,
-    /// What HELO gets of a positive reply of several lines: the first of them.
+    /// The first line of a positive reply of several lines: the reply to HELO.
     for_helo: Option<Reply>,
-    /// What a trusted peer gets to EHLO, if that is more.
+    /// The reply to EHLO of a trusted peer, if different.
     for_trusted: Option<Reply>,
-    /// What EHLO gets within TLS, if that is something else.
+    /// The reply to EHLO within TLS, if different.
     for_encrypted: Option<Reply>,
-    /// What EHLO gets of a client that has proven who it is below SMTP, if that is something else.
+    /// The reply to EHLO of a client with a proven identity, if different.
     for_external: Option<Reply>,
-    /// What it offers to EHLO.
+    /// The extensions that it offers to EHLO.
     offers: Extensions,
 }
 
-/// What a reply was made of.
+/// The source of a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// Lines of text.
     Text,
-    /// Octets behind `raw:`.
+    /// Octets after `raw:`.
     Raw,
-    /// A text, whose places were filled for one command.
+    /// A text with its places filled for one command.
     Filled,
 }
 
 impl Reply {
-    /// Renders `text`, code and words. That its lines make one reply is checked by
-    /// [`Config::validate`](crate::Config::validate).
+    /// Renders `text`, which includes the code. [`Config::validate`](crate::Config::validate) checks that its lines
+    /// form one reply.
     pub fn new(text: impl AsRef<[u8]>) -> Self {
         let text = text.as_ref();
         let raw = text.strip_prefix(RAW);
@@ -118,8 +119,8 @@ impl Reply {
         }))
     }
 
-    /// A reply with the same octets that shares nothing with this one. Threads that send the same one would wait for each
-    /// other, as each of them counts its references.
+    /// A copy that shares nothing with this reply: threads that send the same one would contend for its reference
+    /// count.
     pub(in crate::smtp) fn unshared(&self) -> Self {
         let Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, for_external, offers } =
             &*self.0;
@@ -136,13 +137,13 @@ impl Reply {
         }))
     }
 
-    /// It has places: it is sent [filled](Self::filled).
+    /// It has places, and must be [filled](Self::filled) before it is sent.
     #[inline]
     pub(in crate::smtp) fn has_places(&self) -> bool {
         self.0.places.is_some()
     }
 
-    /// The reply with values in its places.
+    /// The reply with these values in its places.
     pub(in crate::smtp) fn filled(&self, values: &impl Values) -> Self {
         let Rendered { wire, places, offers, .. } = &*self.0;
         let Some(places) = places else { return self.clone() };
@@ -158,7 +159,7 @@ impl Reply {
         }))
     }
 
-    /// Octets in memory, if it was made for one command; zero if it is shared by all.
+    /// Bytes in memory if made for one command; zero if shared.
     pub(in crate::smtp) fn memory(&self) -> usize {
         match self.0.origin {
             Origin::Text | Origin::Raw => 0,
@@ -171,7 +172,7 @@ impl Reply {
         &self.0.wire
     }
 
-    /// The code of the reply; `None` where its text does not begin with three digits.
+    /// The code of the reply; `None` if its text does not begin with three digits.
     pub fn code(&self) -> Option<u16> {
         let digits = code_of(self.wire())?;
         Some(digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0')))
@@ -182,39 +183,39 @@ impl Reply {
         without_line_end(self.wire())
     }
 
-    /// It accepts what is answered (RFC 5321 section 4.2.1): 2yz, and to DATA, which asks for the message, 3yz.
+    /// It accepts the command (RFC 5321 section 4.2.1): 2yz, or 3yz to DATA.
     pub(in crate::smtp) fn accepts(&self, stage: Stage) -> bool {
         let positive = if stage == Stage::Data { 3 } else { 2 };
         self.code().is_some_and(|code| code / 100 == positive)
     }
 
-    /// The service extensions that it offers as a reply to EHLO.
+    /// The service extensions that it offers in reply to EHLO.
     pub fn offers(&self) -> &Extensions {
         &self.0.offers
     }
 
-    /// This reply as HELO gets it: RFC 5321 section 3.2 forbids to answer it as EHLO is answered.
+    /// The reply to HELO, which must not have the form of a reply to EHLO (RFC 5321 section 3.2).
     pub(in crate::smtp) fn for_helo(&self) -> &Self {
         self.0.for_helo.as_ref().unwrap_or(self)
     }
 
-    /// The same, but for trusted peers another one to EHLO.
+    /// With another reply to EHLO of trusted peers.
     pub(in crate::smtp) fn with_one_for_trusted(self, other: Self) -> Self {
         self.with_forms(|rendered| rendered.for_trusted = Some(other))
     }
 
-    /// The same, but within TLS another one to EHLO.
+    /// With another reply to EHLO within TLS.
     pub(in crate::smtp) fn with_one_for_encrypted(self, other: Self) -> Self {
         self.with_forms(|rendered| rendered.for_encrypted = Some(other))
     }
 
-    /// The same, but to EHLO another one for clients that have proven who they are below SMTP.
+    /// With another reply to EHLO of clients with a proven identity.
     pub(in crate::smtp) fn with_one_for_external(self, other: Self) -> Self {
         self.with_forms(|rendered| rendered.for_external = Some(other))
     }
 
     fn with_forms(mut self, change: impl FnOnce(&mut Rendered)) -> Self {
-        // One that is shared is copied first, so that it is not: the change takes place.
+        // A shared reply is copied first, so that it can be changed.
         if Arc::get_mut(&mut self.0).is_none() {
             self = self.unshared();
         }
@@ -224,17 +225,17 @@ impl Reply {
         self
     }
 
-    /// This reply as EHLO of a trusted peer gets it.
+    /// The reply to EHLO of a trusted peer.
     pub(in crate::smtp) fn for_trusted(&self) -> &Self {
         self.0.for_trusted.as_ref().unwrap_or(self)
     }
 
-    /// This reply as EHLO gets it within TLS.
+    /// The reply to EHLO within TLS.
     pub(in crate::smtp) fn for_encrypted(&self) -> &Self {
         self.0.for_encrypted.as_ref().unwrap_or(self)
     }
 
-    /// This reply as EHLO of a client gets it that has proven who it is below SMTP.
+    /// The reply to EHLO of a client with a proven identity.
     pub(in crate::smtp) fn for_external(&self) -> &Self {
         self.0.for_external.as_ref().unwrap_or(self)
     }
@@ -245,7 +246,7 @@ impl Reply {
         [self, encrypted, encrypted.for_external()].iter().any(|reply| reply.offers().include(keyword))
     }
 
-    /// It is one line, in which a 2yz code stands in front of a space.
+    /// It has one line: a 2yz code, and nothing else or a space after it.
     pub(in crate::smtp) fn is_acceptance_in_one_line(&self) -> bool {
         let text = self.text();
         !self.is_raw()
@@ -254,7 +255,7 @@ impl Reply {
             && text.get(3).is_none_or(|&octet| octet == b' ')
     }
 
-    /// The same with an enhanced status code behind the code, which stands in front of a space.
+    /// With an enhanced status code after the code of its only line.
     pub(in crate::smtp) fn with_enhanced_code(&self, enhanced: &str) -> Self {
         let (code, words) = self.text().split_at(self.text().len().min(3));
         Self::new([code, b" ", enhanced.as_bytes(), words].concat())
@@ -272,7 +273,7 @@ impl Reply {
         }
     }
 
-    /// Why its lines are not one reply, as what is expected instead. Raw replies may be anything.
+    /// What is expected if its lines do not form one reply. Raw replies are never at fault.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if self.is_raw() {
             return None;
@@ -298,7 +299,7 @@ impl Reply {
 }
 
 impl Reply {
-    /// Why a client can't know what the reply means, as what is expected instead. Raw replies may be anything.
+    /// What is expected if a client can't interpret the reply. Raw replies are never in doubt.
     pub(crate) fn doubt(&self) -> Option<&'static str> {
         let is_known =
             |[first, second, _]: &[u8; 3]| (b'2'..=b'5').contains(first) && (b'0'..=b'5').contains(second);
@@ -312,12 +313,12 @@ fn without_line_end(wire: &[u8]) -> &[u8] {
     text.strip_suffix(b"\r").unwrap_or(text)
 }
 
-/// The digits of the code in front of a line.
+/// The digits of a line's code.
 fn code_of(line: &[u8]) -> Option<&[u8; 3]> {
     line.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit))
 }
 
-/// The first line of a positive reply that has more of them, as a reply of its own.
+/// The first line of a positive reply with several lines.
 fn first_line_alone(wire: &[u8]) -> Option<Reply> {
     let end = memchr::memchr(b'\n', wire)?;
     if end + 1 == wire.len() || wire.first() != Some(&b'2') {
@@ -330,8 +331,8 @@ fn first_line_alone(wire: &[u8]) -> Option<Reply> {
     Some(Reply::new(line))
 }
 
-/// The text with a CRLF for each of its line ends and one behind it. CRs in front of an LF belong to its line end, and
-/// line ends behind the text are dropped.
+/// The text with a CRLF for each of its line ends and one at its end. CRs before an LF belong to its line end, and
+/// trailing line ends are dropped.
 fn with_line_ends(text: &[u8]) -> Vec<u8> {
     let is_end = |octet: &u8| matches!(octet, b'\r' | b'\n');
     let length = text.iter().rposition(|octet| !is_end(octet)).map_or(0, |last| last + 1);

@@ -10,10 +10,10 @@ use crate::smtp::reply::wire::Wire;
 /// Longest value, in octets: the longest local part, `@` and the longest domain (RFC 5321 section 4.5.3.1).
 const LONGEST: usize = 64 + 1 + 255;
 
-/// Octets in front of a text in which there is no place: the code of the reply is what is configured.
+/// Length of the code at the start of a text, which has no places.
 const CODE: usize = 3;
 
-/// What a place is filled with.
+/// The value of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     To,
@@ -41,7 +41,7 @@ const NAMES: &[(&str, Place)] = &[
     ("{{commands}}", Place::Commands),
 ];
 
-/// What places are filled with in the reply to one command. Where there is no value, a place is filled with nothing.
+/// Values for the places of a reply to one command. A place without a value is left empty.
 pub(in crate::smtp) trait Values {
     fn to(&self) -> Option<&[u8]>;
     fn from(&self) -> Option<&[u8]>;
@@ -55,12 +55,11 @@ pub(in crate::smtp) trait Values {
     fn commands(&self, list: &mut dyn FnMut(&str));
 }
 
-/// The places of a text, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places(Box<[(Range<usize>, Place)]>);
 
 impl Places {
-    /// The places in these octets; `None` where there are none.
+    /// The places in these octets; `None` without any.
     pub(super) fn in_text(octets: &[u8]) -> Option<Self> {
         let places = (CODE..octets.len()).filter_map(|start| {
             let (name, place) =
@@ -111,8 +110,8 @@ impl Place {
     }
 }
 
-/// Appends what a client has sent, up to a bound: control characters, CR and LF among them, and what is no UTF-8 become
-/// question marks.
+/// Appends client input, up to a bound: control characters, including CR and LF, and invalid UTF-8 become question
+/// marks.
 fn append_clean(wire: &mut Wire, value: Option<&[u8]>) {
     let value = value.unwrap_or_default();
     let value = match value.len() > LONGEST {
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
     use crate::smtp::reply::{Reply, ServerTag};
 
-    /// What a client has sent, and numbers.
+    /// Client input, and numbers.
     struct Client<'c>(&'c [u8]);
 
     impl Values for Client<'_> {
@@ -182,7 +181,7 @@ mod tests {
         }
     }
 
-    /// Replaces the names one after the other, as values have none in them here.
+    /// Replaces one name after another: the values here contain no names.
     fn replaced(text: &str, client: &str) -> String {
         let id = "00000001-2-3";
         let pairs = [("to", client), ("from", ""), ("helo", client), ("ip", "192.0.2.1"), ("id", id)];

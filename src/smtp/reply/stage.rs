@@ -1,15 +1,15 @@
-//! Stages of a session, how much of a reply is sent, and what follows it.
+//! Stages of a session, the portion of a reply that is sent, and what follows it.
 
 use crate::smtp::reply::Reply;
 
-/// What a step answers.
+/// The event that a step answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Stage {
     /// The new connection.
     Greeting,
-    /// A line that is no known command, or is too long.
+    /// An unknown command, or a line that is too long.
     Unknown,
     /// HELO or EHLO.
     Helo,
@@ -31,15 +31,15 @@ pub enum Stage {
     Vrfy,
     /// HELP, under Extended SMTP and in LMTP.
     Help,
-    /// BDAT, but for the last chunk of a message, which is answered at [`Message`](Self::Message).
+    /// BDAT, except the last chunk of a message, which belongs to [`Message`](Self::Message).
     Bdat,
-    /// XCLIENT, under Extended SMTP and in LMTP, where peers are trusted.
+    /// XCLIENT, under Extended SMTP and in LMTP, if peers are trusted.
     Xclient,
-    /// AUTH, where it is offered. The replies to it are those of its exchange: challenges, and the last one.
+    /// AUTH, where it is offered. Its replies are all those of the exchange: challenges, and the final one.
     Auth,
     /// STARTTLS, where TLS can begin.
     Starttls,
-    /// The handshake of TLS, behind STARTTLS or from the first octet: the client's hello. It has no reply.
+    /// The handshake of TLS, after STARTTLS or from the first octet: the client's hello. It has no reply.
     Tls,
 }
 
@@ -89,7 +89,7 @@ impl Stage {
     }
 }
 
-/// How much of a reply is sent.
+/// The portion of a reply that is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Portion {
     /// All of it.
@@ -97,12 +97,12 @@ pub enum Portion {
     Whole,
     /// No octet.
     Nothing,
-    /// The first octets, as far as there are so many.
+    /// The first octets, at most so many.
     First(usize),
 }
 
 impl Portion {
-    /// The same of this reply, which is whole when it has no more octets.
+    /// The same portion of this reply: whole if the reply has no more octets.
     pub(in crate::smtp) fn within(self, reply: &Reply) -> Self {
         match self {
             Self::First(octets) if octets >= reply.wire().len() => Self::Whole,
@@ -110,7 +110,7 @@ impl Portion {
         }
     }
 
-    /// The octets of this reply that go on the wire.
+    /// The octets of this reply that are sent.
     pub fn of(self, reply: &Reply) -> &[u8] {
         let wire = reply.wire();
         match self {
@@ -121,26 +121,26 @@ impl Portion {
     }
 }
 
-/// What becomes of the connection after a reply.
+/// What happens to the connection after a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next {
-    /// The session goes on.
+    /// The session continues.
     Continue,
-    /// TLS begins once the reply is written, and the session goes on within it (RFC 3207 section 4.2). Input behind the
-    /// command is discarded: it came before TLS. The session has forgotten what it knew of the client; when the handshake is
-    /// done, [`Session::set_encrypted`](crate::smtp::Session::set_encrypted) is called.
+    /// TLS begins once the reply is written, and the session continues within it (RFC 3207 section 4.2). Input after
+    /// the command is discarded: it is in clear. The session has forgotten the client's earlier commands; when the
+    /// handshake is done, [`Session::set_encrypted`](crate::smtp::Session::set_encrypted) is called.
     StartTls,
-    /// The connection is to be closed once the reply is written.
+    /// The connection is closed once the reply is written.
     Close,
-    /// It is to be reset once the reply is written.
+    /// The connection is reset once the reply is written.
     Reset,
-    /// It stays open, and nothing more happens on it.
+    /// The connection stays open, but nothing more happens on it.
     Hold,
 }
 
 impl Next {
-    /// The connection is over.
+    /// The session has ended.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Close | Self::Reset)
     }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// Octets that need no allocation of their own. A reply with places filled is made for one command, and most are shorter.
+/// Octets stored inline. A reply with places is built for each command, and most are shorter.
 const SHORT: usize = 62;
 
-/// Octets, a few of them in place.
+/// Octets, stored inline if few.
 #[derive(Clone)]
 pub(super) enum Wire {
     Short { length: u8, octets: [u8; SHORT] },
@@ -30,7 +30,7 @@ impl Wire {
         }
     }
 
-    /// Octets in memory beside itself.
+    /// Bytes on the heap.
     pub(super) fn heap(&self) -> usize {
         match self {
             Self::Short { .. } => 0,

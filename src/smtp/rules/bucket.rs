@@ -14,14 +14,14 @@ const MAX_EVENTS: u64 = 1_000_000_000;
 
 /// A full bucket allows a burst, and is refilled at a constant rate.
 ///
-/// Its state is the time at which it will be full again: taking a token makes that one interval later.
+/// Its state is the time at which it will be full again: taking a token moves that by one interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     full_at: Duration,
 }
 
 impl Bucket {
-    /// Takes a token, if there is one.
+    /// Takes a token if one is left.
     pub(super) fn take(&mut self, now: Duration, limit: &RateLimit) -> bool {
         let interval = limit.interval();
         let full_at = self.full_at.max(now).saturating_add(interval);
@@ -34,7 +34,7 @@ impl Bucket {
     }
 }
 
-/// What each bucket of a limit belongs to.
+/// What each bucket of a limit counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RateScope {
     /// The server.
@@ -49,7 +49,7 @@ pub enum RateScope {
 /// What a rate limit applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RatePoint {
-    /// New connections: 421 in place of the greeting, and the connection is closed.
+    /// New connections: 421 instead of the greeting, then closed.
     Connect,
     /// Mail transactions: 451 in reply to MAIL.
     #[default]

@@ -1,5 +1,5 @@
-//! The rules that every server has: go-smtp-mock's lists, the limits and `fail_fast`. The policy's settings determine which
-//! of them are active.
+//! Built-in rules: go-smtp-mock's lists, the limits and `fail_fast`. The policy's settings determine which of them are
+//! active.
 
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 
@@ -32,14 +32,14 @@ pub(in crate::smtp) const BUILT_INS: &[BuiltIn] = &[
 ];
 
 impl BuiltIn {
-    /// How many rules a stage has at most.
+    /// Most rules of one stage.
     pub(in crate::smtp) const MOST_AT_A_STAGE: usize = 3;
 
     /// The rules of a stage, in order.
     pub(in crate::smtp) fn at(stage: Stage) -> &'static [Self] {
         match stage {
             Stage::Greeting => &[Self::MaxSessions, Self::MaxSessionsPerIp, Self::ConnectRate],
-            // The session has a place already.
+            // The session already has a place.
             Stage::Xclient => &[Self::MaxSessionsPerIp, Self::ConnectRate],
             Stage::Helo => &[Self::HeloBlacklist],
             Stage::Mail => &[Self::MailBlacklist, Self::MaxMessages, Self::MailRate],

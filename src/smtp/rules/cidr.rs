@@ -10,7 +10,7 @@ const A_NETWORK: &str = "an IP address or network, like 127.0.0.1, 10.0.0.0/8 or
 
 /// A network: all addresses with the same first bits.
 ///
-/// IPv4 addresses mapped into IPv6 (RFC 4291 section 2.5.5.2) are IPv4 addresses, in networks as in addresses:
+/// IPv4 addresses mapped into IPv6 (RFC 4291 section 2.5.5.2) are treated as IPv4 addresses, also in networks:
 /// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {

@@ -1,5 +1,5 @@
-//! Rules that no server can follow, and rules that can never fire. They are refused with the reason, since they would
-//! silently have no effect.
+//! Rules that no server can follow or that can never fire. They are refused with the reason, since they would silently
+//! have no effect.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn actions(rule: &Rule) -> Option<Contradiction> {
     }
 }
 
-/// Actions of handshakes elsewhere, and others there.
+/// Handshake actions at other stages, and other actions at `tls`.
 fn of_handshake(rule: &Rule) -> Option<Contradiction> {
     const ONLY: &str = "the stage tls: only there is a handshake";
     const NO_REPLY: &str = "alert=, garbage, drop=fin, drop=rst or silent: a handshake has no reply";
@@ -150,7 +150,7 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// Conditions on what a client has sent in clear, which is forgotten when TLS begins (RFC 3207 section 4.2).
+/// Conditions on input in clear, which the session forgets when TLS begins (RFC 3207 section 4.2).
 fn forgotten_at_tls(when: &Conditions) -> Option<Contradiction> {
     const FORGOTTEN: &str = "another stage than tls: what the client sent before is forgotten there";
     match () {
@@ -185,7 +185,7 @@ fn window(when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// Counts of zero, and names that nothing has.
+/// Counts of zero, and parameter names that cannot exist.
 fn numbers(when: &Conditions) -> Option<Contradiction> {
     let is_none = |ordinals: Option<Ordinals>| {
         ordinals.is_some_and(|Ordinals { first, last }| first == 0 || last.is_some_and(|last| last < first))
@@ -279,7 +279,7 @@ mod tests {
                 "{error}"
             );
         }
-        // This holds for rules that are built without a text too.
+        // Rules built without text are checked too.
         let rule = Rule::at(Stage::Rcpt).nth(1).every(2).silent();
         assert!(rule.contradiction().is_some());
     }
@@ -297,7 +297,7 @@ mod tests {
             "connect session=3.. every=10 silent",
             "rcpt nth=2 per=session silent",
             "quit session=1..9 nth=9 silent",
-            // These count over several mails.
+            // These count over several transactions.
             "rcpt nth=10001 per=session silent",
             "any nth=2 per=session silent",
         ] {

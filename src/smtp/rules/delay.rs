@@ -19,7 +19,7 @@ const MAX_POINTS: usize = 100;
 const KINDS: &[&str] = &["exp", "normal", "lognormal", "percentiles"];
 const A_DELAY: &str = "a delay, like 2 (seconds), 250ms, 50ms..200ms, exp(80ms), normal(100ms,20ms), lognormal(p50=80ms,p99=400ms) or percentiles(50=20ms,100=2s)";
 
-/// The distribution of a delay, which is drawn anew for each reply.
+/// The distribution of a delay, drawn separately for each reply.
 ///
 /// ```
 /// use std::time::Duration;
@@ -140,7 +140,7 @@ impl Delay {
         shape.max(self.cap.unwrap_or_default())
     }
 
-    /// Draws a delay. Whether there is a delay at all is drawn first.
+    /// Draws a delay, after drawing whether there is one.
     pub fn sample(&self, rng: &mut impl Rng) -> Duration {
         if self.odds.is_some_and(|odds| rng.random::<f64>() >= odds.probability()) {
             return Duration::ZERO;

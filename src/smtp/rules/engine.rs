@@ -1,7 +1,7 @@
 //! The rules of a server and their evaluation: the first rule that fires at a stage decides.
 //!
-//! The server's own rules (go-smtp-mock's lists and the limits) are evaluated after the added ones, and count in the same
-//! way; see [`policy`](crate::smtp::policy).
+//! Built-in rules (go-smtp-mock's lists and the limits) are evaluated after the added ones, with the same counts; see
+//! [`policy`](crate::smtp::policy).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +18,7 @@ use super::stream::{Impairment, Moment, hash};
 use crate::smtp::command::{GivenParameters, Parameter, inboxes_of};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, ServerTag, Stage};
 
-/// What rules and replies may need and the session cannot know.
+/// The facts outside the session that rules and replies may need.
 #[derive(Debug)]
 pub struct Environment<'e> {
     /// The server's part of the ids of records.
@@ -29,9 +29,9 @@ pub struct Environment<'e> {
     pub session: u64,
     /// The client's address.
     pub peer: PeerAddress,
-    /// The inbox of the listener; `None` where it has none.
+    /// The inbox of the listener; `None` if it has none.
     pub inbox: Option<&'e str>,
-    /// The state of rules; `None`: it is not retained from one call to the next.
+    /// The state of rules; `None`: no state is retained between calls.
     pub state: Option<&'e mut dyn Memory>,
 }
 
@@ -52,9 +52,9 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) now: Duration,
     /// The client's address.
     pub(in crate::smtp) peer: PeerAddress,
-    /// The session is counted for another address.
+    /// The session is currently counted for another address.
     pub(in crate::smtp) is_other_peer: bool,
-    /// The server's own answer is an acceptance so far.
+    /// The server's own answer would accept, so far.
     pub(in crate::smtp) is_valid: bool,
     /// The command is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
@@ -62,38 +62,38 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) from: Option<&'q [u8]>,
     /// The forward-path of RCPT; after RCPT, the last one.
     pub(in crate::smtp) to: Option<&'q [u8]>,
-    /// The conditions of rules that an accepted recipient matches, in ascending order.
+    /// The conditions of rules that accepted recipients match, in ascending order.
     pub(in crate::smtp) matched: &'q [Matched],
-    /// That of the listener.
+    /// The inbox of the listener.
     pub(in crate::smtp) inbox: Option<&'q [u8]>,
     /// Size of the message, at its end.
     pub(in crate::smtp) size: Option<usize>,
-    /// The parameters of MAIL or RCPT; behind the envelope those of MAIL and of the accepted recipients, in LMTP of the one
-    /// that is answered.
+    /// The parameters of MAIL or RCPT; after RCPT those of MAIL and of the accepted recipients, in LMTP of the
+    /// recipient being answered.
     pub(in crate::smtp) parameters: GivenParameters<'q>,
-    /// The user that the session has authenticated as; at `auth` the one that the client says it is.
+    /// The user that the session has authenticated as; at `auth` the one that the client claims to be.
     pub(in crate::smtp) user: Option<&'q [u8]>,
-    /// The mechanism of that.
+    /// The mechanism of that authentication.
     pub(in crate::smtp) mechanism: Option<&'q str>,
-    /// The name in the client's hello, at `tls`.
+    /// The server name in the client's hello, at `tls`.
     pub(in crate::smtp) sni: Option<&'q [u8]>,
-    /// Messages of this session that were accepted.
+    /// Messages of this session accepted so far.
     pub(in crate::smtp) messages: u32,
 }
 
 impl Question<'_> {
-    /// The reply greets a client: that of a connection, or one that a valid XCLIENT names.
+    /// The reply greets a client, after the connect or a valid XCLIENT.
     fn is_greeting(&self) -> bool {
         self.stage == Stage::Greeting || self.is_valid
     }
 
-    /// The inboxes that it is about, but for those of the accepted recipients.
+    /// Its inboxes, except those of accepted recipients.
     pub(super) fn inboxes(&self) -> impl Iterator<Item = &[u8]> {
         let of_rcpt = self.to.filter(|_| self.stage == Stage::Rcpt);
         self.inbox.into_iter().chain(self.user).chain(of_rcpt.into_iter().flat_map(inboxes_of))
     }
 
-    /// It is about all accepted recipients.
+    /// It concerns all accepted recipients.
     pub(super) fn has_recipients(&self) -> bool {
         is_behind_rcpt(self.stage)
     }
@@ -104,9 +104,9 @@ pub(in crate::smtp) enum Decision<'p> {
     /// The server's own answer is unchanged.
     #[default]
     Own,
-    /// One of the server's own rules refuses.
+    /// A built-in rule refuses.
     Refuse(ReplyKind, Next),
-    /// An added rule decides; without a reply of its own, the server's reply is sent.
+    /// An added rule decides; without a reply, the server's is sent.
     Ruled { reply: Option<&'p Reply>, portion: Portion, next: Next },
 }
 
@@ -117,20 +117,20 @@ pub(in crate::smtp) struct RuleBook {
     /// Indexed by [`Stage`]; empty without rules.
     at: Vec<StageIndex>,
     recipients: RecipientIndex,
-    /// Number of rules with this name or, if they have none, with this text.
+    /// Number of rules with this name, or with this text if they have no name.
     occurrences: BTreeMap<String, u64>,
     identities: BTreeSet<Identity>,
     edition: Edition,
 }
 
-/// A hash of the rules of a book and their order: books of the same edition have the same rules.
+/// A hash of a book's rules and their order: equal editions have equal rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::smtp) struct Edition(u64);
 
 #[derive(Clone, Debug)]
 struct Entry {
     rule: Rule,
-    /// Its place among the rules.
+    /// Its position among the rules.
     number: u32,
     /// The reply to EHLO that its `ehlo=` requires.
     offer: Option<Reply>,
@@ -157,7 +157,7 @@ impl Entry {
         is_met(&self.rule.when, question) && self.rule.when.inbox.as_ref().is_none_or(is_inbox)
     }
 
-    /// The key of the count that the rule is asked by; `None`: it counts for all together, or not at all.
+    /// The key of the rule's count; `None`: one count for all, or none.
     fn key(&self, question: &Question<'_>) -> Option<u64> {
         let per = &self.rule.when.per;
         (!per.is_empty() && self.rule.counts()).then(|| key_of(per, question))
@@ -205,7 +205,7 @@ impl RuleBook {
         self.entries.iter().map(|entry| entry.identity).collect()
     }
 
-    /// Adds the conditions that an accepted recipient matches to `matched`, which is in ascending order.
+    /// Adds the conditions that an accepted recipient matches to `matched`, which is sorted.
     pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<Matched>) {
         if !self.entries.is_empty() {
             self.recipients.match_recipient(recipient, matched);
@@ -229,12 +229,12 @@ impl RuleBook {
         self.entries.iter().map(|entry| &entry.rule)
     }
 
-    /// A rule determines what EHLO is offered.
+    /// A rule changes the offer of EHLO.
     pub(in crate::smtp) fn has_offers(&self) -> bool {
         self.entries.iter().any(|entry| entry.rule.offer.is_some())
     }
 
-    /// Renders the replies of the rules that determine what EHLO is offered.
+    /// Renders the replies to EHLO of rules that change the offer.
     pub(in crate::smtp) fn render_offers(&mut self, reply: impl Fn(Offer) -> Reply) {
         for Entry { rule, offer, .. } in &mut self.entries {
             *offer = rule.offer.map(&reply);
@@ -257,7 +257,7 @@ impl RuleBook {
 }
 
 impl RuleBook {
-    /// Evaluates the rules in order, and gives the first that fires.
+    /// Evaluates the rules in order. Returns the first that fires.
     fn first_firing(
         &self,
         mut memory: Option<&mut (dyn Memory + '_)>,
@@ -274,8 +274,7 @@ impl RuleBook {
         })
     }
 
-    /// The decision of the rules at a stage with a reply. It is `None` if it is left to the server's own rules, including its
-    /// lists.
+    /// The decision of the rules at a stage with a reply. `None` leaves it to the built-in rules, including the lists.
     pub(in crate::smtp) fn judge(
         &self,
         memory: Option<&mut (dyn Memory + '_)>,
@@ -289,10 +288,10 @@ impl RuleBook {
         };
         let delay = entry.draw_delay(question);
         let (portion, next) = match ending {
-            // It decides only the delay.
+            // It only sets the delay.
             None if reply.is_none() => return (delay, None),
             Some(Action::Accept) => return (delay, Some(Decision::Own)),
-            // The last two are of handshakes: see `contradiction`.
+            // Alerts and garbage are for handshakes only: see `contradiction`.
             None | Some(Action::Alert(_) | Action::Garbage) => (Portion::Whole, Next::Continue),
             Some(Action::Close | Action::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
             Some(Action::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
@@ -318,14 +317,14 @@ impl RuleBook {
             Some(Action::Garbage) => Some(HandshakeEnd::Garbage),
             Some(Action::Silent) => Some(HandshakeEnd::Silent),
             Some(Action::DropBefore(how)) => Some(HandshakeEnd::Drop(how)),
-            // The others are of replies: see `contradiction`.
+            // The others are for replies only: see `contradiction`.
             _ => None,
         };
         let delay = entry.draw_delay(question).unwrap_or_default();
         HandshakePlan { delay, certificate, version, end, rule: Some(entry.identity) }
     }
 
-    /// The id of the rule that has decided this, or else its text; `None` if none has, or the rule is gone.
+    /// The id or text of the rule that decided `plan`; `None` without one, or if the rule was removed.
     pub(in crate::smtp) fn rule_of(&self, plan: &HandshakePlan) -> Option<String> {
         let entry = self.entries.iter().find(|entry| Some(entry.identity) == plan.rule)?;
         Some(entry.rule.name().map_or_else(|| entry.rule.to_string(), str::to_owned))
@@ -364,7 +363,7 @@ fn fires(entry: &Entry, by_key: Option<u64>, state: &mut State, question: &Quest
     fires
 }
 
-/// Those about all accepted recipients, and not only about one.
+/// Stages that concern all accepted recipients, not one.
 fn is_behind_rcpt(stage: Stage) -> bool {
     matches!(stage, Stage::Data | Stage::Bdat | Stage::Message)
 }
@@ -409,7 +408,7 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
             Key::Sender => question.from.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
             Key::Recipient => question.to.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
             Key::User => question.user.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
-            // The address alone, so that chance that depends on it is unchanged for the same seed.
+            // Only the address is hashed, so that chance by address is the same for the same seed.
             Key::Ip => match question.peer {
                 PeerAddress::Ip(ip) => ip.hash(&mut hasher),
                 PeerAddress::Unix => hasher.write_u8(0),

@@ -1,15 +1,15 @@
-//! Rules that can't fire by the other settings of a server. They are accepted, as those settings may change while the server
-//! runs.
+//! Rules that cannot fire with a server's other settings. They are accepted, since those settings may change while the
+//! server runs.
 
 use std::sync::Arc;
 
 use super::rule::Rule;
 use crate::smtp::reply::Stage;
 
-/// What the sessions of a server can do.
+/// The capabilities of a server's sessions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Feasible {
-    /// Extensions are served: under Extended SMTP, and in LMTP.
+    /// Extensions are available: with Extended SMTP, and in LMTP.
     pub(crate) has_extensions: bool,
     /// BDAT is a command.
     pub(crate) has_bdat: bool,
@@ -17,14 +17,14 @@ pub(crate) struct Feasible {
     pub(crate) has_tls: bool,
     /// Some peer may use XCLIENT.
     pub(crate) has_xclient: bool,
-    /// The names of the mechanisms of AUTH; empty where nobody may authenticate.
+    /// Names of the mechanisms of AUTH; empty if nobody may authenticate.
     pub(crate) mechanisms: Vec<&'static str>,
     /// The inboxes of the listeners.
     pub(crate) inboxes: Vec<Arc<str>>,
 }
 
 impl Rule {
-    /// What the rule lacks to fire; `None` if nothing.
+    /// What prevents the rule from firing; `None`: nothing.
     pub(crate) fn obstacle(&self, server: &Feasible) -> Option<&'static str> {
         let &Feasible { has_extensions, has_bdat, has_tls, has_xclient, ref mechanisms, ref inboxes } =
             server;
@@ -36,7 +36,7 @@ impl Rule {
         let has_inbox =
             |pattern: &super::glob::Glob| inboxes.iter().any(|inbox| pattern.matches(inbox.as_bytes()));
         let lacks_inbox = when.inbox.as_ref().is_some_and(|pattern| !has_inbox(pattern));
-        // At connect none has authenticated, and at tls all users are forgotten.
+        // At connect nobody has authenticated, and at tls the user is forgotten.
         let has_user = match self.stage {
             Some(Stage::Tls) => false,
             Some(Stage::Greeting) => has_xclient,
@@ -81,7 +81,7 @@ impl Rule {
 mod tests {
     use super::*;
 
-    /// Each setting makes the rules possible that need it, and no others.
+    /// Each setting enables exactly the rules that need it.
     #[test]
     fn a_rule_lacks_what_its_stage_and_conditions_need() {
         let none = Feasible::default();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A pattern: `*` matches any octets, `?` matches one, and any other octet matches itself in either case.
+/// A pattern: `*` matches any octets, `?` matches one, and any other octet matches itself, ignoring case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob {
     /// In lower case, without the enclosing angle brackets and without runs of `*`.
@@ -20,7 +20,7 @@ impl Glob {
         Self { pattern: pattern.into() }
     }
 
-    /// Whether it matches the empty text alone.
+    /// Whether it matches only the empty text.
     pub(super) fn is_empty(&self) -> bool {
         self.pattern.is_empty()
     }
@@ -41,7 +41,7 @@ impl Glob {
     pub fn matches(&self, text: &[u8]) -> bool {
         let pattern = self.pattern.as_bytes();
         let (mut at, mut in_text) = (0, 0);
-        // Where to continue if the last `*` has to match one octet more.
+        // Where to continue if the last `*` must match one octet more.
         let mut star: Option<(usize, usize)> = None;
         while in_text < text.len() {
             match pattern.get(at) {
@@ -66,7 +66,7 @@ impl Glob {
     }
 }
 
-/// The next position from `at` on at which this octet of a pattern matches.
+/// The next position, not before `at`, at which this octet of a pattern matches.
 fn next_start(octet: u8, text: &[u8], at: usize) -> Option<usize> {
     match octet {
         b'?' => Some(at),
@@ -74,14 +74,14 @@ fn next_start(octet: u8, text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Patterns that can be looked up: their octets, in lower case.
+/// Shapes of patterns that can be looked up: their octets, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape<'g> {
-    /// This text.
+    /// Exactly this text.
     Exact(&'g [u8]),
-    /// Texts that begin with this: `ann@*`.
+    /// Texts with this prefix: `ann@*`.
     Front(&'g [u8]),
-    /// Texts that end with this: `*@slow.example`.
+    /// Texts with this suffix: `*@slow.example`.
     Back(&'g [u8]),
     Other,
 }
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// Matches by the definition, in exponential time.
+    /// A naive oracle, in exponential time.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([], text) => text.is_empty(),

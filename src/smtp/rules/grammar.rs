@@ -1,4 +1,4 @@
-//! Errors of the grammars in this room: their kinds and places, the caret under the place, and the nearest known word.
+//! Errors of the grammars of rules: their kind and position, a caret under the position, and the nearest known word.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// This is expected at the place, as in "a closing quote".
+    /// This is expected here, as in "a closing quote".
     Expected(Cow<'static, str>),
     /// An unknown word.
     Unknown {
@@ -16,27 +16,27 @@ pub enum Fault {
         what: &'static str,
         /// The word as it was typed.
         word: String,
-        /// A hint at what may be meant.
+        /// A hint at the intended word.
         instead: Instead,
     },
-    /// A known term that is not possible there.
+    /// A known term that is not allowed here.
     Unfit {
         /// What it is, as in "messages is a count".
         what: String,
-        /// What is possible.
+        /// The allowed terms.
         expected: String,
     },
     /// A term that may occur only once.
     Repeated(Cow<'static, str>),
 }
 
-/// A hint at what an unknown word may mean.
+/// A hint at the intended word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instead {
     /// A similar known word.
     Like(String),
-    /// There is none; the known words, as in "one of connect, helo".
+    /// No word is similar; the known words, as in "one of connect, helo".
     Expected(String),
 }
 
@@ -55,7 +55,7 @@ impl Fault {
         Self::Expected(phrase.into())
     }
 
-    /// The fault of a word that is none of these.
+    /// The fault of an unknown word.
     pub(in crate::smtp) fn unknown(what: &'static str, word: &str, known: &[&str]) -> Self {
         let instead = Instead::of(word, known.iter().copied(), || format!("one of {}", known.join(", ")));
         Self::Unknown { what, word: word.to_owned(), instead }
@@ -78,7 +78,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A text that does not follow its grammar. It is displayed as the fault, the text, and a caret under the place; the
+/// A text that does not follow its grammar. It is displayed as the fault, the text, and a caret under the error; the
 /// latter two are omitted if the text is blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrammarError {
@@ -113,7 +113,7 @@ impl GrammarError {
         self.span.clone()
     }
 
-    /// The text and a caret under the wrong place, on two lines with the same indentation.
+    /// The text, and a caret under the error, on two lines with the same indentation.
     pub fn marked(&self) -> String {
         let line = |part: &str| part.replace(char::is_control, " ");
         let columns = |range: Range<usize>| self.text.get(range).map_or(0, |part| part.chars().count());
@@ -132,7 +132,7 @@ impl GrammarError {
 impl fmt::Display for GrammarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.text.trim().is_empty() {
-            // There is nothing to point at.
+            // The text is blank.
             return write!(f, "{}", self.fault);
         }
         write!(f, "{}\n{}", self.fault, self.marked())
@@ -141,10 +141,11 @@ impl fmt::Display for GrammarError {
 
 impl std::error::Error for GrammarError {}
 
-/// The known word that is most similar to `typed`, in either case, if any is similar enough: at most one error in three
-/// letters and at most three in all, where an error is a letter omitted, inserted, replaced or swapped with its neighbour.
+/// The known word that is most similar to `typed`, ignoring case, if any is similar enough: at most one error in three
+/// letters and at most three in all, where an error is a letter omitted, inserted, replaced or swapped with its
+/// neighbour.
 ///
-/// Both programs use it for flags and variables too; it is not part of the documented interface.
+/// Hidden: used by both programs for flags and variables.
 #[doc(hidden)]
 pub fn nearest<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed = typed.to_lowercase();

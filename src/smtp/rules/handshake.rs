@@ -1,4 +1,4 @@
-//! What rules at `tls` decide of a handshake: data, which the driver of the session carries out. Nothing here encrypts.
+//! The decision of rules at `tls` about a handshake: a value that the driver of the session carries out.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::rule::Drop;
 use super::state::Identity;
 
-/// A version of TLS. Older ones are not spoken (RFC 8996).
+/// A version of TLS. Older ones are not supported (RFC 8996).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TlsVersion {
@@ -22,7 +22,6 @@ impl TlsVersion {
     pub const ALL: &'static [Self] = &[Self::V1_2, Self::V1_3];
 }
 
-/// `1.2`, `1.3`.
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -40,7 +39,7 @@ impl FromStr for TlsVersion {
     }
 }
 
-/// The text is no version of TLS that is spoken. Displays as what would be right.
+/// The text is not a supported version of TLS. Displays the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownVersion;
 
@@ -56,21 +55,21 @@ impl fmt::Display for UnknownVersion {
 
 impl std::error::Error for UnknownVersion {}
 
-/// A certificate that no client may accept, wrong in this one way alone (RFC 5280 section 6, RFC 9525).
+/// A certificate that every client must reject, wrong in exactly this way (RFC 5280 section 6, RFC 9525).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WrongCertificate {
-    /// It was valid until yesterday.
+    /// Its validity ended yesterday.
     Expired,
-    /// It is valid from next month on.
+    /// Its validity begins next month.
     NotYetValid,
-    /// It is for `wrong-name.invalid`, and no other name.
+    /// It is valid only for `wrong-name.invalid`.
     WrongName,
-    /// It is signed with its own key, and by no CA.
+    /// It is signed with its own key, not by a CA.
     SelfSigned,
-    /// It is signed by a CA that nobody knows.
+    /// It is signed by an unknown CA.
     Untrusted,
-    /// It has the server's name only as its common name, which is none of a server (RFC 9525 section 2).
+    /// It has the server's name only as its common name, which clients must ignore (RFC 9525 section 2).
     NoSan,
 }
 
@@ -89,7 +88,7 @@ impl WrongCertificate {
     ];
 }
 
-/// As in a rule: `not-yet-valid`.
+/// As in rules: `not-yet-valid`.
 impl fmt::Display for WrongCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = Self::BY_WORD.iter().find(|(_, other)| other == self);
@@ -97,7 +96,7 @@ impl fmt::Display for WrongCertificate {
     }
 }
 
-/// An alert of TLS, by its name in IANA's registry (RFC 8446 section 6).
+/// A TLS alert, by its name in the IANA registry (RFC 8446 section 6).
 ///
 /// ```
 /// use smtpmock::smtp::rules::Alert;
@@ -140,12 +139,12 @@ impl Alert {
         ("no_application_protocol", Self(120)),
     ];
 
-    /// The alert of this name; `None` if RFC 8446 has none.
+    /// The alert with this name; `None` if not in RFC 8446.
     pub fn named(name: &str) -> Option<Self> {
         Self::BY_WORD.iter().find(|(word, _)| *word == name).map(|(_, alert)| *alert)
     }
 
-    /// The alert of this code; `None` if RFC 8446 has none.
+    /// The alert with this code; `None` if not in RFC 8446.
     pub fn with_code(code: u8) -> Option<Self> {
         Self::BY_WORD.iter().find(|(_, alert)| alert.0 == code).map(|(_, alert)| *alert)
     }
@@ -160,59 +159,58 @@ impl Alert {
         Self::BY_WORD.iter().find(|(_, other)| *other == self).map_or("", |(word, _)| word)
     }
 
-    /// The name of the alert with this code; `None` if RFC 8446 has none.
+    /// The name of the alert with this code; `None` if not in RFC 8446.
     #[cfg(feature = "tls")]
     pub(crate) fn name_of(code: u8) -> Option<&'static str> {
         Self::BY_WORD.iter().find(|(_, alert)| alert.0 == code).map(|(word, _)| *word)
     }
 
-    /// Its record, in clear: fatal, but for the two that never are.
+    /// Its record, in clear: fatal, except for the two that never are.
     pub fn record(self) -> [u8; 7] {
         let level = if matches!(self.0, 0 | 90) { 1 } else { 2 };
         [21, 3, 3, 0, 2, level, self.0]
     }
 }
 
-/// Its name.
 impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// How a handshake is answered instead of going on.
+/// The end of a handshake instead of an answer to the hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeEnd {
-    /// With this alert, and the connection is closed.
+    /// This alert, then the connection is closed.
     Alert(Alert),
-    /// With plain text, and the connection is closed.
+    /// Plain text, then the connection is closed.
     Garbage,
-    /// Not at all, until the session timeout.
+    /// No answer, until the session timeout.
     Silent,
     /// The connection is dropped.
     Drop(Drop),
 }
 
-/// What rules decide of a handshake. The default is one that no rule decides.
+/// The decision of rules about a handshake. The default changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakePlan {
-    /// How long the client's hello is left unanswered first.
+    /// The delay before the hello is answered.
     pub delay: Duration,
-    /// The server shows this certificate instead of its own, and the session is neither resumed nor to be resumed: a client
-    /// that resumes sees no certificate.
+    /// The certificate presented instead of the server's. The session is not resumed and can't be resumed later: a
+    /// client that resumes sees no certificate.
     pub certificate: Option<WrongCertificate>,
-    /// Only this version is spoken.
+    /// The only version allowed.
     pub version: Option<TlsVersion>,
-    /// The handshake does not go on.
+    /// The end of the handshake, if it must fail.
     pub end: Option<HandshakeEnd>,
-    /// The rule that has decided it: see [`Policy::rule_of`](crate::smtp::Policy::rule_of).
+    /// The rule that decided it: see [`Policy::rule_of`](crate::smtp::Policy::rule_of).
     pub(in crate::smtp) rule: Option<Identity>,
 }
 
 impl HandshakePlan {
-    /// It differs from a handshake that no rule decides.
+    /// It differs from the default.
     pub(crate) fn changes_course(&self) -> bool {
         Self { rule: None, ..*self } != Self::default()
     }

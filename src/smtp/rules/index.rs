@@ -1,5 +1,5 @@
-//! Finds the rules that a line can match by its contents: rules for another address, name, network or session cost nothing,
-//! however many there are.
+//! Finds the rules that a line can match by its contents: any number of rules for another address, name, network or
+//! session cost nothing.
 //!
 //! Conditions on forward-paths and their inboxes are special: after RCPT they hold if any accepted recipient matches. Each
 //! recipient is therefore matched once, when it is accepted ([`RecipientIndex`]), and only the matched conditions are retained.
@@ -25,7 +25,7 @@ pub(super) struct StageIndex {
     by_user: Texts,
     by_sni: Texts,
     by_inbox: Texts,
-    /// The rules that are found by their inbox.
+    /// Rules that are found by their inbox.
     of_inboxes: Vec<u32>,
     by_network: Networks,
     by_session: HashMap<u64, Vec<u32>>,
@@ -116,7 +116,7 @@ impl StageIndex {
         }
         found.extend(self.by_session.get(&question.moment.session).into_iter().flatten());
         found.sort_unstable_by(|one, other| other.cmp(one));
-        // A rule of an inbox may be found by several names.
+        // A rule may be found by several inboxes.
         found.dedup();
         Candidates { found, others: &self.others }
     }
@@ -155,7 +155,7 @@ pub(in crate::smtp) struct Matched {
     by: RecipientPart,
 }
 
-/// What a condition is about.
+/// The part of a recipient that a condition compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RecipientPart {
     Path,
@@ -185,7 +185,7 @@ impl RecipientIndex {
         self.inboxes.push(glob, rule);
     }
 
-    /// Adds the conditions that this recipient matches to `matched`, which is in ascending order.
+    /// Adds the conditions that this recipient matches to `matched`, which is sorted.
     pub(super) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<Matched>) {
         let mut found = Vec::new();
         self.paths.find(recipient, RecipientPart::Path, matched, &mut found);
@@ -195,7 +195,7 @@ impl RecipientIndex {
         if !found.is_empty() {
             matched.append(&mut found);
             matched.sort_unstable();
-            // A tag may be its domain.
+            // The tag may equal the domain.
             matched.dedup();
         }
     }
@@ -215,11 +215,11 @@ impl Patterns {
         }
     }
 
-    /// Adds the rules that this text matches and that are not in `matched` to `found`.
+    /// Adds to `found` the rules that this text matches and that are not in `matched`.
     fn find(&self, text: &[u8], by: RecipientPart, matched: &[Matched], found: &mut Vec<Matched>) {
         let mut rules = Vec::new();
         self.texts.find(Some(text), &mut rules);
-        // Most recipients match only rules that others have matched before.
+        // Most recipients match only rules that earlier ones have matched.
         let is_new = |rule: u32| matched.binary_search(&Matched { rule, by }).is_err();
         let others = self.others.iter().filter(|(glob, rule)| is_new(*rule) && glob.matches(text));
         rules.extend(others.map(|(_, rule)| *rule));
@@ -228,7 +228,7 @@ impl Patterns {
     }
 }
 
-/// Rules by patterns that are a whole text, or have a single `*` at the start or the end.
+/// Rules by patterns that are a whole text, a prefix or a suffix.
 #[derive(Clone, Debug, Default)]
 struct Texts {
     exact: HashMap<Box<[u8]>, Vec<u32>>,
@@ -265,11 +265,11 @@ impl Texts {
     }
 }
 
-/// Rules by the start of a text.
+/// Rules by prefix or suffix.
 #[derive(Clone, Debug, Default)]
 struct Parts {
     rules: HashMap<Box<[u8]>, Vec<u32>>,
-    /// The lengths of these starts.
+    /// The lengths of these texts.
     lengths: BTreeSet<usize>,
 }
 

@@ -1,6 +1,6 @@
-//! The words of a rule after its stage. Each is defined only here.
+//! The keywords of a rule after its stage. Each is defined only here.
 
-/// Defines an enum of words and the list of all of them.
+/// Defines an enum of keywords and the list of all of them.
 macro_rules! keywords {
     ($($(#[$doc:meta])* $name:ident $word:literal,)+) => {
         /// The keyword of a term of a rule.
@@ -13,7 +13,7 @@ macro_rules! keywords {
             const ALL: &[Self] = &[$(Self::$name,)+];
             pub(super) const WORDS: &[&str] = &[$($word,)+];
 
-            /// The text of the word, with a `=` if it has a value.
+            /// The text of the keyword, with a `=` if it has a value.
             pub(super) fn word(self) -> &'static str {
                 Self::WORDS[self as usize]
             }
@@ -59,7 +59,7 @@ keywords! {
 }
 
 impl Keyword {
-    /// The name of the parameter in the word of such a condition.
+    /// The name of the parameter, if the word is such a condition.
     pub(super) fn parameter_in(word: &str) -> Option<&str> {
         word.strip_prefix("param.")?.strip_suffix('=')
     }
@@ -68,7 +68,7 @@ impl Keyword {
         if Self::parameter_in(word).is_some() {
             return Some(Self::Parameter);
         }
-        // As the flag and the setter are called.
+        // The name of the flag and the setter.
         let word = if word == "extensions=" { Self::Ehlo.word() } else { word };
         Self::ALL.iter().copied().find(|keyword| keyword.word() == word)
     }

@@ -1,9 +1,9 @@
 //! Rules: delays, rules and limits, applied exactly as configured.
 //!
-//! Imports `command` and `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) evaluates the rules of its
-//! [`Policy`](super::Policy) at every stage. What they need beside the dialogue is in an [`Environment`], their counts are in
-//! a [`State`], and chance is drawn from streams that are derived from the policy's seed and the numbers of the session and
-//! the step.
+//! Imports `command` and `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) evaluates the rules
+//! of its [`Policy`](super::Policy) at every stage. The facts outside the dialogue are in an [`Environment`], the
+//! counts in a [`State`]; random numbers come from streams derived from the policy's seed and the numbers of the
+//! session and the step.
 #![doc = include_str!("RULES.md")]
 
 mod bucket;
@@ -39,7 +39,7 @@ pub use offer::{Extension, Offer};
 pub use peer::{PeerAddress, Trusted};
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, RuleTally, State, Tally};
-/// Hidden: the grammar of the flags of `smtpmock` and `smtpload`, which may change with them.
+/// Hidden: the grammar of the flags of `smtpmock` and `smtpload`; may change with any release.
 #[doc(hidden)]
 pub use units::{
     A_DURATION, A_SIZE, MAX_DURATION, compared_number, duration_with_units, parse_duration, parse_size,

@@ -1,4 +1,4 @@
-//! Which service extensions the server's own reply to EHLO offers.
+//! The service extensions in the server's own reply to EHLO.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,17 +23,17 @@ pub enum Extension {
     SmtpUtf8,
     /// DSN (RFC 3461).
     Dsn,
-    /// ENHANCEDSTATUSCODES (RFC 2034): the server's default texts have such codes.
+    /// ENHANCEDSTATUSCODES (RFC 2034): the server's default texts have enhanced codes.
     EnhancedStatusCodes,
     /// CHUNKING (RFC 3030): BDAT.
     Chunking,
-    /// BINARYMIME (RFC 3030). It needs CHUNKING: without that it is only offered where a list names it.
+    /// BINARYMIME (RFC 3030). It needs CHUNKING: otherwise it is offered only if a list names it.
     BinaryMime,
     /// LIMITS (RFC 9422), with the limits on recipients and messages.
     Limits,
-    /// AUTH (RFC 4954), with the mechanisms, where somebody can authenticate.
+    /// AUTH (RFC 4954), with the mechanisms, if anybody can authenticate.
     Auth,
-    /// STARTTLS (RFC 3207), before TLS, where it is possible.
+    /// STARTTLS (RFC 3207), before TLS, if TLS is available.
     Starttls,
 }
 
@@ -77,9 +77,9 @@ impl Extension {
 
 const _: () = assert!(Extension::ALL.len() <= u16::BITS as usize);
 
-/// The extensions that are offered: a list, or the default set without some. The default set is [`Extension::ALL`], without
-/// LIMITS if no limit is set, without AUTH if nobody can authenticate, and without STARTTLS where there is no TLS, or the
-/// session is within it.
+/// The offered extensions: a list, or the default set without some. The default set is [`Extension::ALL`], without
+/// LIMITS if no limit is set, without AUTH if nobody can authenticate, and without STARTTLS within TLS or if TLS is not
+/// available.
 ///
 /// ```
 /// use smtpmock::smtp::rules::{Extension, Offer};
@@ -110,7 +110,7 @@ impl Offer {
         Self { is_exact: false, listed }
     }
 
-    /// It lists the extension as one that is offered.
+    /// It explicitly lists the extension as offered.
     pub(crate) fn names(self, extension: Extension) -> bool {
         self.is_exact && self.listed & extension.bit() != 0
     }
@@ -120,7 +120,7 @@ impl Offer {
         let is_listed = self.listed & extension.bit() != 0;
         match (self.is_exact, is_listed, extension) {
             (false, false, Extension::Limits) => None,
-            // Binary messages come in chunks alone (RFC 3030 section 3).
+            // Binary messages require BDAT (RFC 3030 section 3).
             (false, _, Extension::BinaryMime) => {
                 let without_both = Extension::Chunking.bit() | Extension::BinaryMime.bit();
                 Some(self.listed & without_both == 0)

@@ -1,4 +1,4 @@
-//! The address of a client, as rules and limits know it, and peers that are trusted to give another one.
+//! Client addresses as seen by rules and limits, and peers that are trusted to name another client.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,12 +7,12 @@ use std::str::FromStr;
 use super::cidr::Cidr;
 use super::grammar::GrammarError;
 
-/// The address of a client, as rules and limits tell clients apart.
+/// A client's address, as seen by rules and limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerAddress {
-    /// It connected over IP.
+    /// Connected over IP.
     Ip(IpAddr),
-    /// It connected over a Unix socket: it is in no network, and all such clients have this address together.
+    /// Connected over a Unix socket: in no network, and the same address for all such clients.
     Unix,
 }
 
@@ -32,15 +32,15 @@ impl From<IpAddr> for PeerAddress {
     }
 }
 
-/// Peers that may name another client than themselves: by a header of the PROXY protocol, or by XCLIENT.
+/// Peers that may name another client: by a PROXY header, or by XCLIENT.
 ///
-/// Its text is a network in CIDR notation, an address, or `unix`.
+/// As text: a network in CIDR notation, an address, or `unix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Trusted {
-    /// Those that connect from a network.
+    /// Peers that connect from a network.
     Network(Cidr),
-    /// Those that connect over a Unix socket: every process that the permissions of its file let in.
+    /// Peers that connect over a Unix socket: every process that the permissions of its file allow.
     Unix,
 }
 

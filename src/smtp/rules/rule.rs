@@ -10,12 +10,12 @@ use super::offer::Offer;
 use super::units::Chance;
 use crate::smtp::reply::{Reply, Stage};
 
-/// Ordinals from 1: a single one, or a range that may have no end.
+/// Ordinals from 1: a single one, or a range that may be unbounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ordinals {
     /// At least 1.
     pub(super) first: u64,
-    /// At least `first`; `None`: no end.
+    /// At least `first`; `None`: unbounded.
     pub(super) last: Option<u64>,
 }
 
@@ -48,19 +48,19 @@ impl From<std::ops::RangeFrom<u64>> for Ordinals {
     }
 }
 
-/// What the counts of a rule are separated by.
+/// What separates the counts of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// The session.
     Session,
-    /// The reverse-path, in either case.
+    /// The reverse-path, ignoring case.
     Sender,
-    /// The forward-path, in either case: at `data` and `message` the last one, in LMTP at `message` the one that is
-    /// answered.
+    /// The forward-path, ignoring case: at `data` and `message` the last one, in LMTP at `message` that of the
+    /// recipient being answered.
     Recipient,
     /// The client's IP address.
     Ip,
-    /// The user that the session has authenticated as, in either case; at `auth` the one that the client says it is.
+    /// The user that the session has authenticated as, ignoring case; at `auth` the one that the client claims to be.
     User,
 }
 
@@ -74,7 +74,7 @@ impl Key {
     ];
 }
 
-/// When a rule fires. `None` is no condition.
+/// When a rule fires. A field that is `None` is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Conditions {
     pub(super) from: Option<Glob>,
@@ -111,13 +111,13 @@ impl Conditions {
 /// How a connection ends when it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drop {
-    /// By an ordinary close: the client reads an end of file.
+    /// An ordinary close: the client reads an end of file.
     Fin,
-    /// By a reset: the client reads an error.
+    /// A reset: the client reads an error.
     Rst,
 }
 
-/// What happens to the reply and the connection, if it is not the default.
+/// An action on the reply and the connection, other than the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     /// The server's own answer: later rules and the lists are not evaluated.
@@ -127,9 +127,9 @@ pub(super) enum Action {
     DropAfter(Drop),
     Silent,
     Stall,
-    /// Number of octets of the reply that are sent.
+    /// Only this many octets of the reply are sent.
     Cut(usize),
-    /// Of a handshake.
+    /// For handshakes.
     Alert(Alert),
     Garbage,
 }
@@ -153,18 +153,18 @@ pub(super) enum Action {
 pub struct Rule {
     /// `None`: at every stage that has a reply.
     pub(super) stage: Option<Stage>,
-    /// The name that its counts belong to, instead of its text.
+    /// The name of its counts, instead of its text.
     pub(super) id: Option<Box<str>>,
     pub(super) when: Conditions,
     pub(super) delay: Option<Delay>,
     pub(super) reply: Option<Reply>,
-    /// The extensions that EHLO is offered.
+    /// The extensions offered to EHLO.
     pub(super) offer: Option<Offer>,
-    /// The certificate that a handshake shows, and the only version that it speaks.
+    /// The certificate of a handshake, and the only version allowed.
     pub(super) certificate: Option<WrongCertificate>,
     pub(super) version: Option<TlsVersion>,
     pub(super) ending: Option<Action>,
-    /// When its owner removes it, on the owner's clock. Not part of its text, and nothing here is decided by it.
+    /// When its owner removes it, on the owner's clock. Not part of its text, and ignored here.
     pub(super) expires_at: Option<Duration>,
 }
 
@@ -186,9 +186,9 @@ impl Rule {
         Self { stage: None, id: None, when, delay, reply, offer, certificate, version, ending, expires_at }
     }
 
-    /// Names the rule; no other rule of the server may have the same name. When the server is
-    /// [reconfigured](crate::Server::reconfigure), a rule of the same name continues its counts, whatever else in it has
-    /// changed. At most [`MAX_ID`](Self::MAX_ID) letters, digits, `-`, `_` and `.`.
+    /// Names the rule; names are unique within a server. When the server is [reconfigured](crate::Server::reconfigure),
+    /// a rule of the same name continues its counts even if it has changed. At most [`MAX_ID`](Self::MAX_ID) letters,
+    /// digits, `-`, `_` and `.`.
     #[must_use]
     pub fn id(mut self, name: &str) -> Self {
         self.id = Some(name.into());
@@ -202,8 +202,8 @@ impl Rule {
         self
     }
 
-    /// Only for forward-paths that match this pattern; at `data` and `message` one accepted recipient must match, in LMTP at
-    /// `message` the recipient that is answered.
+    /// Only for forward-paths that match this pattern; at `data` and `message` one accepted recipient must match, in
+    /// LMTP at `message` the recipient being answered.
     #[must_use]
     pub fn to(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.to = Some(pattern.into());
@@ -217,33 +217,33 @@ impl Rule {
         self
     }
 
-    /// Only in sessions that have authenticated as a user that matches this pattern, or whose user XCLIENT has named; at
-    /// [`Stage::Auth`] only for clients that claim to be one, right or wrong.
+    /// Only in sessions that have authenticated as a user that matches this pattern, or whose user XCLIENT has named;
+    /// at [`Stage::Auth`] for clients that claim to be such a user.
     #[must_use]
     pub fn user(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.user = Some(pattern.into());
         self
     }
 
-    /// The same for the mechanism of the authentication.
+    /// Only in sessions that have authenticated by a matching mechanism; at [`Stage::Auth`] for exchanges of it.
     #[must_use]
     pub fn mechanism(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.mechanism = Some(pattern.into());
         self
     }
 
-    /// Only for clients that ask for a name that matches this pattern by server name indication (RFC 6066 section 3); only at
-    /// [`Stage::Tls`]. An address is no such name.
+    /// Only for clients whose server name indication (RFC 6066 section 3) matches this pattern; only at [`Stage::Tls`].
+    /// An address is not a server name.
     #[must_use]
     pub fn sni(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.sni = Some(pattern.into());
         self
     }
 
-    /// Only for an inbox that matches this pattern, in either case: at every stage that of the listener
-    /// ([`Config::listen`](crate::Config::listen)) and the session's [user](Self::user); at `rcpt` also the domain of the
-    /// forward-path and what is behind `+` in its local part, and at `data`, `bdat` and `message` those of the accepted
-    /// recipients, in LMTP at `message` of the recipient that is answered. Header fields are not known to rules.
+    /// Only for an inbox that matches this pattern, ignoring case: at every stage that of the listener
+    /// ([`Config::listen`](crate::Config::listen)) and the session's [user](Self::user); at `rcpt` also the domain of
+    /// the forward-path and the part after `+` of its local part, and at `data`, `bdat` and `message` those of the
+    /// accepted recipients, in LMTP at `message` of the recipient being answered. Header fields are not considered.
     #[must_use]
     pub fn inbox(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.inbox = Some(pattern.into());
@@ -271,23 +271,23 @@ impl Rule {
         self
     }
 
-    /// Only for commands with this parameter and a value that matches this pattern; at `data`, `bdat` and `message` MAIL or an
-    /// accepted recipient must have it, in LMTP at `message` MAIL or the recipient that is answered. A parameter without a
-    /// value has an empty one. May be set several times: all of them must match.
+    /// Only for commands with this parameter and a value that matches this pattern; at `data`, `bdat` and `message`
+    /// MAIL or an accepted recipient must have it, in LMTP at `message` MAIL or the recipient being answered. A
+    /// parameter without a value has an empty one. May be set several times: all of them must match.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: impl Into<Glob>) -> Self {
         self.when.parameters.push((name.to_ascii_lowercase().into(), value.into()));
         self
     }
 
-    /// Only from this long after the start of the server on.
+    /// Only from this time after the start of the server.
     #[must_use]
     pub fn after(mut self, start: Duration) -> Self {
         self.when.after = Some(start);
         self
     }
 
-    /// Only until this long after the start of the server.
+    /// Only until this time after the start of the server.
     #[must_use]
     pub fn until(mut self, end: Duration) -> Self {
         self.when.until = Some(end);
@@ -354,7 +354,7 @@ impl Rule {
         self
     }
 
-    /// Offers these extensions in the server's own reply to a valid EHLO; only at [`Stage::Helo`], and with
+    /// Offers these extensions in the server's own reply to a valid EHLO; only at [`Stage::Helo`] with
     /// [`Config::esmtp`](crate::Config::esmtp). HELO is not affected.
     #[must_use]
     pub fn offer(mut self, offer: Offer) -> Self {
@@ -362,24 +362,24 @@ impl Rule {
         self
     }
 
-    /// The extensions that it offers to EHLO.
+    /// The extensions offered to EHLO.
     pub(crate) fn offers(&self) -> Option<Offer> {
         self.offer
     }
 
-    /// Shows this certificate in the handshake, which then is always a full one; only at [`Stage::Tls`].
+    /// Presents this certificate in a full handshake; only at [`Stage::Tls`].
     #[must_use]
     pub fn certificate(mut self, certificate: WrongCertificate) -> Self {
         self.certificate = Some(certificate);
         self
     }
 
-    /// The certificate that it shows, and the only version that it speaks.
+    /// The certificate presented, and the only version allowed.
     pub(crate) fn choice(&self) -> (Option<WrongCertificate>, Option<TlsVersion>) {
         (self.certificate, self.version)
     }
 
-    /// Speaks only this version in the handshake; only at [`Stage::Tls`].
+    /// Allows only this version in the handshake; only at [`Stage::Tls`].
     #[must_use]
     pub fn version(mut self, version: TlsVersion) -> Self {
         self.version = Some(version);
@@ -404,7 +404,7 @@ impl Rule {
         self.ending(Action::Accept)
     }
 
-    /// Why no client can interpret its reply, if that is so.
+    /// Why no client can interpret its reply; `None` if clients can.
     pub(crate) fn doubt(&self) -> Option<&'static str> {
         self.reply.as_ref().and_then(Reply::doubt)
     }
@@ -453,7 +453,7 @@ impl Rule {
 }
 
 impl Rule {
-    /// Whether it has no name, or one that can be parsed.
+    /// Whether it has no name, or a valid one.
     pub(super) fn has_valid_id(&self) -> bool {
         let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         self.id
@@ -461,19 +461,19 @@ impl Rule {
             .is_none_or(|id| (1..=Self::MAX_ID).contains(&id.len()) && id.chars().all(is_letter))
     }
 
-    /// The name that [`id`](Self::id) gave it.
+    /// The name set by [`id`](Self::id).
     pub(crate) fn name(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The same rule, to be removed at this time of the caller's clock.
+    /// The same rule, to be removed at this time on the caller's clock.
     #[cfg(feature = "http")]
     #[must_use]
     pub(crate) fn expiring_at(self, moment: Option<Duration>) -> Self {
         Self { expires_at: moment, ..self }
     }
 
-    /// The time of [`expiring_at`](Self::expiring_at).
+    /// The time set by [`expiring_at`](Self::expiring_at).
     #[cfg(feature = "http")]
     pub(crate) fn expires_at(&self) -> Option<Duration> {
         self.expires_at
@@ -485,7 +485,7 @@ impl Rule {
         self.stage.map_or(stage != Stage::Tls, |own| own == stage || is_asked_again(own))
     }
 
-    /// Whether it counts or draws.
+    /// Whether it needs counts or chance.
     pub(super) fn counts(&self) -> bool {
         self.when.nth.is_some() || self.when.every.is_some() || self.when.times.is_some()
     }

@@ -1,7 +1,7 @@
-//! The state of rules: how often each was reached and has fired, in all and by key, and which clients are connected.
+//! The state of rules: how often each was reached and fired, in total and by key, and the connected clients.
 //!
-//! There is one per server, which outlives a replaced policy: counts belong to rules by their [`Identity`], not by their
-//! position. A caller that runs sessions on several threads lends it to one of them at a time.
+//! A server has one, which outlives its policies: counts belong to rules by their [`Identity`], not by their position.
+//! A caller that runs sessions on several threads lends it to one of them at a time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -12,10 +12,10 @@ use super::built_in::{BUILT_INS, BuiltIn};
 use super::peer::PeerAddress;
 use super::stream::hash;
 
-/// Largest number of keys of one rule. Beyond it the oldest is dropped and counts from zero if it occurs again. 65,536 keys
+/// Largest number of keys of one rule. Beyond it the oldest is dropped and counts from zero if it recurs. 65,536 keys
 /// take about 3 MiB.
 pub(super) const MAX_KEYS: usize = 65_536;
-/// Largest number of keys of all rules. Beyond it each rule that has keys drops its own oldest for a new one. About 48 MiB.
+/// Largest number of keys of all rules. Beyond it each rule drops its own oldest key for a new one. About 48 MiB.
 const MAX_KEYS_OF_ALL: usize = 16 * MAX_KEYS;
 
 /// Without a random key, so that an empty map is cheap to create: a session without state creates one for each answer.
@@ -33,9 +33,9 @@ pub struct Tally {
 /// A rule and its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleTally {
-    /// The [`id`](super::Rule::id) of the rule, if it was given one.
+    /// The [`id`](super::Rule::id) of the rule, if set.
     pub id: Option<String>,
-    /// The rule as text; of the server's own rules the name of their setting.
+    /// The rule as text; for built-in rules the name of their setting.
     pub rule: String,
     /// Its counts.
     pub tally: Tally,
@@ -73,8 +73,8 @@ pub(in crate::smtp) fn recall<R>(
     decision.expect("a memory calls `decide` once")
 }
 
-/// The identity of a rule, the same in every policy that has the rule: a hash of its name or, if it has none, of its text
-/// and its position among rules of the same text.
+/// The identity of a rule across policies: a hash of its name or, without one, of its text and its position among rules
+/// of the same text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::smtp) struct Identity(u64);
 
@@ -87,7 +87,7 @@ impl Identity {
 /// The counts of all rules, for [`Policy::tallies`](crate::smtp::Policy::tallies).
 #[derive(Clone, Debug, Default)]
 pub struct RuleCounts {
-    /// The counts of the server's own rules.
+    /// The counts of built-in rules.
     own: [Tally; BUILT_INS.len()],
     added: HashMap<Identity, Tally>,
 }
@@ -98,7 +98,7 @@ impl RuleCounts {
         self.added.get(&rule).copied().unwrap_or_default()
     }
 
-    /// The counts of a rule of the server's own.
+    /// The counts of a built-in rule.
     pub(in crate::smtp) fn of_own(&self, rule: BuiltIn) -> Tally {
         self.own[rule as usize]
     }
@@ -108,12 +108,12 @@ impl RuleCounts {
 #[derive(Debug, Default)]
 pub struct State {
     totals: RuleCounts,
-    /// The counts by key, of the rules that have a key.
+    /// The counts by key, for rules that have a key.
     by_key: HashMap<Identity, Bounded<Tally>>,
     /// Number of keys of all rules.
     keys: usize,
     rates: Bounded<Bucket>,
-    /// The rate limit that last took one of their tokens.
+    /// The rate limit that last took one of its tokens.
     rated: Option<RateLimit>,
     open_sessions: u64,
     /// Number of sessions of each address; never zero.
@@ -126,7 +126,7 @@ impl State {
         self.totals.clone()
     }
 
-    /// Drops the counts of all other rules, and the tokens of any other rate limit.
+    /// Drops the counts of all other rules, and the tokens of another rate limit.
     pub(in crate::smtp) fn retain(
         &mut self,
         identities: &BTreeSet<Identity>,
@@ -177,12 +177,12 @@ impl State {
         is_free
     }
 
-    /// Counts the client that has connected for a reserved place.
+    /// Counts the client that has connected to a reserved place.
     pub fn connected(&mut self, peer: PeerAddress) {
         *self.open_by_address.entry(peer).or_default() += 1;
     }
 
-    /// Releases the place of a session that has ended or was refused, or for which no client has connected.
+    /// Releases the place of a session that has ended, was refused, or never had a client.
     pub fn give_back_place(&mut self, peer: Option<PeerAddress>) {
         debug_assert!(self.open_sessions > 0, "a place is released once");
         self.open_sessions = self.open_sessions.saturating_sub(1);
@@ -195,7 +195,8 @@ impl State {
         );
     }
 
-    /// The client of a place is another one now, which is to be counted as [connected](Self::connected).
+    /// Removes the client of a place that will be counted for another; call [`connected`](Self::connected) for that
+    /// one.
     pub fn disconnected(&mut self, peer: PeerAddress) {
         if let Some(open) = self.open_by_address.get_mut(&peer) {
             *open -= 1;
@@ -215,7 +216,7 @@ impl State {
     }
 }
 
-/// Values by key, of which the oldest is dropped beyond a bound. Keys are hashes of 64 bits: with this number of keys a
+/// Values by key; beyond a bound the oldest is dropped. Keys are hashes of 64 bits: with this number of keys a
 /// collision occurs about once in ten billion runs.
 #[derive(Debug, Default)]
 struct Bounded<T> {

@@ -1,13 +1,13 @@
-//! Sources of chance: one independent stream for each impairment at each step of each session.
+//! Random streams: an independent one for each impairment at each step of each session.
 //!
-//! A stream is a ChaCha key that is derived from the purpose of the stream. So no state is needed between draws, the draws of
-//! a session do not depend on other sessions, and an added rule does not change the draws of others. ChaCha is defined to the
-//! bit: a seed gives the same draws on every platform.
+//! A stream's ChaCha key is derived from its purpose. So no state is needed between draws, a session's draws do not
+//! depend on other sessions, and an added rule does not change the draws of others. ChaCha is fully specified: a seed
+//! gives the same draws on every platform.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::smtp) struct Impairment(u64);
 
@@ -19,14 +19,14 @@ impl Impairment {
     }
 }
 
-/// FNV-1a: the standard library's hash may change with its version, and that would change every run.
+/// FNV-1a: the standard library's hash may change between versions, which would change every run.
 pub(super) fn hash(octets: impl Iterator<Item = u8>) -> u64 {
     octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
         (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// The point of a run at which something is drawn.
+/// The point of a run at which a value is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Moment {
     pub(in crate::smtp) seed: u64,

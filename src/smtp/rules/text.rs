@@ -65,7 +65,7 @@ impl FromStr for Rule {
             seen.push((keyword, term));
             apply(&mut rule, keyword, term).map_err(|error| error.at(text, term))?;
         }
-        // Both together mean "reply, then drop".
+        // Both together: reply, then drop.
         if let (Some(_), Some(Action::DropBefore(how))) = (&rule.reply, rule.ending) {
             rule.ending = Some(Action::DropAfter(how));
         }
@@ -73,7 +73,7 @@ impl FromStr for Rule {
             None => Ok(rule),
             Some(Contradiction { keyword: None, expected }) => Err(missing(expected)),
             Some(Contradiction { keyword: Some(keyword), expected }) => {
-                // At the term that needs another one, or at the end, where a term is missing.
+                // At the term that requires another one, or at the end, where a term is missing.
                 let term = seen.iter().find(|(own, _)| *own == keyword);
                 let place = term.map_or(text.len()..text.len(), |(_, term)| term.span.clone());
                 Err(GrammarError::expected(text, place, expected))
@@ -82,14 +82,14 @@ impl FromStr for Rule {
     }
 }
 
-/// `name=value`, or only a name.
+/// `name=value`, or only `name`.
 struct Term<'t> {
     /// Including the `=`.
     name: &'t str,
     /// Without quotes and escapes.
     value: String,
     span: Range<usize>,
-    /// Where the value begins, including its quotes.
+    /// Start of the value, including its quotes.
     value_at: usize,
     is_quoted: bool,
 }
@@ -104,7 +104,7 @@ impl Term<'_> {
     }
 }
 
-/// The fault of a term and the part that it is in.
+/// The fault of a term, and the part of it.
 enum Wrong {
     Value(Fault),
     Name(Fault),
@@ -361,7 +361,7 @@ impl fmt::Display for Ordinals {
     }
 }
 
-/// A value in the text of a rule: in quotes if it needs them.
+/// A value in the text of a rule, quoted if necessary.
 struct Quoted<'t>(&'t str);
 
 impl fmt::Display for Quoted<'_> {

@@ -18,13 +18,13 @@ const A_RATE: &str = "a size per second, like 100B/s or 10KiB/s";
 const DURATION_UNITS: &[(&str, u64)] = &[
     ("ns", 1),
     ("us", 1_000),
-    // The micro sign, and the Greek letter.
+    // The micro sign, and the Greek letter mu.
     ("\u{b5}s", 1_000),
     ("\u{3bc}s", 1_000),
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
     ("m", 60_000_000_000),
-    // Go has no such unit.
+    // Not in Go's format.
     ("min", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
@@ -54,8 +54,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// `250ms`, `1.5s` or `1m30s`. Beyond Go's format, blanks may precede a unit, and `min` is minutes. Fractions of a
 /// nanosecond are truncated. `None` for any other text, and for more than 584 years.
 ///
-/// All durations of both programs have this grammar. A figure is compared with one that has a unit: some readers would take
-/// a bare number for milliseconds.
+/// The grammar of all durations of both programs. Limits on figures require a unit: a bare number could be read as
+/// milliseconds.
 pub fn duration_with_units(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
@@ -104,8 +104,8 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number of octets, with or without a unit, in either case: `1048576`, `1_000KB`, `10 MiB`. `None` for any other text, and
-/// for a number that exceeds `usize`.
+/// A number of octets, with or without a unit, ignoring case: `1048576`, `1_000KB`, `10 MiB`. `None` for any other
+/// text, and for a number that exceeds `usize`.
 pub fn parse_size(text: &str) -> Option<usize> {
     let with_unit = SIZE_UNITS.iter().find_map(|&(unit, octets)| {
         let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
@@ -156,7 +156,7 @@ pub struct Chance(u32);
 const WHOLE: u32 = 1_000_000;
 
 impl Chance {
-    /// From a percentage; `None` for more than 100, and if it rounds to zero.
+    /// From a percentage; `None` above 100, or if it rounds to zero.
     pub fn percent(percent: f64) -> Option<Self> {
         let parts = (percent * 10_000.0).round();
         (1.0..=f64::from(WHOLE)).contains(&parts).then_some(Self(parts as u32))

@@ -1,4 +1,4 @@
-//! From the verdict of the protocol to the answer: rules are evaluated, and decide.
+//! From the verdict of the protocol to the answer: rules are evaluated and may change it.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::turn::Turn;
 
-/// The decision of the protocol: the reply to an accepted command, or to a refused one.
+/// The decision of the protocol: the reply that accepts or refuses a command.
 pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Answer<'p> {
-    /// As it is configured: its places are not filled yet.
+    /// The reply as configured, before its places are filled.
     pub(in crate::smtp) reply: &'p Reply,
     pub(in crate::smtp) portion: Portion,
-    /// The command is accepted, and its reply says so.
+    /// The command is accepted, and so does its reply.
     pub(in crate::smtp) accepted: bool,
     pub(in crate::smtp) delay: Duration,
     pub(in crate::smtp) next: Next,
@@ -35,22 +35,22 @@ impl Answer<'_> {
     }
 }
 
-/// What rules are evaluated for.
+/// The command that rules are evaluated for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) stage: Stage,
-    /// The name or path in the command; at `tls` the name in the client's hello.
+    /// The name or path in the command; at `tls` the server name in the client's hello.
     pub(in crate::smtp) name: Option<&'l [u8]>,
-    /// Of the message.
+    /// Size of the message.
     pub(in crate::smtp) size: Option<usize>,
     pub(in crate::smtp) parameters: Parameters<'l>,
-    /// The authentication exchange that is answered.
+    /// The authentication exchange being answered.
     pub(in crate::smtp) claimed: Option<&'l AuthExchange>,
     /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
-    /// It is asked for another peer than the one that the session is counted for.
+    /// It names another client than the one that the session is counted for.
     pub(in crate::smtp) is_other_peer: bool,
-    /// The lists and limits of the server are evaluated too.
+    /// Lists and limits are evaluated too.
     pub(in crate::smtp) is_valid: bool,
 }
 
@@ -85,7 +85,7 @@ impl Dialogue {
         self.answer_asked(turn, Asked { is_valid: verdict.is_ok(), ..asked }, verdict)
     }
 
-    /// The same; lists and limits are evaluated if `asked` says so.
+    /// As [`answer`](Self::answer), but `asked` decides whether lists and limits are evaluated.
     #[inline]
     pub(super) fn answer_asked<'p>(
         &mut self,
@@ -109,7 +109,7 @@ impl Dialogue {
         Answer { reply: self.form_of(asked, answer.reply), number: self.steps, ..answer }
     }
 
-    /// A separate function, so that the path without rules can be inlined into each command.
+    /// Not inlined, so that the path without rules can be inlined into each command.
     #[inline(never)]
     fn ruled_answer<'p>(
         &mut self,
@@ -199,7 +199,7 @@ impl Dialogue {
         }
     }
 
-    /// The name or path of the command that is asked about, if it is one of this stage, or that of the last such command.
+    /// The name or path of `asked` if it is at `stage`, otherwise that of the last such command.
     pub(super) fn named<'q>(
         &'q self,
         asked: Asked<'q>,
@@ -209,7 +209,7 @@ impl Dialogue {
         if asked.stage == stage { asked.name } else { self.envelope.as_deref().and_then(of) }
     }
 
-    /// The reply in the form in which this session gets it.
+    /// The form of a reply for this session.
     #[inline]
     pub(super) fn form_of<'p>(&self, asked: Asked<'_>, reply: &'p Reply) -> &'p Reply {
         match asked.stage {
@@ -223,7 +223,7 @@ impl Dialogue {
         }
     }
 
-    /// The reply of this kind in this session, with its places not filled.
+    /// The reply of this kind in this session, before its places are filled.
     #[inline]
     pub(super) fn configured<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
         match self.has_codes(policy) {
@@ -232,7 +232,7 @@ impl Dialogue {
         }
     }
 
-    /// Of a message, without an enhanced status code. Sessions without extensions have the one of go-smtp-mock.
+    /// The acceptance of a message, without an enhanced status code. Without extensions it is go-smtp-mock's.
     fn acceptance<'p>(&self, policy: &'p Policy) -> &'p Reply {
         match self.extensions.are_none() || !self.is_extended(policy) {
             true => policy.reply(ReplyKind::MessageReceived),
@@ -246,7 +246,7 @@ impl Dialogue {
         self.extensions.have_codes() && self.is_extended(policy)
     }
 
-    /// LMTP has no past with go-smtp-mock.
+    /// go-smtp-mock has no LMTP to be compatible with.
     fn accepts_with_any_code(&self, policy: &Policy, stage: Stage) -> bool {
         !self.is_lmtp() && policy.accepts_with_any_code(stage)
     }
@@ -269,7 +269,7 @@ impl Dialogue {
     }
 }
 
-/// What follows an answer. `fail_fast` is evaluated for refusals that do not end the session; an unknown line is none.
+/// What follows an answer. `fail_fast` applies to refusals that do not end the session, but not to unknown commands.
 #[inline]
 fn next_of(
     policy: &Policy,

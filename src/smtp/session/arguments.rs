@@ -1,4 +1,4 @@
-//! The arguments of MAIL and RCPT, judged: a path, and behind it parameters (RFC 5321 section 4.1.2).
+//! Checks the arguments of MAIL and RCPT: a path followed by parameters (RFC 5321 section 4.1.2).
 
 use crate::smtp::command::{AddressRules, ArgumentError, Declared, Parameters, Path, Verb};
 use crate::smtp::policy::Policy;
@@ -9,8 +9,8 @@ use crate::smtp::session::sequence::Sequence;
 use crate::smtp::session::step::Usage;
 
 impl Dialogue {
-    /// Checks the argument of MAIL or RCPT. Under Extended SMTP each parameter has a reply of its own to say what is wrong
-    /// with it; otherwise any fault of the argument has the same.
+    /// Checks the argument of MAIL or RCPT. Under Extended SMTP faults of parameters have specific replies; otherwise
+    /// all faults have the same one.
     #[inline]
     pub(super) fn check_path(
         &self,
@@ -28,7 +28,7 @@ impl Dialogue {
         }
     }
 
-    /// What the parameters of MAIL and RCPT show of the use of extensions.
+    /// The extensions used by the parameters of MAIL and RCPT.
     pub(super) fn usage_of(
         &self,
         policy: &Policy,
@@ -82,7 +82,7 @@ impl Dialogue {
     }
 }
 
-/// The path is accepted with SMTPUTF8 alone (RFC 6531 section 3.5); only strict rules insist on it.
+/// The path requires SMTPUTF8 (RFC 6531 section 3.5); only strict address rules enforce it.
 #[inline]
 fn needs_utf8(policy: &Policy, path: Path<'_>) -> bool {
     policy.addresses == AddressRules::Rfc5321 && !path.mailbox().is_ascii()

@@ -1,4 +1,4 @@
-//! AUTH (RFC 4954): its command line, the responses of its exchange, and what follows from it.
+//! AUTH (RFC 4954): its command, the responses of its exchange, and the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +23,15 @@ use crate::smtp::session::sequence::Sequence;
 use crate::smtp::session::step::{AuthOutcome, AuthStep, CommandLine, Details, Progress, Step};
 use crate::smtp::session::turn::Turn;
 
-/// Octets of a nonce.
+/// Random octets of a nonce.
 const NONCE: usize = 18;
 
-/// An exchange, and the line of its next response.
+/// An exchange, with the scanner for its next response.
 #[derive(Debug)]
 pub(super) struct Responses {
     scanner: LineScanner,
     exchange: AuthExchange,
-    /// The AUTH command as it may be shown.
+    /// The AUTH command without secrets.
     shown: Box<[u8]>,
     /// Challenges sent so far.
     challenges: u32,
@@ -47,19 +47,19 @@ impl Responses {
     }
 }
 
-/// The line is an AUTH command, which may be longer than others where AUTH is offered.
+/// The line is an AUTH command, which may be longer than others if AUTH is offered.
 #[cold]
 pub(super) fn is_long_auth(policy: &Policy, input: &[u8]) -> bool {
     policy.auth().is_some() && starts_with_ignoring_case(input.trim_ascii_start(), b"AUTH ")
 }
 
-/// Most responses that a client may have sent along with an AUTH command: those of LOGIN.
+/// Most responses that a client may send together with an AUTH command: those of LOGIN.
 const MOST_RESPONSES: u32 = 2;
 
-/// Lines that may be secrets, though no exchange goes on.
+/// Lines that may contain secrets outside of an exchange.
 impl Dialogue {
-    /// A line that is no command, as it may be shown. Behind an AUTH command that was refused it may be a response that was
-    /// sent without waiting.
+    /// An unknown command as it may be logged. After a refused AUTH command it may be a response that was sent without
+    /// waiting.
     #[cold]
     pub(super) fn line_of_no_command(&self, line: &[u8], input: &[u8]) -> CommandLine {
         let since = self.steps.wrapping_sub(self.auth_refused_at);
@@ -69,7 +69,8 @@ impl Dialogue {
         }
     }
 
-    /// The part of a line over the limit that a log may show. What the line is decides what may be shown of those behind it.
+    /// The part of a line over the limit that may be logged. Whether it resembles AUTH determines what may be logged of
+    /// the next lines.
     #[cold]
     pub(super) fn front_of_line(&mut self, input: &[u8]) -> CommandLine {
         let front = input[..input.len().min(LineScanner::LIMIT)].trim_ascii();
@@ -77,7 +78,7 @@ impl Dialogue {
         self.line_of_no_command(front, input)
     }
 
-    /// A line was refused because the server does not have the command.
+    /// Notes an unknown command: it may be AUTH.
     #[cold]
     pub(super) fn note_no_command(&mut self, line: &[u8]) {
         if resembles_auth(line) {
@@ -86,9 +87,9 @@ impl Dialogue {
     }
 }
 
-/// The way in.
+/// Input.
 impl Dialogue {
-    /// AUTH. Without a step a check comes first.
+    /// Handles AUTH. Without a step a check is pending.
     #[cold]
     #[inline(never)]
     pub(super) fn auth_line(
@@ -126,7 +127,7 @@ impl Dialogue {
         self.react(turn, Box::new(responses), reaction)
     }
 
-    /// The mechanism, and the initial response decoded.
+    /// The mechanism, and the decoded initial response.
     fn check_auth(
         &self,
         policy: &Policy,
@@ -142,11 +143,11 @@ impl Dialogue {
         };
         let named = argument.and_then(|argument| Mechanism::named(argument.mechanism.as_bytes()));
         let mechanism = named.filter(is_offered);
-        // Also where AUTH is offered only to clients with a certificate, so that the client learns why.
+        // Also if AUTH is offered only to clients with a certificate, so that the client learns the reason.
         if is_in_sequence && named == Some(Mechanism::External) && mechanism.is_none() {
             return Err(ReplyKind::MechanismNotOffered);
         }
-        // RFC 4954 section 4: also where AUTH is offered only within TLS, so that the client learns why.
+        // RFC 4954 section 4: also if AUTH is offered only within TLS, so that the client learns the reason.
         if is_in_sequence
             && !self.is_encrypted
             && policy.refuses_clear_auth()
@@ -169,8 +170,8 @@ impl Dialogue {
         Ok((mechanism, initial))
     }
 
-    /// Random octets in visible characters. They follow from the policy's seed, the session and its step, so that a run
-    /// can be repeated: a test needs no others.
+    /// Random octets as visible characters. Derived from the policy's seed, the session and its step, so that runs are
+    /// repeatable; a test needs no stronger ones.
     fn nonce(&self, turn: &Turn<'_, '_>) -> String {
         let moment = Moment { seed: turn.policy.seed, session: turn.environment.session, step: self.steps };
         let mut octets = [0; NONCE];
@@ -178,7 +179,7 @@ impl Dialogue {
         BASE64.encode(octets)
     }
 
-    /// An AUTH command that is longer than other lines may be.
+    /// Handles an AUTH command that is longer than other commands may be.
     #[cold]
     pub(super) fn long_auth(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let mut scanner = LineScanner::default();
@@ -210,7 +211,7 @@ impl Dialogue {
         self.auth_line(turn, line, argument, consumed)
     }
 
-    /// Answers a line that was too long, of which the front may have come before.
+    /// Answers a line that was too long, possibly after part of it was dropped.
     #[cold]
     pub(super) fn too_long(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let skipped = std::mem::take(&mut self.skipped);
@@ -224,7 +225,7 @@ impl Dialogue {
         step
     }
 
-    /// A response. While a check is under way nothing is taken.
+    /// Handles a response. While a check is pending no input is taken.
     #[cold]
     pub(super) fn response(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let expects = self.expects();
@@ -262,13 +263,13 @@ impl Dialogue {
         let reaction = match (decode(text), turn.policy.auth()) {
             (None, _) => Reaction::Over(Err(Refusal::Malformed)),
             (Some(response), Some(auth)) => responses.exchange.respond(&response, auth, || self.nonce(turn)),
-            // It was turned off meanwhile.
+            // Authentication was turned off meanwhile.
             (Some(_), None) => Reaction::Over(Err(Refusal::Credentials)),
         };
         self.react(turn, responses, reaction)
     }
 
-    /// Takes the result of the check that is under way.
+    /// Takes the result of the pending check.
     pub(super) fn resume(&mut self, turn: &mut Turn<'_, '_>, checked: Checked) -> Progress {
         let step = match std::mem::take(&mut self.receiving) {
             Receiving::Responses(responses) if responses.exchange.is_checking() => {
@@ -283,7 +284,7 @@ impl Dialogue {
     }
 }
 
-/// The way out.
+/// Output.
 impl Dialogue {
     fn react(
         &mut self,
@@ -310,7 +311,7 @@ impl Dialogue {
         Some(self.end_exchange(turn, *responses, outcome, verdict))
     }
 
-    /// A challenge is sent at once: rules and their delays are for the reply that ends the exchange.
+    /// Sends a challenge without delay: rules and delays apply to the reply that ends the exchange.
     fn challenge(&mut self, turn: &mut Turn<'_, '_>, responses: Box<Responses>, challenge: &[u8]) -> Step {
         self.steps = self.steps.wrapping_add(1);
         let reply = Reply::new(format!("334 {}", BASE64.encode(challenge)));
@@ -339,7 +340,7 @@ impl Dialogue {
         )
     }
 
-    /// Refuses an AUTH command that begins no exchange.
+    /// Refuses an AUTH command without an exchange.
     fn refuse_auth(
         &mut self,
         turn: &mut Turn<'_, '_>,
@@ -361,7 +362,7 @@ impl Dialogue {
         )
     }
 
-    /// Ends an exchange. Rules know the user, if the client has named one.
+    /// Ends an exchange. Rules see the user, if the client has named one.
     fn end_exchange(
         &mut self,
         turn: &mut Turn<'_, '_>,
@@ -379,7 +380,7 @@ impl Dialogue {
         let reveals_secret = mechanism.sends_the_secret()
             && match outcome {
                 AuthOutcome::Succeeded | AuthOutcome::Failed => true,
-                // What was malformed may be the user.
+                // The malformed response may be the user's name.
                 AuthOutcome::Refused => mechanism != Mechanism::Login,
                 AuthOutcome::Challenged | AuthOutcome::Cancelled | AuthOutcome::Again => false,
             };
@@ -397,21 +398,21 @@ impl Dialogue {
         )
     }
 
-    /// MAIL needs an authentication that has not taken place (RFC 4954 section 6).
+    /// MAIL requires an authentication that has not happened (RFC 4954 section 6).
     #[inline]
     pub(super) fn lacks_authentication(&self, policy: &Policy) -> bool {
         self.identity.is_none() && policy.auth().is_some_and(|auth| auth.required)
     }
 }
 
-/// An initial response that is the secret itself. That of LOGIN is the user.
+/// The initial response is the secret itself. For LOGIN it is the user.
 fn has_secret(argument: Authenticate<'_>) -> bool {
     let mechanism = Mechanism::named(argument.mechanism.as_bytes());
     let is_secret = |one: Mechanism| one.sends_the_secret() && one != Mechanism::Login;
     mechanism.is_some_and(is_secret) && argument.initial.is_some_and(|initial| initial.0 != b"=")
 }
 
-/// Strictly: padding is needed, and nothing else may be in it (RFC 4648 section 3).
+/// Decodes strictly: padding is required, and other characters are invalid (RFC 4648 section 3).
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(text).ok()
 }

@@ -1,8 +1,8 @@
-//! BDAT: a message in chunks (RFC 3030 section 2). What becomes of a chunk is decided at its command line; its reply
-//! follows its octets.
+//! BDAT: a message in chunks (RFC 3030 section 2). The command line decides about a chunk; the reply follows its
+//! octets.
 //!
-//! A chunk that is refused is discarded, and so is the rest of its message, until its last chunk, RSET, MAIL or HELO: as
-//! by Postfix (`skip_bdat`), since a client may have sent it before it has read the refusal.
+//! A refused chunk is discarded with the rest of its message, until the last chunk, RSET, MAIL or HELO, as by Postfix
+//! (`skip_bdat`): the client may have sent the rest before it could read the refusal.
 
 use crate::smtp::command::Chunk;
 use crate::smtp::policy::Policy;
@@ -16,15 +16,15 @@ use crate::smtp::session::sequence::{Sequence, Transaction};
 use crate::smtp::session::step::{Details, Progress, Step};
 use crate::smtp::session::turn::Turn;
 
-/// The chunk that is being received.
+/// The chunk being received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingChunk {
-    /// Octets that have not come.
+    /// Octets still to come.
     left: u64,
     is_last: bool,
-    /// It is the first of its message.
+    /// The first chunk of its message.
     pub(super) is_first: bool,
-    /// It belongs to no message that could take it, and is discarded with this reply.
+    /// The chunk has no message to belong to; it is discarded and gets this reply.
     stray: Option<ReplyKind>,
 }
 
@@ -34,12 +34,12 @@ impl Dialogue {
         self.is_extended(policy) || self.extensions.have_chunking()
     }
 
-    /// A message is coming in chunks, and a command is expected.
+    /// A message is being received in chunks, and a command is expected.
     pub(super) fn is_between_chunks(&self) -> bool {
         matches!(&self.chunks, Some(content) if content.refusal.is_none())
     }
 
-    /// BDAT, and what has come of its chunk: `rest` is behind the line.
+    /// Handles BDAT and the received part of its chunk: `rest` follows the line.
     #[cold]
     #[inline(never)]
     pub(super) fn bdat_line(
@@ -59,7 +59,7 @@ impl Dialogue {
         Progress { consumed: consumed + progress.consumed, line: turn.line, ..progress }
     }
 
-    /// The command line. `None`: a chunk follows, of any size.
+    /// Handles the command line. `None`: a chunk follows, of any size.
     fn bdat(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], chunk: Option<Chunk>) -> Option<Step> {
         let policy = turn.policy;
         let Some(Chunk { size, is_last }) = chunk else { return Some(self.unframed(turn)) };
@@ -73,7 +73,7 @@ impl Dialogue {
         }
         let is_too_big = stray.is_none() && self.expect_octets(policy, size);
         self.receiving = Receiving::Chunk(IncomingChunk { left: size, is_last, is_first, stray });
-        // A session that is going to be closed need not read the octets.
+        // A session that will be closed need not read the octets.
         let is_over = policy.fail_fast && (stray.is_some() || is_too_big);
         is_over.then(|| {
             self.is_cut_short = size > 0;
@@ -84,7 +84,7 @@ impl Dialogue {
         })
     }
 
-    /// Why no message can take a chunk now; `None` if there is one.
+    /// Why a chunk is out of sequence; `None` if it is valid.
     fn check_bdat(&self, policy: &Policy) -> Option<ReplyKind> {
         if !self.extensions.have_chunking() {
             return Some(ReplyKind::InvalidCommand);
@@ -97,10 +97,10 @@ impl Dialogue {
         }
     }
 
-    /// A chunk of the message will follow. Returns whether the message would become too big by it, and is refused.
+    /// Prepares for a chunk. Returns whether the message would become too big, and is refused.
     fn expect_octets(&mut self, policy: &Policy, size: u64) -> bool {
         if let Sequence::Mail(mail) = self.sequence {
-            // Any octets may be in the lines of a binary message (RFC 3030 section 3).
+            // Lines of a binary message may contain any octets (RFC 3030 section 3).
             let content = Content::in_chunks(self.is_next_inspected() && !mail.is_binary);
             self.begin_chunks(mail, content);
             self.retry_key(policy, |keys| keys.data(true));
@@ -118,7 +118,7 @@ impl Dialogue {
         self.chunks = Some(Box::new(content));
     }
 
-    /// Answers RCPT or DATA in the middle of a message, which goes on as if it had not come: as by Postfix.
+    /// Answers RCPT or DATA between chunks; the message continues unaffected, as with Postfix.
     #[cold]
     pub(super) fn refuse_amid_chunks(&mut self, turn: &mut Turn<'_, '_>, asked: Asked<'_>) -> Step {
         let kind = match self.is_between_chunks() {
@@ -129,7 +129,7 @@ impl Dialogue {
         self.conclude(turn, asked.stage, &answer, None)
     }
 
-    /// It is not known where the next command begins: the session is closed.
+    /// The next command can't be located: closes the session.
     fn unframed(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let answer = self.answer(turn, Asked::at(Stage::Bdat), Err(ReplyKind::InvalidBdatArgument));
         let next = if answer.next == Next::Continue { Next::Close } else { answer.next };
@@ -137,7 +137,7 @@ impl Dialogue {
         self.conclude(turn, Stage::Bdat, &Answer { next, ..answer }, None)
     }
 
-    /// Takes octets of the chunk that is being received.
+    /// Takes octets of the chunk being received.
     pub(super) fn take_chunk(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let Receiving::Chunk(chunk) = &mut self.receiving else { unreachable!("a chunk is being received") };
         let consumed = usize::try_from(chunk.left).map_or(input.len(), |left| left.min(input.len()));
@@ -167,7 +167,7 @@ impl Dialogue {
         }
     }
 
-    /// Answers a chunk that belongs to no message that could take it.
+    /// Answers a chunk without a message.
     fn refuse_stray(&mut self, turn: &mut Turn<'_, '_>, chunk: IncomingChunk, kind: ReplyKind) -> Step {
         let policy = turn.policy;
         let answer = self.answer(turn, Asked::at(Stage::Bdat), Err(kind));
@@ -216,7 +216,7 @@ impl Dialogue {
         self.conclude_with(turn, Stage::Bdat, &answer, Some(event), details)
     }
 
-    /// The message in chunks can't be accepted any more.
+    /// Refuses the message in chunks.
     fn refuse_rest(&mut self) {
         if let Some(content) = &mut self.chunks {
             content.refuse(ReplyKind::ChunkAfterRefusal);

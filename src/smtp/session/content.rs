@@ -11,8 +11,8 @@ use crate::smtp::session::sequence::{Sequence, Transaction};
 use crate::smtp::session::step::{Details, Received, Step};
 use crate::smtp::session::turn::Turn;
 
-/// The lines of so many messages of a session are inspected, so that a test with few of them misses no fault, and then those of
-/// one in so many: inspection costs time.
+/// Messages of a session whose lines are all inspected, so that a short test misses no fault; after that only every
+/// n-th, since inspection costs time.
 const INSPECT_FIRST: u32 = 16;
 const INSPECT_EVERY: u32 = 16;
 
@@ -48,7 +48,7 @@ impl Dialogue {
         if !is_bare {
             return Err(ReplyKind::InvalidCommand);
         }
-        // As for RCPT: one transaction, one message.
+        // As for RCPT: one message per transaction.
         if !self.is_in_transaction() {
             return Err(ReplyKind::InvalidDataSequence);
         }
@@ -80,7 +80,7 @@ impl Dialogue {
         self.end_of_message(turn, incoming.content, None)
     }
 
-    /// The message is complete; with its last chunk, if it came in chunks.
+    /// The message is complete, in chunks with the last one.
     pub(super) fn end_of_message(
         &mut self,
         turn: &mut Turn<'_, '_>,
@@ -105,7 +105,7 @@ impl Dialogue {
         self.conclude_with(turn, Stage::Message, &answer, Some(event), details)
     }
 
-    /// The message that has come to its end, before its mail transaction ends.
+    /// The properties of the received message, before its mail transaction ends.
     #[inline]
     pub(super) fn received(
         &self,
@@ -134,7 +134,7 @@ impl Dialogue {
         message
     }
 
-    /// Compares what was received with what MAIL declares of it.
+    /// Compares the message with the declarations of MAIL.
     #[cold]
     #[inline(never)]
     fn compare_with_parameters(&self, policy: &Policy, message: &mut Received) {
@@ -143,8 +143,7 @@ impl Dialogue {
             && self.requires_eight_bit_declared(policy);
     }
 
-    /// The session was offered 8BITMIME, and its MAIL says nothing of octets beyond US-ASCII. The header of a message with
-    /// SMTPUTF8 has them without more.
+    /// The session was offered 8BITMIME, but MAIL declares neither BODY nor SMTPUTF8, which allows 8-bit header fields.
     fn requires_eight_bit_declared(&self, policy: &Policy) -> bool {
         self.is_extended(policy) && !self.declared.is_eight_bit() && self.extensions.include("8BITMIME")
     }

@@ -1,7 +1,7 @@
 //! The dialogue: which commands are in sequence, the mail transaction, and the reply to each line. The sequence is
-//! go-smtp-mock's; where go-smtp-mock breaks RFC 5321, comments and the README's table of differences say so.
+//! go-smtp-mock's, except where that breaks RFC 5321: see the comments and the README's table of differences.
 //!
-//! It reads no record: it sends an [`Event`] to the recorder for each command.
+//! It never reads a record: it sends an [`Event`] to the recorder for each command.
 
 use std::sync::Arc;
 
@@ -30,62 +30,62 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) protocol: Protocol,
     pub(super) receiving: Receiving,
     pub(super) sequence: Sequence,
-    /// The message that comes in chunks, in [`Sequence::Chunks`]. If it has a refusal, the rest of it is discarded.
+    /// The message being received in chunks, in [`Sequence::Chunks`]. After a refusal the rest is discarded.
     pub(super) chunks: Option<Box<Content>>,
     /// `None` before HELO, MAIL and RCPT.
     pub(super) envelope: Option<Box<Envelope>>,
-    /// What the parameters of the last MAIL that was accepted say.
+    /// The declarations of the last accepted MAIL.
     pub(super) declared: Declared,
-    /// Offered in the reply to the last EHLO.
+    /// Extensions in the reply to the last EHLO.
     pub(super) extensions: Extensions,
     /// `None` if nothing can be deferred.
     pub(super) retry_keys: Option<Box<RetryKeys>>,
     /// Messages whose data have begun.
     pub(super) data_begun: u32,
-    /// What the line over the limit is, of which the rest is being skipped.
+    /// The kind of the line over the limit whose rest is being skipped.
     pub(super) skipped: Skipped,
     /// The client has sent at least one octet.
     pub(super) has_spoken: bool,
     /// The session ended within a command line or a message.
     pub(super) is_cut_short: bool,
-    /// Octets of message text that may still be taken into memory; `None`: any number.
+    /// Octets of message text that may still be stored; `None`: unlimited.
     pub(super) memory_left: Option<usize>,
-    /// The peer of the connection may name another client.
+    /// The peer may name another client.
     pub(super) is_trusted: bool,
     /// The session is within TLS.
     pub(super) is_encrypted: bool,
-    /// Who the client has proven to be below SMTP.
+    /// The identity that the client has proven below SMTP.
     pub(super) external: Option<Arc<ExternalIdentity>>,
     /// MAIL commands so far.
     pub(super) transactions: u32,
-    /// Steps so far, the greeting included.
+    /// Steps so far, including the greeting.
     pub(super) steps: u32,
     /// Messages accepted so far.
     pub(super) messages: u32,
     /// The user that the client has authenticated as.
     pub(super) identity: Option<Arc<Identity>>,
-    /// Number of the step that last refused an AUTH command; 0: none did.
+    /// Number of the step that last refused an AUTH command; 0: none.
     pub(super) auth_refused_at: u32,
 }
 
-/// What a line over the limit is, by its front.
+/// The kind of a line over the limit, by its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Skipped {
     #[default]
     Other,
-    /// An AUTH command, where AUTH is offered.
+    /// An AUTH command, if AUTH is offered.
     Auth,
-    /// One elsewhere, or what was meant as one.
+    /// AUTH that is not offered, or something similar.
     LikeAuth,
 }
 
-/// How the input is read.
+/// The interpretation of the input.
 #[derive(Debug)]
 pub(super) enum Receiving {
     Commands(LineScanner),
     Data(Incoming),
     Chunk(IncomingChunk),
-    /// Not at all: replies to a message are to come.
+    /// No input: more replies to a message follow.
     Replies(Box<Answering>),
     /// Responses of an authentication exchange.
     Responses(Box<Responses>),
@@ -112,7 +112,7 @@ impl Dialogue {
         self.conclude(turn, Stage::Greeting, &answer, None)
     }
 
-    /// Takes what can be taken from the front of `input`, up to one reply.
+    /// Takes input from the start of `input`, up to one reply.
     #[inline]
     pub(super) fn advance(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let policy = turn.policy;
@@ -146,8 +146,8 @@ impl Dialogue {
                     retry_keys: self.retry_keys.as_deref_mut(),
                 };
                 let scan = incoming.take(intake, input);
-                // A session that is going to be closed need not read the rest. How much of it has come is
-                // chance, so its size is the least that is too big.
+                // A session that will be closed need not read the rest. How much has arrived is random, so the size
+                // reported is the least that is too big.
                 let is_over = policy.fail_fast && incoming.content.refusal == Some(ReplyKind::MessageTooBig);
                 if is_over {
                     incoming.content.size = policy.message_size_limit().saturating_add(1);
@@ -155,7 +155,7 @@ impl Dialogue {
                 }
                 let consumed = scan.consumed;
                 match scan.ended || is_over {
-                    // Built in its place, see `line`.
+                    // Built in place, see `line`.
                     true => Progress {
                         consumed,
                         step: Some(self.end_of_data(turn)),
@@ -176,7 +176,7 @@ impl Dialogue {
         }
     }
 
-    /// Takes a command line from the front of `input`.
+    /// Takes a command line from the start of `input`.
     #[inline(always)]
     fn line(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], consumed: usize) -> Progress {
         let policy = turn.policy;
@@ -191,7 +191,7 @@ impl Dialogue {
                 turn.line = Some(CommandLine::of_any(line, input));
                 self.auth_line(turn, line, argument, consumed)
             }
-            // The line is set after the step, which is built in its place: a step that is returned as an option is copied.
+            // The line is set after the step, which is built in place: a step returned as an option would be copied.
             command => Progress {
                 consumed,
                 step: Some(self.command(turn, input, line, command)),
@@ -202,7 +202,7 @@ impl Dialogue {
         }
     }
 
-    /// Answers a command that has a reply at once.
+    /// Answers a command that is answered at once.
     #[inline(always)]
     fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], line: &[u8], command: Command<'_>) -> Step {
         let policy = turn.policy;
@@ -238,7 +238,7 @@ impl Dialogue {
                 self.xclient(turn, line, arguments)
             }
             Command::Starttls { is_bare } if self.has_starttls(policy) => self.starttls(turn, is_bare),
-            // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
+            // Every line gets a reply. (go-smtp-mock is silent if a known verb is in an unknown line.)
             Command::Quit { is_bare: false }
             | Command::Bdat(_)
             | Command::Lhlo(_)
@@ -309,8 +309,8 @@ impl Dialogue {
             (true, true) => Ok(ReplyKind::RsetReceived),
         };
         let answer = self.answer(turn, Asked::at(Stage::Rset), verdict);
-        // As go-smtp-mock has it, a RSET that is refused ends the transaction too, and where records of several messages
-        // are retained one behind a message changes nothing.
+        // As in go-smtp-mock, a refused RSET also ends the transaction; if records of several messages are retained, a
+        // RSET after a message changes nothing.
         let is_delivered = matches!(
             self.sequence,
             Sequence::Past(Transaction { has_recipient: true, is_delivered: true, .. })
@@ -329,7 +329,7 @@ impl Dialogue {
         self.conclude(turn, Stage::Quit, &answer, Some(Event::Quit))
     }
 
-    /// The mail transaction is over, without its message.
+    /// Ends the mail transaction without its message.
     pub(super) fn abandon_mail(&mut self) {
         self.sequence = self.sequence.without_mail();
         self.chunks = None;
@@ -339,7 +339,7 @@ impl Dialogue {
         self.envelope.get_or_insert_default()
     }
 
-    /// The key of what may be deferred.
+    /// The retry key of a step that may be deferred.
     #[inline]
     pub(super) fn retry_key(
         &mut self,
@@ -352,13 +352,14 @@ impl Dialogue {
         }
     }
 
-    /// A separate function, so that a step that can't be deferred pays nothing for it.
+    /// Not inlined, so that a step that can't be deferred pays nothing for it.
     #[inline(never)]
     pub(super) fn make_retry_key(&mut self, key: impl FnOnce(&mut RetryKeys) -> RetryKey) -> RetryKey {
         key(self.retry_keys.get_or_insert_default())
     }
 
-    /// The step of an answer; the event, if any, goes to the recorder. The envelope has the names of the command by now.
+    /// Builds the step of an answer, and sends the event, if any, to the recorder. The envelope must already have the
+    /// names of the command.
     #[inline(always)]
     pub(super) fn conclude(
         &self,
@@ -370,7 +371,8 @@ impl Dialogue {
         self.conclude_with(turn, stage, answer, event, Details::default())
     }
 
-    /// The same with details. They are passed on and not set in the step, which is built where the caller wants it.
+    /// As [`conclude`](Self::conclude), with details. They are passed, not set later, because the step is built in
+    /// place.
     #[inline(always)]
     pub(super) fn conclude_with(
         &self,
@@ -406,9 +408,9 @@ impl Dialogue {
     }
 }
 
-/// Where it is.
+/// State.
 impl Dialogue {
-    /// Extensions are served: under Extended SMTP, and always in LMTP (RFC 2033 section 4.1).
+    /// Extensions are available: with Extended SMTP, and always in LMTP (RFC 2033 section 4.1).
     pub(super) fn is_extended(&self, policy: &Policy) -> bool {
         self.is_lmtp() || policy.esmtp().is_some()
     }
@@ -446,13 +448,13 @@ impl Dialogue {
             }
     }
 
-    /// The client sends nothing more.
+    /// The client has ended its input.
     pub(super) fn finish(&mut self) {
         self.is_cut_short = self.owes_input();
         self.receiving = Receiving::default();
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         let incoming = match &self.receiving {
             Receiving::Commands(_) | Receiving::Chunk(_) => 0,

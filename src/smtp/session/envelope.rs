@@ -1,6 +1,6 @@
-//! The envelope of a mail transaction (RFC 5321 section 3.3): its reverse-path and forward-paths, and the rules that they
-//! match. It is retained without rules too, since rules may be added before the next line. After the first mails it
-//! allocates no more memory.
+//! The envelope of a mail transaction (RFC 5321 section 3.3): its reverse-path and forward-paths, and the rules that
+//! they match. It is retained even without rules, which may be added before the next line. After the first mails it
+//! allocates no memory.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,42 +9,42 @@ use crate::smtp::command::octets::Octets;
 use crate::smtp::command::{GivenParameters, Parameters};
 use crate::smtp::rules::{Edition, Matched, RuleBook};
 
-/// Capacity for names that a session retains between mail transactions, in octets.
+/// Capacity in octets that a session retains between mail transactions.
 const RETAINED: usize = 1024;
-/// Largest number of octets by which the capacity grows beyond the need.
+/// Most octets by which the capacity exceeds the need.
 const GROWTH: usize = 4096;
 
-/// The name of HELO or EHLO and the paths of the last mail transaction. It includes refused ones, which rules need.
+/// The name of HELO or EHLO and the paths of the last mail transaction, including refused ones, which rules need.
 #[derive(Default)]
 pub(in crate::smtp) struct Envelope {
-    /// The name of HELO, the reverse-path and the parameters of MAIL, of each accepted recipient the forward-path and the
-    /// parameters with a LF behind each, and the last forward-path if it was not accepted.
+    /// The name of HELO, the reverse-path, the parameters of MAIL, the forward-path and the parameters of each accepted
+    /// recipient, each followed by LF, and the last forward-path if refused.
     names: Vec<u8>,
     helo: Option<Range<u32>>,
-    /// Of the last MAIL, accepted or not.
+    /// The reverse-path of the last MAIL, accepted or not.
     from: Option<Range<u32>>,
     /// The parameters of the last MAIL, if it was accepted.
     from_parameters: Range<u32>,
-    /// Of the last RCPT behind it, accepted or not.
+    /// The forward-path of the last RCPT in the transaction, accepted or not.
     to: Option<Range<u32>>,
-    /// Of the RCPTs behind it that were accepted. Empty, it is where the first will begin.
+    /// The accepted recipients. If empty, the position of the first.
     accepted: Range<u32>,
-    /// In LMTP the recipient whose reply to the message is next; `None` while it is not its turn.
+    /// In LMTP the recipient that the next reply to the message answers; `None` outside these replies.
     selected: Option<Selected>,
-    /// Conditions of rules that one of them matches, or the selected one, in ascending order.
+    /// Conditions of rules that the recipients match, or the selected one, in ascending order.
     matched: Vec<Matched>,
-    /// Of the rules that these are.
+    /// The edition of the rules in `matched`.
     edition: Edition,
 }
 
-/// One of the accepted recipients.
+/// An accepted recipient.
 #[derive(Clone, Default)]
 struct Selected {
-    /// Without one there are replies to more recipients than are retained.
+    /// `None`: more recipients were accepted than are retained.
     to: Option<Range<u32>>,
     /// Its path and its parameters.
     lines: Range<u32>,
-    /// Where the next one begins.
+    /// The start of the next recipient.
     end: u32,
 }
 
@@ -72,7 +72,7 @@ impl Envelope {
         self.name(self.selected.as_ref().map_or(self.to.as_ref(), |selected| selected.to.as_ref()))
     }
 
-    /// The parameters of MAIL, and of the accepted recipients or the selected one.
+    /// The parameters of MAIL and of the accepted recipients, or only the selected one.
     pub(in crate::smtp) fn parameters(&self) -> GivenParameters<'_> {
         let recipients = self.selected.as_ref().map_or(&self.accepted, |selected| &selected.lines);
         GivenParameters {
@@ -89,13 +89,13 @@ impl Envelope {
         range.map(|range| self.octets(range))
     }
 
-    /// Conditions of rules of this book that an accepted recipient matches, in ascending order.
+    /// Conditions of rules of this book that accepted recipients match, in ascending order.
     pub(in crate::smtp) fn matched(&self, rules: &RuleBook) -> &[Matched] {
         debug_assert_eq!(self.edition, rules.edition(), "the rules were replaced: match_anew comes first");
         &self.matched
     }
 
-    /// Recomputes which rules the accepted recipients match, if the rules were replaced since they were compared.
+    /// Recomputes which rules the accepted recipients match, if the rules were replaced since.
     pub(in crate::smtp) fn match_anew(&mut self, rules: &RuleBook) {
         if self.edition == rules.edition() {
             return;
@@ -120,7 +120,7 @@ impl Envelope {
         }
     }
 
-    /// The accepted recipient whose lines begin here.
+    /// The accepted recipient at this position.
     fn recipient_at(&self, start: u32) -> Option<Selected> {
         let lines = self.octets(&(start..self.accepted.end));
         // No line contains a LF.
@@ -131,12 +131,12 @@ impl Envelope {
         Some(Selected { to: (path > 0).then_some(start..behind_path - 1), lines: start..end, end })
     }
 
-    /// In LMTP the message has come: its recipients are answered from the first on.
+    /// In LMTP, before the first reply to a message.
     pub(in crate::smtp) fn begin_replies(&mut self) {
         self.selected = Some(Selected { to: None, lines: 0..0, end: self.accepted.start });
     }
 
-    /// Selects the next accepted recipient: from now on it is the only one.
+    /// Selects the next accepted recipient: only it is visible from now on.
     pub(in crate::smtp) fn select_next(&mut self, rules: &RuleBook) {
         let Some(Selected { end, .. }) = self.selected else { return };
         let next = self.recipient_at(end).unwrap_or(Selected { to: None, lines: 0..0, end });
@@ -167,7 +167,7 @@ impl Envelope {
         self.matched.clear();
     }
 
-    /// Behind a MAIL that was accepted.
+    /// Stores the parameters of an accepted MAIL.
     pub(in crate::smtp) fn note_sender_parameters(&mut self, parameters: Parameters<'_>) {
         if !parameters.words().is_empty() {
             self.from_parameters = self.push(parameters.words());
@@ -221,13 +221,13 @@ impl Envelope {
         start..self.end()
     }
 
-    /// Makes room for more octets. A `Vec` would double, which may be far more than is left of the memory for sessions.
+    /// Makes room for more octets. A `Vec` would double, possibly far beyond the memory left for sessions.
     #[cold]
     fn grow(&mut self, more: usize) {
         self.names.reserve_exact(more + self.names.len().clamp(64, GROWTH));
     }
 
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         let Self {
             names,
@@ -355,7 +355,7 @@ mod tests {
     ];
 
     proptest! {
-        /// Rules have the same effect whether they are there from the beginning or replace others at any line.
+        /// Rules have the same effect whether present from the beginning or added at any line.
         #[test]
         fn what_recipients_match_does_not_depend_on_when_rules_came(
             recipients in prop::collection::vec("[ab]{1,2}([+][abx])?@[xy]", 0..6),

@@ -1,4 +1,4 @@
-//! Replies with places, filled with what is known when a command is answered.
+//! Fills the places of replies when a command is answered.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::turn::Turn;
 
 impl Dialogue {
-    /// A reply with places as it is sent, at the end of a step: the envelope has the names of the command by now. A separate
-    /// function, so that the other replies are cloned where they are answered.
+    /// The reply to send at the end of a step: the envelope already has the names of the command. Not inlined, so that
+    /// replies without places are cloned by the caller.
     #[inline(never)]
     pub(super) fn filled(
         &self,
@@ -25,7 +25,7 @@ impl Dialogue {
         reply.filled(&Known { dialogue: self, policy, environment, stage, size, asked })
     }
 
-    /// A reply as it is sent, before the envelope has the names of the command.
+    /// The reply to send before the envelope has the names of the command.
     pub(super) fn as_sent(
         &self,
         policy: &Policy,
@@ -39,7 +39,7 @@ impl Dialogue {
         self.form_of(asked, reply).filled(&known)
     }
 
-    /// The reply of this kind, which answers no command.
+    /// A reply of this kind that answers no command.
     pub(super) fn reply_of_kind(
         &self,
         policy: &Policy,
@@ -51,7 +51,7 @@ impl Dialogue {
 }
 
 impl Dialogue {
-    /// The commands that this session can use: those of go-smtp-mock, and behind them those of extensions.
+    /// The commands that this session can use: go-smtp-mock's, then those of extensions.
     fn commands(&self, policy: &Policy) -> impl Iterator<Item = &'static str> {
         let (is_lmtp, is_extended) = (self.is_lmtp(), self.is_extended(policy));
         [
@@ -77,14 +77,14 @@ impl Dialogue {
     }
 }
 
-/// What is known of a session, and of the command that it answers.
+/// Values from a session and the command being answered.
 struct Known<'q, 'e> {
     dialogue: &'q Dialogue,
     policy: &'q Policy,
     environment: &'q Environment<'e>,
     stage: Stage,
     size: Option<u64>,
-    /// The command, while the envelope does not have its names yet.
+    /// The command, if the envelope does not have its names yet.
     asked: Option<Asked<'q>>,
 }
 

@@ -97,8 +97,8 @@ impl Dialogue {
         self.conclude_with(turn, Stage::Rcpt, &answer, Some(event), details)
     }
 
-    /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock recognizes an accepted RCPT by the text
-    /// of its reply; where only the last is retained, only that one counts.
+    /// Counts a RCPT. Returns whether the transaction has a recipient. go-smtp-mock recognizes an accepted RCPT by the
+    /// text of its reply; if only the last RCPT is retained, only that one counts.
     #[inline]
     fn count_rcpt(&mut self, policy: &Policy, answer: &Answer<'_>, has_room: bool, replaces: bool) -> bool {
         let counts_all = !replaces;
@@ -119,8 +119,8 @@ impl Dialogue {
     }
 
     fn room_for_rcpt(&self, policy: &Policy) -> Verdict {
-        // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
-        // (go-smtp-mock leaves it in place.)
+        // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path. (go-smtp-mock retains
+        // it.)
         let Sequence::Mail(mail) = self.sequence else { return Err(ReplyKind::InvalidRcptSequence) };
         if mail.recipients >= policy.most_recipients() {
             return Err(ReplyKind::TooManyRecipients);

@@ -1,5 +1,5 @@
 //! One session: bytes in, steps out. The [`dialogue`] decides, and a recorder records its events if records are read.
-//! Imports all other rooms of `smtp`; pure.
+//! Imports all other modules of `smtp`; pure.
 
 mod answer;
 mod arguments;
@@ -37,7 +37,7 @@ use crate::smtp::rules::{Environment, HandshakePlan};
 /// The server's side of one session of SMTP or LMTP.
 ///
 /// Its driver calls [`greeting`](Self::greeting) once, then [`advance`](Self::advance) with the client's input, and
-/// [`finish`](Self::finish) at the end. Each [`Step`] contains everything that the driver has to do.
+/// [`finish`](Self::finish) at the end. Each [`Step`] contains all instructions for the driver.
 ///
 /// ```
 /// use smtpmock::smtp::rules::Environment;
@@ -72,15 +72,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session of SMTP before its greeting.
+    /// An SMTP session before its greeting.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// A session of this protocol before its greeting.
     ///
-    /// In LMTP the message is answered by as many steps as RCPTs were accepted. While others are to come the session
-    /// expects [nothing](Expect::Nothing), and its driver calls [`advance`](Self::advance) again, whatever the input:
+    /// In LMTP a message gets one step for each accepted RCPT. While more follow the session expects
+    /// [nothing](Expect::Nothing), and its driver calls [`advance`](Self::advance) again with any input:
     ///
     /// ```
     /// use smtpmock::smtp::rules::Environment;
@@ -106,7 +106,7 @@ impl Session {
         Self { dialogue: Dialogue::speaking(protocol), records: Records::default() }
     }
 
-    /// The greeting of a new connection. One that is not 2yz refuses the session: anything but QUIT gets
+    /// The greeting of a new connection. A greeting other than 2yz refuses the session: commands other than QUIT get
     /// [`ReplyKind::SessionRefused`] (RFC 5321 section 3.1).
     pub fn greeting(&mut self, policy: &Policy, environment: &mut Environment<'_>) -> Step {
         self.dialogue.greeting(&mut Turn {
@@ -118,25 +118,25 @@ impl Session {
         })
     }
 
-    /// The name in the last EHLO, LHLO or HELO; `None` before it, and behind STARTTLS.
+    /// The name in the last EHLO, LHLO or HELO; `None` before it, and after STARTTLS.
     pub(crate) fn client_name(&self) -> Option<&[u8]> {
         self.dialogue.envelope.as_ref()?.helo()
     }
 
-    /// What follows is encrypted: before the greeting where TLS comes first (RFC 8314 section 3.3), or when the handshake
-    /// behind [`Next::StartTls`] is done.
+    /// All further input is encrypted. Called before the greeting if TLS begins with the connection (RFC 8314 section
+    /// 3.3), or when the handshake after [`Next::StartTls`] is done.
     pub fn set_encrypted(&mut self) {
         self.dialogue.is_encrypted = true;
     }
 
-    /// The client has proven who it is below SMTP, by a certificate for example: it may authenticate by EXTERNAL (RFC 4422
-    /// appendix A). Called where [`set_encrypted`](Self::set_encrypted) is.
+    /// The client has a proven identity below SMTP, for example by a certificate: it may authenticate by EXTERNAL (RFC
+    /// 4422 appendix A). Called together with [`set_encrypted`](Self::set_encrypted).
     pub fn set_external(&mut self, identity: ExternalIdentity) {
         self.dialogue.external = Some(Arc::new(identity));
     }
 
-    /// What rules at [`Stage::Tls`] decide of the handshake, once the client's hello has come, with the name in it if there
-    /// is one. Without such rules there is nothing to ask.
+    /// The decision of rules at [`Stage::Tls`] after the client's hello, with the server name in it if any. Not needed
+    /// without such rules.
     ///
     /// ```
     /// use smtpmock::smtp::rules::{Environment, WrongCertificate};
@@ -159,21 +159,21 @@ impl Session {
         self.dialogue.handshake(policy, environment, sni)
     }
 
-    /// Takes what can be taken from the front of `input`, up to one reply. While the session expects
-    /// [nothing](Expect::Nothing) it takes none, and gives the next reply.
+    /// Takes input from the start of `input`, up to one reply. While the session expects [nothing](Expect::Nothing) it
+    /// takes none and returns the next reply.
     pub fn advance(&mut self, policy: &Policy, environment: &mut Environment<'_>, input: &[u8]) -> Progress {
         let turn = &mut Turn { policy, environment, records: &mut self.records, line: None, check: None };
         let progress = self.dialogue.advance(turn, input);
         debug_assert!(progress.consumed <= input.len(), "{progress:?} of {} octets", input.len());
-        // Without these the step is made where the caller wants it, and never copied.
+        // Without these checks the step is built in place, and never copied.
         if cfg!(debug_assertions) {
             self.assert_consistent(&progress);
         }
         progress
     }
 
-    /// Continues an authentication exchange with the result of its [check](Progress::check). No step follows if none is under
-    /// way, as after the session has [ended](Self::finish).
+    /// Continues an authentication exchange with the result of its [check](Progress::check). No step follows without a
+    /// pending check, as after the session has [ended](Self::finish).
     ///
     /// ```
     /// use smtpmock::smtp::auth::{Auth, Credential};
@@ -226,23 +226,22 @@ impl Session {
         assert!(progress.check.is_none() || progress.step.is_none(), "a check comes before its step");
     }
 
-    /// The record in the making, which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and
-    /// [`Filing::Changed`](crate::smtp::Filing::Changed) are about; `None` while there is none. It is not in the steps: to
-    /// copy it into each takes time that grows with its recipients, and a driver that shows it needs one copy for the steps
-    /// of a turn.
+    /// The unfinished record, to which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and
+    /// [`Filing::Changed`](crate::smtp::Filing::Changed) refer; `None` without one. Steps do not contain it: copying
+    /// takes time that grows with its recipients, and a driver that publishes it needs only one copy a turn.
     pub fn record(&self) -> Option<&Record> {
         self.records.0.as_ref().map(Recorder::record)
     }
 
-    /// The reply of this kind, which answers no command, as this session gets it: with its places filled, and with an
-    /// enhanced status code where it was offered them.
+    /// A reply of this kind that answers no command, in the form of this session: with its places filled, and with an
+    /// enhanced status code if they were offered.
     pub fn reply_of_kind(&self, policy: &Policy, environment: &Environment<'_>, kind: ReplyKind) -> Reply {
         self.dialogue.reply_of_kind(policy, environment, kind)
     }
 
-    /// Removes replies that were never sent whole from the record in the making: for the last ones of a connection that has
-    /// ended, or before another reply is sent in place of one that was held back. Comes before [`finish`](Self::finish), and
-    /// no line follows. Records that were filed already are the caller's: see [`Record::withdraw`].
+    /// Removes replies that were never sent whole from the unfinished record, at the end of a connection or before a
+    /// delayed reply is replaced. Must be followed by [`finish`](Self::finish), without further lines. Filed records
+    /// belong to the caller: see [`Record::withdraw`].
     ///
     /// ```
     /// use smtpmock::smtp::rules::Environment;
@@ -265,10 +264,10 @@ impl Session {
         }
     }
 
-    /// Ends the session and gives its last record, if there is one: with
-    /// [`RecordMode::Message`](crate::smtp::RecordMode::Message) that of a mail transaction which is not over; with
-    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session) any client that sent something leaves one (go-smtp-mock's
-    /// record of one that sent nothing is empty; readiness probes are no mail). With [`Keep::Nothing`] there is none.
+    /// Ends the session and returns its last record, if any: with
+    /// [`RecordMode::Message`](crate::smtp::RecordMode::Message) that of an unfinished mail transaction; with
+    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session) that of any client that has sent something
+    /// (go-smtp-mock also has an empty one for other clients, such as readiness probes). None with [`Keep::Nothing`].
     pub fn finish(&mut self, policy: &Policy) -> Option<LastRecord> {
         self.dialogue.finish();
         if policy.keep == Keep::Nothing {
@@ -278,8 +277,8 @@ impl Session {
         recorder.finish(self.dialogue.has_spoken())
     }
 
-    /// Octets in memory beside the session itself: the message being received, the record with its lines, its
-    /// recipients and the message in it, and the envelope.
+    /// Bytes in memory in addition to the session itself: the message being received, the record with its lines,
+    /// recipients and message, and the envelope.
     pub fn held_memory(&self) -> usize {
         self.dialogue.memory() + self.records.0.as_ref().map_or(0, Recorder::memory)
     }
@@ -289,8 +288,8 @@ impl Session {
         self.dialogue.has_spoken()
     }
 
-    /// The client has sent the front of a command line or of a message and owes the rest, or did when the session
-    /// [ended](Self::finish): it is to be expected that it goes on sending.
+    /// The client has sent an incomplete command line or message, or had when the session [ended](Self::finish): it
+    /// will probably send more.
     pub fn owes_input(&self) -> bool {
         self.dialogue.owes_input()
     }
@@ -315,9 +314,8 @@ impl Session {
         !self.dialogue.is_in_transaction() && !self.owes_input() && self.dialogue.expects() == Expect::Command
     }
 
-    /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.
-    /// Over it recipients and messages are refused with
-    /// [`ReplyKind::InsufficientStorage`].
+    /// Sets how many octets may be stored in addition to those already [held](Self::held_memory). Beyond that
+    /// recipients and messages are refused with [`ReplyKind::InsufficientStorage`].
     pub fn set_memory_left(&mut self, octets: Option<usize>) {
         self.dialogue.memory_left = octets;
     }

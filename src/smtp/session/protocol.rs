@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// A protocol that a server speaks.
+/// A protocol of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
     /// RFC 5321.
     #[default]
     Smtp,
-    /// LMTP (RFC 2033): LHLO in place of HELO and EHLO, extensions always, and behind the message a reply for each
-    /// recipient that was accepted.
+    /// LMTP (RFC 2033): LHLO in place of HELO and EHLO, extensions always, and after the message a reply for each
+    /// accepted recipient.
     Lmtp,
 }
 
-/// Displays as in URLs and the ready line: `smtp`, `lmtp`.
+/// As in URLs and the ready line: `smtp`, `lmtp`.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

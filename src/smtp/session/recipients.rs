@@ -1,5 +1,5 @@
-//! The replies to a message in LMTP (RFC 2033 section 4.2): one for each RCPT that was accepted, in their order. Each is a
-//! step of its own, with its own rules, delay and number; no input comes between them.
+//! The replies to a message in LMTP (RFC 2033 section 4.2): one for each accepted RCPT, in order. Each is a separate
+//! step with its own rules, delay and number; no input is taken between them.
 
 use crate::smtp::policy::{MAX_RECIPIENTS, Policy};
 use crate::smtp::receive::RetryKey;
@@ -18,26 +18,26 @@ use crate::smtp::session::turn::Turn;
 /// A message whose recipients are being answered.
 #[derive(Debug)]
 pub(super) struct Answering {
-    /// Its text is left to the recorder when it is accepted.
+    /// Its text is moved to the recorder when it is accepted.
     content: Content,
-    /// As the next reply answers it.
+    /// The message, as the next reply answers it.
     message: Received,
-    /// It came by a single BDAT.
+    /// It was sent in a single BDAT.
     is_only_chunk: bool,
-    /// Replies so far, and how many there are to be.
+    /// Replies so far, and their total.
     replies: u32,
     recipients: u32,
-    /// One of these replies accepted the message.
+    /// One of these replies has accepted the message.
     is_accepted: bool,
 }
 
 impl Answering {
-    /// Octets in memory.
+    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.content.text.capacity()
     }
 
-    /// Counts a reply, and returns the message as it answers that.
+    /// Counts a reply. Returns the message as that reply answers it.
     fn next_reply(&mut self, accepts: bool) -> Received {
         let is_accepted = accepts && !self.is_accepted;
         let message = Received { recipient: Some(self.replies), is_accepted, ..self.message };
@@ -53,9 +53,9 @@ impl Dialogue {
         self.protocol == Protocol::Lmtp
     }
 
-    /// Counts a RCPT as its client does, which expects a reply to the message for each that got a 2yz reply, whatever
-    /// made it. Returns whether its path is to be retained, and whether there is a recipient now. A rule can accept more
-    /// than there is room for: the replies to these come last, and name no recipient.
+    /// Counts a RCPT as the client does, which expects a reply to the message for each 2yz reply, even by a rule.
+    /// Returns whether to retain its path, and whether the transaction has a recipient. A rule can accept more
+    /// recipients than are retained: the replies to these come last, and name no recipient.
     #[inline(never)]
     pub(super) fn count_lmtp_rcpt(&mut self, answer: &Answer<'_>, has_room: bool) -> (bool, bool) {
         let Sequence::Mail(mail) = &mut self.sequence else { return (false, false) };
@@ -67,7 +67,7 @@ impl Dialogue {
         (is_accepted && has_room, mail.has_recipient)
     }
 
-    /// Answers the first recipient of a message that came to its end.
+    /// Answers the first recipient of a complete message.
     #[inline(never)]
     pub(super) fn answer_recipients(
         &mut self,
@@ -107,7 +107,7 @@ impl Dialogue {
         self.messages = self.messages.saturating_add(u32::from(message.is_accepted));
         let mut text = std::mem::take(&mut answering.content.text);
         let answers_bdat = answering.is_only_chunk && message.is_first();
-        // Behind a reply that ends the session nothing is asked any more.
+        // After a reply that ends the session no more follow.
         let is_last = answering.replies >= answering.recipients || answer.next != Next::Continue;
         if is_last {
             self.sequence = self.sequence.without_mail();

@@ -1,4 +1,4 @@
-//! Where a session is in the sequence of commands (RFC 5321 section 4.1.4).
+//! The position of a session in the sequence of commands (RFC 5321 section 4.1.4).
 
 #[cfg(doc)]
 use crate::smtp::policy::RecordMode;
@@ -11,27 +11,27 @@ pub(super) enum Sequence {
     /// HELO or EHLO must come first.
     #[default]
     Connected,
-    /// There is no mail transaction.
+    /// No mail transaction is open.
     Greeted,
-    /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
+    /// MAIL was accepted, and its message has not arrived (RFC 5321 section 3.3).
     Mail(Transaction),
-    /// The first BDAT of its message has come (RFC 3030 section 2), and not the last.
+    /// The first BDAT of its message has arrived (RFC 3030 section 2), but not the last.
     Chunks(Transaction),
-    /// Its message has come. go-smtp-mock leaves the reverse-path in place until the next MAIL, RSET or HELO: commands out
-    /// of sequence get the refusals of a transaction. With [`RecordMode::Session`] alone.
+    /// Its message has arrived. go-smtp-mock retains the reverse-path until the next MAIL, RSET or HELO: commands out
+    /// of sequence get the refusals of a transaction. Only with [`RecordMode::Session`].
     Past(Transaction),
 }
 
 /// A mail transaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Transaction {
-    /// RCPTs, refused ones included.
+    /// RCPTs, including refused ones.
     pub(super) recipients: usize,
-    /// In LMTP those that got a 2yz reply: each gets a reply to the message.
+    /// In LMTP, RCPTs with a 2yz reply: each gets a reply to the message.
     pub(super) accepted: u32,
-    /// One of them counts as accepted: DATA is in sequence.
+    /// At least one RCPT counts as accepted: DATA is in sequence.
     pub(super) has_recipient: bool,
-    /// One of them got the text of an accepted RCPT, which counts for go-smtp-mock.
+    /// At least one got the text of an accepted RCPT, as go-smtp-mock counts them.
     pub(super) has_worded_recipient: bool,
     /// MAIL had parameters.
     pub(super) has_parameters: bool,
@@ -39,7 +39,7 @@ pub(super) struct Transaction {
     pub(super) takes_utf8: bool,
     /// MAIL had the parameter `BODY=BINARYMIME`.
     pub(super) is_binary: bool,
-    /// Its message was accepted, and no command that starts another has followed.
+    /// Its message was accepted, and no later command has started another.
     pub(super) is_delivered: bool,
 }
 
@@ -52,12 +52,11 @@ impl Sequence {
         }
     }
 
-    /// HELO or EHLO was accepted.
     pub(super) fn is_greeted(self) -> bool {
         !matches!(self, Self::Refused | Self::Connected)
     }
 
-    /// Without a mail transaction.
+    /// The position after the mail transaction ends.
     pub(super) fn without_mail(self) -> Self {
         if self.is_greeted() { Self::Greeted } else { self }
     }

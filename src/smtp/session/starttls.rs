@@ -1,4 +1,4 @@
-//! STARTTLS (RFC 3207): its reply, what the session forgets with it, and what is refused before it.
+//! STARTTLS (RFC 3207): its reply, the state that it resets, and the commands that require it.
 
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::Filing;
@@ -10,17 +10,17 @@ use crate::smtp::session::step::{Details, Step, Usage};
 use crate::smtp::session::turn::{Records, Turn};
 
 impl Dialogue {
-    /// STARTTLS is a command in this session: where its driver can begin TLS, or has begun it.
+    /// STARTTLS is a command in this session: its driver can begin TLS, or has begun it.
     pub(super) fn has_starttls(&self, policy: &Policy) -> bool {
         self.is_extended(policy) && policy.has_tls()
     }
 
-    /// TLS is possible, offered, and has not begun.
+    /// TLS is possible and offered, and has not begun.
     pub(super) fn offers_starttls(&self, policy: &Policy) -> bool {
         policy.has_tls() && !self.is_encrypted && self.extensions.include("STARTTLS")
     }
 
-    /// Before TLS, where that is required, nothing is possible that needs a session (RFC 3207 section 4).
+    /// Before TLS, if it is required, no command is possible that needs a session (RFC 3207 section 4).
     #[cold]
     pub(super) fn lacks_tls(&self, policy: &Policy, asked: Asked<'_>) -> bool {
         let is_allowed = asked.is_ehlo
@@ -28,7 +28,7 @@ impl Dialogue {
         policy.requires_tls() && !self.is_encrypted && !is_allowed
     }
 
-    /// What rules decide of a handshake in which the client asks for this name.
+    /// The decision of rules about a handshake in which the client requests this server name.
     pub(super) fn handshake(
         &self,
         policy: &Policy,
@@ -39,7 +39,7 @@ impl Dialogue {
         policy.book().judge_handshake(environment.state.as_deref_mut(), &question)
     }
 
-    /// STARTTLS is accepted within a mail transaction too, which ends with it.
+    /// Handles STARTTLS. It is accepted within a mail transaction too, which then ends.
     pub(super) fn starttls(&mut self, turn: &mut Turn<'_, '_>, is_bare: bool) -> Step {
         let verdict = match self.extensions.include("STARTTLS") {
             _ if self.is_encrypted => Err(ReplyKind::InvalidStarttlsSequence),
@@ -64,7 +64,7 @@ impl Dialogue {
     }
 }
 
-/// The record of the mail that was sent before TLS; there is none of a client that has only begun its session.
+/// Files the record of mail sent before TLS; a session without MAIL has none.
 fn file_mail_in_clear(turn: &mut Turn<'_, '_>) -> Filing {
     let Records(recorder) = &mut *turn.records;
     let Some(recorder) = recorder.take().filter(|recorder| recorder.record().transaction > 0) else {

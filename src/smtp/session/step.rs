@@ -1,5 +1,5 @@
-//! The instructions of a session to its driver: one [`Step`] for each reply. A step is an owned value, which the driver can
-//! carry out without the session, the policy or the input.
+//! The instructions of a session to its driver: one [`Step`] for each reply. A step is an owned value that the driver
+//! can carry out without the session, the policy or the input.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,48 +10,49 @@ use crate::smtp::receive::{LineScanner, Lines, RetryKey};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
 
-/// A message that was received to its end, as one reply answers it.
+/// A message received to its end, as one reply answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
-    /// Octets of its text, retained or not.
+    /// Octets of its text, including those not retained.
     pub size: usize,
-    /// What was seen in its lines; `None` where they were not looked at. They are in the first message of a session, and
-    /// then in every 16th; in LMTP with the first reply to it.
+    /// Faults of its lines; `None` if they were not inspected. The first messages of a session are inspected, and then
+    /// every 16th; in LMTP only the first reply has this.
     pub lines: Option<Lines>,
-    /// It came in chunks, by BDAT.
+    /// It was sent in chunks, by BDAT.
     pub is_chunked: bool,
-    /// The size that MAIL declared by an offered SIZE (RFC 1870), under Extended SMTP and in LMTP.
+    /// The size that MAIL declared with an offered SIZE (RFC 1870), under Extended SMTP and in LMTP.
     pub declared: Option<u64>,
-    /// It has octets beyond US-ASCII, though MAIL had neither BODY nor SMTPUTF8 and 8BITMIME was offered (RFC 6152), under
-    /// Extended SMTP and in LMTP. Of a message whose lines were not looked at it is false.
+    /// It has octets beyond US-ASCII, though MAIL had neither BODY nor SMTPUTF8 and 8BITMIME was offered (RFC 6152),
+    /// under Extended SMTP and in LMTP. False if its lines were not inspected.
     pub is_undeclared_eight_bit: bool,
-    /// In LMTP the recipient that is answered, from 0; `None` where one reply is for all of them.
+    /// In LMTP the index of the recipient being answered, from 0; `None` if one reply is for all.
     pub recipient: Option<u32>,
-    /// This reply accepts the message, provided that all of it is sent: of several that do so the first.
+    /// This reply accepts the message, provided that all of it is sent: the first of several that do.
     pub is_accepted: bool,
 }
 
 impl Received {
-    /// No reply to it comes before this one.
+    /// It is the first reply to the message.
     pub fn is_first(&self) -> bool {
         self.recipient.is_none_or(|recipient| recipient == 0)
     }
 }
 
-/// What a reply means in an authentication exchange (RFC 4954).
+/// The meaning of a reply in an authentication exchange (RFC 4954).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthStep {
-    /// The mechanism; `None` where the client names none that is offered.
+    /// The mechanism; `None` if the client names none that is offered.
     pub mechanism: Option<Mechanism>,
-    /// What was decided, whatever the reply says.
+    /// The decision, regardless of the reply's text.
     pub outcome: AuthOutcome,
-    /// Challenges of this exchange so far, this reply included if it is one: round trips beside that of the command.
+    /// Challenges of this exchange so far, including this reply if it is one: round trips in addition to that of the
+    /// command.
     pub challenges: u32,
-    /// The client has sent the secret itself, or what it took for it, also in a command that was refused.
+    /// The client has sent the secret itself, or an attempt at it, even in a refused command.
     pub(crate) reveals_secret: bool,
-    /// A hash of the user and the secret, where the client has sent it. It finds one that is tried again.
+    /// A hash of the user and the secret, if sent, to detect repeated attempts.
     pub(crate) attempt: Option<u64>,
 }
 
@@ -62,13 +63,13 @@ impl AuthStep {
     }
 }
 
-/// What is decided about an authentication exchange.
+/// The state of an authentication exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthOutcome {
-    /// It goes on: the reply is a challenge.
+    /// It continues: the reply is a challenge.
     Challenged,
-    /// The client has authenticated, if the reply accepts that.
+    /// The client has authenticated, if the reply accepts.
     Succeeded,
     /// The credentials are wrong.
     Failed,
@@ -76,11 +77,11 @@ pub enum AuthOutcome {
     Cancelled,
     /// The client has authenticated before (RFC 4954 section 4).
     Again,
-    /// It did not take place, or could not go on: AUTH was out of sequence or malformed, or a response was.
+    /// It did not take place or could not continue: AUTH was out of sequence or malformed, or a response was malformed.
     Refused,
 }
 
-/// What of PIPELINING and STARTTLS is offered: in one octet, as each step has it.
+/// Whether PIPELINING and STARTTLS are offered: in one octet, as every step has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offered {
     Neither,
@@ -108,12 +109,12 @@ impl Offered {
     }
 }
 
-/// What a command shows of the use of extensions; nothing where extensions are not served.
+/// Extensions used by a command; empty if extensions are not available.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// EHLO was accepted, and offered this.
+    /// The offer of an accepted EHLO.
     pub(crate) offers: Option<Offered>,
-    /// STARTTLS came without an argument where it was offered: TLS begins unless a rule prevents it.
+    /// STARTTLS without an argument, where it was offered: TLS begins unless a rule prevents it.
     pub(crate) starttls: bool,
     /// SMTPUTF8 was accepted.
     pub(crate) smtputf8: bool,
@@ -123,45 +124,46 @@ pub(crate) struct Usage {
     pub(crate) not_offered: bool,
 }
 
-/// The result of one line or of the end of a message; in LMTP, where that has a reply for each recipient, of one of these.
+/// The result of one line or of the end of a message; in LMTP of one recipient's reply to a message.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
-    /// The stage that is answered.
+    /// The stage of the reply.
     pub stage: Stage,
     /// The answer.
     pub reply: Reply,
     /// Number of the reply within the session; the greeting's is 1.
     pub number: u32,
-    /// How much of the reply is sent.
+    /// The portion of the reply to send.
     pub portion: Portion,
-    /// The command, or the message, is accepted, provided that all of the reply is sent; in LMTP the message for this
-    /// recipient. Unknown lines are neither accepted nor refused; they count as refused.
+    /// The command or message is accepted, provided that all of the reply is sent; in LMTP the message for this
+    /// recipient. False for unknown commands.
     pub accepted: bool,
-    /// How long to hold the reply back; nothing else of this session happens meanwhile.
+    /// The delay of the reply; nothing else of this session happens meanwhile.
     pub delay: Duration,
-    /// Whether the connection goes on.
+    /// What happens to the connection after the reply.
     pub next: Next,
-    /// A mail transaction is open now (RFC 5321 section 3.3): MAIL was accepted, and neither was its message answered, to
-    /// the last reply, nor the transaction given up.
+    /// A mail transaction is open (RFC 5321 section 3.3): MAIL was accepted, and the transaction has neither been
+    /// abandoned nor got its last reply.
     pub is_in_transaction: bool,
-    /// The message that is answered.
+    /// The message being answered.
     pub message: Option<Received>,
-    /// Of the authentication exchange that is answered; `None` at other stages than [`Stage::Auth`].
+    /// The authentication exchange being answered; `None` at stages other than [`Stage::Auth`].
     pub auth: Option<Box<AuthStep>>,
-    /// Identifies a retry by the client.
+    /// Identifies retries by the client.
     pub(crate) retry_key: RetryKey,
     /// The use of extensions.
     pub(crate) usage: Usage,
-    /// The effect on the records. Records are filed before the reply is sent, so that a client that has read it can see
-    /// them; in LMTP a client that has read the last reply to a message.
+    /// The effect on the records. They must be filed before the reply is sent, so that a client that has read it, in
+    /// LMTP the last reply to a message, can see them.
     pub filing: Filing,
-    /// XCLIENT was accepted: from now on, and for the records behind that of [`filing`](Self::filing), this is the client,
-    /// and the address in it that of the [environment](crate::smtp::rules::Environment::peer).
+    /// XCLIENT was accepted: this client, and the address in it for the
+    /// [environment](crate::smtp::rules::Environment::peer), apply from now on and to the records after that of
+    /// [`filing`](Self::filing).
     pub client: Option<Box<ClientAttributes>>,
 }
 
-/// What only the steps of some stages have.
+/// Parts of a step that only some stages have.
 #[derive(Default)]
 pub(super) struct Details {
     pub(super) message: Option<Received>,
@@ -178,30 +180,31 @@ impl Step {
     }
 }
 
-/// What [`Session::advance`](crate::smtp::Session::advance) did with the input.
+/// The effect of [`Session::advance`](crate::smtp::Session::advance) on the input.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Octets used up, from the front. The rest must be at the front of the next input.
+    /// Octets consumed from the start. The rest must be the start of the next input.
     pub consumed: usize,
-    /// The command line among them; `None` for message data. That of BDAT is at the front, before octets of the chunk. Of a line
-    /// that is longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) it is the front, with the first octets that
-    /// are used up.
+    /// The consumed command line; `None` for message data. BDAT comes before the octets of its chunk. For a line longer
+    /// than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) this is the start, with the first octets that are
+    /// consumed.
     pub line: Option<CommandLine>,
-    /// What the server waits for from now on. Before the first input it is a command.
+    /// What the server waits for now. Before the first input this is a command.
     pub expects: Expect,
-    /// The step to carry out; `None` if more input is needed, or a check.
+    /// The step to carry out; `None` if more input or a check is needed.
     pub step: Option<Step>,
-    /// A comparison to run, whose result is for [`Session::resume`](crate::smtp::Session::resume). No input is used before.
+    /// A check to run, whose result goes to [`Session::resume`](crate::smtp::Session::resume). No input is consumed
+    /// before.
     pub check: Option<Box<Check>>,
 }
 
-/// Where a command line is in the input, as far as a log may show it: the session decides that, as it knows the command.
+/// The position of a command line in the input, without secrets: it can be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandLine {
     start: u16,
     length: u16,
-    /// More stands behind it, which no log may show.
+    /// A secret follows, which must not be logged.
     has_secret: bool,
 }
 
@@ -214,7 +217,7 @@ impl CommandLine {
         Self { start: start as u16, length: line.len() as u16, has_secret: false }
     }
 
-    /// The same for a line that may be AUTH: without what may be a secret.
+    /// The same for a line that may be AUTH, without a possible secret.
     #[cold]
     pub(in crate::smtp) fn of_any(line: &[u8], input: &[u8]) -> Self {
         shown_part(line).map_or_else(
@@ -223,13 +226,13 @@ impl CommandLine {
         )
     }
 
-    /// A response in an authentication exchange, of which nothing may be shown.
+    /// A response in an authentication exchange, none of which may be logged.
     pub(in crate::smtp) fn secret() -> Self {
         Self { start: 0, length: 0, has_secret: true }
     }
 
-    /// The line without white space around it, where `input` is what [`advance`](crate::smtp::Session::advance) was given,
-    /// or as much of it as was [consumed](Progress::consumed). `<redacted>` stands for a secret: `AUTH PLAIN <redacted>`.
+    /// The line without white space around it. `input` is the input of [`advance`](crate::smtp::Session::advance), at
+    /// least the part that was [consumed](Progress::consumed). `<redacted>` replaces a secret: `AUTH PLAIN <redacted>`.
     pub fn within<'i>(&self, input: &'i [u8]) -> Cow<'i, [u8]> {
         let start = usize::from(self.start);
         let shown = input.get(start..start + usize::from(self.length)).unwrap_or_default();
@@ -248,12 +251,12 @@ pub enum Expect {
     Command,
     /// Message data, up to its final dot.
     Data,
-    /// Octets of a chunk, of which the number is known.
+    /// Octets of a chunk, whose number is known.
     Chunk,
-    /// A command line in the middle of a message that comes in chunks, most likely that of the next chunk.
+    /// A command line between the chunks of a message, most likely the next BDAT.
     NextChunk,
-    /// Nothing: another reply to the message follows (RFC 2033 section 4.2), with the next call of
-    /// [`advance`](crate::smtp::Session::advance).
+    /// Nothing: the next call of [`advance`](crate::smtp::Session::advance) gives another reply to the message (RFC
+    /// 2033 section 4.2).
     Nothing,
     /// A response in an authentication exchange, or the result of a [`Check`].
     Response,

@@ -1,4 +1,4 @@
-//! What a dialogue may use while it processes one line.
+//! The context of one line in a dialogue.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub(super) struct Turn<'t, 'e> {
     pub(super) policy: &'t Policy,
     pub(super) environment: &'t mut Environment<'e>,
     pub(super) records: &'t mut Records,
-    /// The command line, once it is parsed.
+    /// The command line, once parsed.
     pub(super) line: Option<CommandLine>,
-    /// What has to run before the line can be answered.
+    /// The check that must run before the line can be answered.
     pub(super) check: Option<Box<Check>>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Turn<'t, 'e> {
 pub(super) struct Records(pub(super) Option<Recorder>);
 
 impl Records {
-    /// Records an event with its answer; `reply` is the reply as it is sent.
+    /// Records an event with its answer; `reply` is the reply to be sent.
     #[inline]
     pub(super) fn note(
         &mut self,
@@ -59,7 +59,7 @@ impl Records {
         self.of(policy).note(policy, event, &answered)
     }
 
-    /// The line of the first BDAT of a message, which is answered when its octets have come.
+    /// Records the line of the first BDAT of a message, which is answered after its octets.
     pub(super) fn note_first_bdat(&mut self, policy: &Policy, line: &[u8]) {
         if policy.keep != Keep::Nothing {
             self.of(policy).note_first_bdat(line);

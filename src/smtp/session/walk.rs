@@ -19,7 +19,7 @@ use crate::smtp::session::envelope::Envelope;
 const ARC: usize = 2 * size_of::<usize>();
 
 impl Session {
-    /// Octets of all its allocations, without the allocator's overhead.
+    /// Bytes of all its allocations, without the allocator's overhead.
     pub(crate) fn walk(&self) -> usize {
         let Self { dialogue, records } = self;
         let of = |recorder: &Recorder| size_of::<Record>() + recorder.record().walk();
@@ -30,7 +30,7 @@ impl Session {
 
 impl Dialogue {
     fn walk(&self) -> usize {
-        // All fields are named, so that an added one cannot be omitted.
+        // All fields are destructured, so that a new one cannot be omitted.
         let Self {
             protocol: _,
             receiving,
@@ -89,7 +89,7 @@ impl Record {
 fn policy(choice: u8) -> Policy {
     let mut policy = Policy::default();
     if choice & 64 != 0 {
-        // Replies that each record has of its own.
+        // Replies that each record owns.
         policy.set_reply(ReplyKind::RcptReceived, "250 2.1.5 <{{to}}> of <{{from}}> is welcome");
         policy.set_reply(ReplyKind::MessageReceived, "250 2.0.0 {{id}}");
     }
@@ -160,7 +160,7 @@ proptest! {
                 waiting.drain(..progress.consumed);
                 let (held, walked) = (session.held_memory(), session.walk());
                 prop_assert!(walked <= held, "{held} are charged of {walked}");
-                // A few command lines, a record in the making and its double are always allowed.
+                // A few command lines, an unfinished record and its copy are always allowed.
                 let always = 5 * 4200 + 5000;
                 prop_assert!(walked <= before.max(limit.saturating_add(always)), "{walked} of {limit}");
                 if progress.step.is_none() {

@@ -1,4 +1,4 @@
-//! XCLIENT: a trusted peer names the client that it speaks for, and the session starts anew (Postfix's XCLIENT_README).
+//! XCLIENT: a trusted peer names the client that it speaks for, and the session restarts (Postfix's XCLIENT_README).
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::smtp::session::step::Step;
 use crate::smtp::session::turn::Turn;
 
 impl Dialogue {
-    /// Rules and limits are asked with the address that the command names, as they were asked at the greeting. A refused
-    /// one changes nothing.
+    /// Handles XCLIENT. Rules and limits are evaluated for the named address, as at the greeting. A refused one changes
+    /// nothing.
     pub(super) fn xclient(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], arguments: &[u8]) -> Step {
         let client = ClientAttributes::parse(arguments);
         let verdict = match client {
@@ -34,7 +34,7 @@ impl Dialogue {
         let named = self.identity.take_if(|_| answer.accepted);
         if answer.accepted {
             self.start_anew();
-            // It is the peer's.
+            // It belongs to the peer.
             self.external = None;
         }
         let mut step = self.conclude(turn, Stage::Xclient, &answer, None);
@@ -51,7 +51,7 @@ impl Dialogue {
         step
     }
 
-    /// Returns to the state behind the greeting: the client has to begin with HELO or EHLO.
+    /// Returns to the state after the greeting: the client must begin with HELO or EHLO.
     pub(super) fn start_anew(&mut self) {
         debug_assert!(
             !self.is_in_transaction() && self.chunks.is_none(),
@@ -64,7 +64,7 @@ impl Dialogue {
         self.identity = None;
     }
 
-    /// The record of what came before, which is complete.
+    /// Files the record of the previous client, which is complete.
     fn file_before(&self, turn: &mut Turn<'_, '_>) -> Filing {
         let Policy { keep: Keep::Envelope | Keep::Message, .. } = turn.policy else {
             return Filing::Unchanged;
@@ -74,7 +74,7 @@ impl Dialogue {
     }
 }
 
-/// The user that a client is named as. One that an earlier XCLIENT has named stays, other than one that has authenticated.
+/// The user of the named client. A user from an earlier XCLIENT persists, but not one that has authenticated.
 fn user(client: &ClientAttributes, before: Option<Arc<Identity>>) -> Option<Arc<Identity>> {
     match client.has_login() {
         true => client.login().map(|user| Arc::new(Identity { user: user.into(), mechanism: None })),

@@ -11,7 +11,7 @@ use crate::stats::{Durations, Numbers, Peak, Tally};
 pub(crate) enum Slot<'s> {
     /// A count.
     Count(&'s mut u64),
-    /// A count of which a sum has the maximum.
+    /// A count whose sum is the maximum.
     Peak(&'s mut Peak),
     /// A count that not every system reports.
     Optional(&'s mut Option<u64>),
@@ -97,7 +97,7 @@ impl<T> Line<T> {
 
 /// A struct that has figures.
 pub(in crate::stats) trait Figures: Sized + 'static {
-    /// Its fields in order; `None` for a field that is no figure.
+    /// Its fields in order; `None` for a field that is not a figure.
     const LINES: &'static [Option<Line<Self>>];
 
     fn lines() -> impl Iterator<Item = &'static Line<Self>> {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::smtp::rules::GrammarError;
 
-/// One of each form and unit.
+/// One subject of each form and unit.
 fn subjects() -> [Subject; 7] {
     [
         Subject::new("messages", Unit::Number, Form::Count),
@@ -20,7 +20,7 @@ fn read(text: &str) -> Result<Comparison, GrammarError> {
     Comparison::read(text, &subjects(), "a figure, like messages")
 }
 
-/// What is looked at, and the limit.
+/// The view and the limit.
 fn parts(text: &str) -> (View, f64) {
     let comparison = read(text).unwrap_or_else(|error| panic!("{error}"));
     (comparison.view, comparison.limit)

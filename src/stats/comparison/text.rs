@@ -36,7 +36,7 @@ impl Comparison {
 
 struct Cursor<'t> {
     text: &'t str,
-    /// In octets; on a character's boundary.
+    /// In octets; at a character boundary.
     at: usize,
     subjects: &'t [Subject],
     a_subject: &'t str,
@@ -61,7 +61,7 @@ impl<'t> Cursor<'t> {
         rest
     }
 
-    /// Takes letters, digits, points and underscores; may be none.
+    /// Takes letters, digits, points and underscores, possibly none.
     fn word(&mut self) -> (Range<usize>, &'t str) {
         let rest = self.rest();
         let length = rest.find(|c: char| !(c.is_alphanumeric() || "._".contains(c))).unwrap_or(rest.len());

@@ -7,7 +7,7 @@ fn parsed(text: &str) -> Expectation {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Where the caret begins, and what stands above it.
+/// The position of the caret, and the text above it.
 fn refused(text: &str) -> (usize, String) {
     let error = text.parse::<Expectation>().expect_err(text);
     (error.span().start, error.fault().to_string())
@@ -54,7 +54,7 @@ fn what_is_true_kept_and_what_is_not_is_not() {
         let verdict = expectation.judge(&stats);
         assert!(verdict.kept, "{verdict}");
         assert_eq!(verdict.found, figure, "{text}");
-        // What must be true is false where it must not be, and there is no third.
+        // A condition is either true or false.
         let verdict = Expectation::fail_if(text).expect(text).judge(&stats);
         assert!(!verdict.kept && verdict.found == figure, "{verdict}");
         assert_eq!(verdict.to_string(), format!("fail if {}: failed, {figure}", text.trim()));
@@ -83,7 +83,7 @@ fn no_samples_keep_no_expectation() {
         let text = format!("p99(retries.after) {op} 1s");
         let verdict = Expectation::fail_if(&text).expect("a check").judge(&run());
         assert_eq!(verdict.to_string(), format!("fail if {text}: failed, no samples"));
-        // Nor does a rate over no time.
+        // A rate over no time fails too.
         assert!(!parsed(&format!("rate(messages) {op} 1")).judge(&Stats::default()).kept);
     }
 }

@@ -1,4 +1,4 @@
-//! Findings about the use of extensions. Where none is served there are none: go-smtp-mock's clients can't know.
+//! Findings about the use of extensions. None if extensions are off: go-smtp-mock's clients can't know.
 
 use super::{Finding, words};
 use crate::stats::Stats;

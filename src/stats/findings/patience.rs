@@ -1,4 +1,4 @@
-//! Findings about clients with shorter timeouts than RFC 5321 section 4.5.3.2 asks for.
+//! Findings about clients with shorter timeouts than RFC 5321 section 4.5.3.2 requires.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
-/// Where RFC 5321 specifies no timeout, that of MAIL and RCPT is expected.
+/// If RFC 5321 specifies no timeout, that of MAIL and RCPT is expected.
 const OF_MOST: &str = " with MAIL and RCPT, and names no other time for this";
 
 /// RFC 3030 specifies no timeout. The last chunk counts as the end of the message.

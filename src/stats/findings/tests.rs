@@ -1,4 +1,4 @@
-//! What holds for findings from any figures; `tests/it/findings` has the clients that cause them.
+//! Properties of findings from any figures; the clients that cause them are in `tests/it/findings`.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ fn figures(text: &str) -> Vec<f64> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// None panics, each says where what is right is written, and no name but that of giving up comes twice.
+    /// None panics, each has a reference, and only the name for giving up occurs more than once.
     #[test]
     fn any_figures_give_findings_that_are_whole(stats in any_stats()) {
         let findings = stats.findings();
@@ -107,7 +107,7 @@ proptest! {
         }
     }
 
-    /// The counts that a text names are those of the figures.
+    /// The counts in a text are those of the figures.
     #[test]
     fn texts_name_the_figures(stats in any_stats()) {
         for finding in stats.findings() {
@@ -137,11 +137,11 @@ proptest! {
         }
     }
 
-    /// A stage has its finding exactly if somebody waited too short, and it counts those who did.
+    /// A stage has its finding exactly if a client gave up too early, and it counts those clients.
     #[test]
     fn giving_up_is_found_where_it_was_early(waits in prop::collection::vec(1.0..2000.0, 0..50)) {
         for (stage, asked) in [(Stage::Data, 120.0), (Stage::Mail, 300.0), (Stage::Message, 600.0)] {
-            // What is near the limit may fall to either side: the histogram has three digits.
+            // Values close to the limit may fall on either side: the histogram has three digits.
             let waits: Vec<f64> = waits.iter().copied().filter(|wait: &f64| (wait / asked - 0.99).abs() > 0.002).collect();
             let mut stats = Stats::default();
             stats.stages[stage].gave_up = seconds(&waits);
@@ -194,7 +194,7 @@ fn probes_that_leave_before_the_greeting_have_not_given_up() {
 #[test]
 fn leaving_is_found_by_its_share_among_sessions_that_the_client_ended() {
     let mut stats = Stats::default();
-    // Of any other ending there may be as many as they like.
+    // Other endings may occur in any number.
     let sessions = &mut stats.sessions;
     (sessions.refused, sessions.silent, sessions.gave_up) = (1000, 1000, 1000);
     (sessions.dismissed, sessions.stopped, sessions.left) = (1000, 1000, 4);

@@ -1,10 +1,10 @@
-//! Findings about TLS: what was sent in clear, and how sessions within it begin and end.
+//! Findings about TLS: mail and secrets in clear, and how encrypted sessions begin and end.
 
 use super::extensions::in_sessions;
 use super::{Finding, words};
 use crate::stats::Stats;
 
-/// Fewer handshakes than this may come from different clients, or from one that was started anew.
+/// Fewer handshakes may come from different clients, or from one that restarted.
 const FEW: u64 = 20;
 
 pub(super) fn secrets_in_clear(stats: &Stats) -> Option<Finding> {
@@ -33,7 +33,7 @@ pub(super) fn declined_1_3(stats: &Stats) -> Option<Finding> {
 }
 
 pub(super) fn fell_back(stats: &Stats) -> Option<Finding> {
-    // More is not known of a client whose TLS has failed.
+    // Nothing more is known about a client whose TLS has failed.
     let what = "seem to have fallen back to clear text: mail came on a new connection within a minute after TLS had failed, from \
          the same address and with the same name in EHLO,";
     in_sessions(stats.tls.fell_back, "fell-back-to-clear", what, "RFC 3207 section 6")
@@ -53,7 +53,7 @@ pub(super) fn accepted_wrong_certificates(stats: &Stats) -> Option<Finding> {
 }
 
 pub(super) fn never_resumed(stats: &Stats) -> Option<Finding> {
-    // One with a wrong certificate gives no ticket.
+    // A handshake with a wrong certificate gives no ticket.
     let handshakes = stats.tls.handshakes.saturating_sub(stats.tls.wrong_certificates);
     if handshakes < FEW || stats.tls.resumed != 0 {
         return None;

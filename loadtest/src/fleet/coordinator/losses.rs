@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::member::Presence;
-use super::{Coordinator, Event, LATE_AFTER, LOST_AFTER};
-use crate::fleet::protocol::Halt;
+use super::member::{Member, Presence};
+use super::{Coordinator, Ending, Event, HEARD_WITHIN, LATE_AFTER, LEAD, LOST_AFTER, Stage, UNCONFIRMED};
+use crate::fleet::protocol::{Halt, State};
 use crate::report::stopped::Stopped;
 
 impl Coordinator {
@@ -30,6 +30,30 @@ impl Coordinator {
             }
         }
         lost.into_iter().for_each(|name| self.lose(name));
+    }
+
+    /// Confirms the start, or ends the run before it, as an agent is missing.
+    pub(super) fn confirm(&mut self, at: Duration, now: Duration) {
+        let ahead = at.saturating_sub(now);
+        let missing = self.members.iter().find_map(|member| {
+            let silence = self.silence(member, now);
+            let why = match &member.state {
+                State::Left(why) => format!("it has signed off: {why}"),
+                State::Failed(why) => why.clone(),
+                // It may come back until then.
+                _ if silence > HEARD_WITHIN && ahead <= UNCONFIRMED => {
+                    format!("nothing has come from it for {:.1} s", silence.as_secs_f64())
+                }
+                _ => return None,
+            };
+            Some((member.name.clone(), why))
+        });
+        let is_heard = |member: &Member| self.silence(member, now) <= HEARD_WITHIN;
+        if let Some((name, why)) = missing {
+            self.end(&format!("agent {name} was lost before the start: {why}"), Ending::Lost(name, why));
+        } else if ahead <= LEAD && self.members.iter().all(is_heard) {
+            self.stage = Stage::Started { at, is_confirmed: true };
+        }
     }
 
     pub(super) fn lose(&mut self, name: String) {

@@ -36,7 +36,7 @@ pub(crate) struct Reported {
 }
 
 impl Reported {
-    pub(crate) fn new() -> Reported {
+    pub(super) fn new() -> Reported {
         Reported {
             seconds: 0,
             until: Duration::ZERO,
@@ -87,11 +87,15 @@ impl Member {
 
     /// Whether its part is complete, or may still be.
     pub(crate) fn is_working(&self) -> bool {
-        self.presence == Presence::There && self.stopped.is_none() && !matches!(self.state, State::Failed(_))
+        self.presence == Presence::There
+            && self.stopped.is_none()
+            && !matches!(self.state, State::Failed(_) | State::Left(_))
     }
 
     /// Whether nothing more is expected of it.
     pub(super) fn is_settled(&self) -> bool {
-        self.report.is_some() || self.presence == Presence::Lost || matches!(self.state, State::Failed(_))
+        self.report.is_some()
+            || self.presence == Presence::Lost
+            || matches!(self.state, State::Failed(_) | State::Left(_))
     }
 }

@@ -10,7 +10,7 @@ mod seconds;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub(crate) use member::{Member, Presence, Reported};
+pub(crate) use member::{Member, Presence};
 
 use crate::fleet::protocol::{Halt, State};
 use crate::measure::interval::Interval;
@@ -24,12 +24,22 @@ pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
 /// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 
-/// From the decision to start to the start: time for all agents to learn of it, each of which asks ten times a second, and
-/// again when it had no reply for a second.
+/// The time for all agents to learn of the start, each of which asks ten times a second, and again when it had no reply for a
+/// second.
 const LEAD: Duration = Duration::from_secs(3);
 
 /// When the coordinator has not looked for this long, it stood still itself: what came meanwhile waits to be read.
 const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// A run is started, and its start confirmed, only if something came from each agent within this time; all ask ten times
+/// a second then.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where the loss of an agent stops the others, agents learn of the start only when it is confirmed: so long after the
+/// decision, or later, until `UNCONFIRMED` before the start, when all agents are there. A run that is not confirmed does not
+/// start, and no agent can have sent anything.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(2);
+const UNCONFIRMED: Duration = Duration::from_secs(1);
 
 /// The exchanges with an agent before its clock is known well enough.
 const EXCHANGES: u64 = 8;
@@ -59,6 +69,8 @@ pub(crate) enum Event {
     Joined(String, u64),
     /// An agent was dropped before the start.
     Dropped(String),
+    /// An agent has signed off before the start: why.
+    Left(String, String),
     Starts(Duration),
     Late(String),
     Lost(String),
@@ -78,6 +90,8 @@ pub(crate) enum Ending {
     Missing(Vec<String>),
     /// An agent can't run: its name and reason.
     Unable(String, String),
+    /// An agent was lost before the start, and no other may go on without it: its name and reason.
+    Lost(String, String),
     /// A signal came before the start.
     Interrupted,
 }
@@ -85,7 +99,11 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     Gathering,
-    Started(Duration),
+    /// It is decided when the run starts. Agents learn of it once it is confirmed.
+    Started {
+        at: Duration,
+        is_confirmed: bool,
+    },
     Over(Ending),
 }
 
@@ -129,18 +147,18 @@ impl Coordinator {
         self.events.pop_front()
     }
 
-    /// The start of the run, once it is set.
+    /// The start of the run, once agents may learn of it.
     pub(crate) fn start(&self) -> Option<Duration> {
         match self.stage {
-            Stage::Started(at) => Some(at),
-            Stage::Gathering | Stage::Over(_) => None,
+            Stage::Started { at, is_confirmed: true } => Some(at),
+            Stage::Gathering | Stage::Started { .. } | Stage::Over(_) => None,
         }
     }
 
     pub(crate) fn ending(&self) -> Option<&Ending> {
         match &self.stage {
             Stage::Over(ending) => Some(ending),
-            Stage::Gathering | Stage::Started(_) => None,
+            Stage::Gathering | Stage::Started { .. } => None,
         }
     }
 
@@ -165,16 +183,20 @@ impl Coordinator {
                     return;
                 }
                 let is_full = self.members.len() as u64 == self.settings.agents;
-                if is_full && self.members.iter().all(Member::is_ready) {
-                    let start = now.saturating_add(LEAD);
-                    self.stage = Stage::Started(start);
-                    self.events.push_back(Event::Starts(start));
+                let is_ready =
+                    |member: &Member| member.is_ready() && self.silence(member, now) <= HEARD_WITHIN;
+                if is_full && self.members.iter().all(is_ready) {
+                    let is_confirmed = !self.settings.stops_on_loss;
+                    let until_confirmed = if is_confirmed { Duration::ZERO } else { CONFIRMED_AFTER };
+                    let at = now.saturating_add(until_confirmed).saturating_add(LEAD);
+                    self.stage = Stage::Started { at, is_confirmed };
+                    self.events.push_back(Event::Starts(at));
                 }
             }
-            Stage::Started(_) if self.members.iter().all(Member::is_settled) => {
+            Stage::Started { is_confirmed: true, .. } if self.members.iter().all(Member::is_settled) => {
                 self.stage = Stage::Over(Ending::Complete);
             }
-            Stage::Started(_) | Stage::Over(_) => {}
+            Stage::Started { .. } | Stage::Over(_) => {}
         }
     }
 
@@ -207,7 +229,8 @@ impl Coordinator {
                     self.end("not all agents came in time", ending);
                 }
             }
-            Stage::Started(_) => {
+            Stage::Started { at, is_confirmed: false } => self.confirm(at, now),
+            Stage::Started { is_confirmed: true, .. } => {
                 self.look_for_lost(now);
                 self.proceed(now);
                 self.show_seconds();
@@ -219,8 +242,10 @@ impl Coordinator {
     /// A signal ends the run.
     pub(crate) fn interrupt(&mut self, signal: &str) {
         match self.stage {
-            Stage::Gathering => self.end(&format!("the coordinator received {signal}"), Ending::Interrupted),
-            Stage::Started(_) => {
+            Stage::Gathering | Stage::Started { is_confirmed: false, .. } => {
+                self.end(&format!("the coordinator received {signal}"), Ending::Interrupted);
+            }
+            Stage::Started { .. } => {
                 let why = Stopped::CoordinatorSignal { signal: signal.to_owned() };
                 let _ = self.stop.get_or_insert(Halt::Early(why));
             }

@@ -110,7 +110,20 @@ impl Coordinator {
         let intervals = check(&mut update, &known);
         let intervals = intervals.map_err(|why| Refusal::new(Cause::Request, why.to_string()))?;
         self.take_seconds(index, &update.seconds, intervals);
-        let state = self.checked(update.state, update.digest.as_ref());
+        update.state = self.checked(update.state, update.digest.as_ref());
+        self.take_state(now, index, update);
+        if let (Stage::Gathering, State::Left(_)) = (&self.stage, &self.members[index].state) {
+            let answer = self.answer(now, index);
+            // Its place is free.
+            drop(self.members.remove(index));
+            return Ok(answer);
+        }
+        self.proceed(now);
+        self.show_seconds();
+        Ok(self.answer(now, index))
+    }
+
+    fn take_state(&mut self, now: Duration, index: usize, update: Update) {
         let member = &mut self.members[index];
         if member.presence != Presence::There {
             member.presence = Presence::There;
@@ -121,24 +134,30 @@ impl Coordinator {
         }
         member.heard = now;
         member.clock = update.clock.or(member.clock);
-        if member.report.is_none() && !matches!(member.state, State::Failed(_)) {
-            let has_stopped = member.stopped.is_none() && update.stopped.is_some();
-            member.stopped = update.stopped;
-            member.state = state;
-            member.report = update.report.filter(|_| member.state == State::Ended);
-            let name = member.name.clone();
-            let has_failed = matches!(member.state, State::Failed(_));
-            let stopped = member.stopped.clone().filter(|_| has_stopped);
-            if has_failed && matches!(self.stage, Stage::Started(_)) {
-                self.lose(name);
-            } else if let Some(why) = stopped.filter(|why| !why.is_ordered()) {
-                self.miss(&name);
-                self.events.push_back(Event::Stopped(name, why));
+        if member.report.is_some() || matches!(member.state, State::Failed(_) | State::Left(_)) {
+            return;
+        }
+        let has_stopped = member.stopped.is_none() && update.stopped.is_some();
+        member.stopped = update.stopped;
+        member.state = update.state;
+        member.report = update.report.filter(|_| member.state == State::Ended);
+        let name = member.name.clone();
+        let stopped = member.stopped.clone().filter(|why| has_stopped && !why.is_ordered());
+        match &member.state {
+            State::Left(why) => {
+                self.events.push_back(Event::Left(name.clone(), why.clone()));
+                if let Stage::Started { is_confirmed: true, .. } = self.stage {
+                    self.miss(&name);
+                }
+            }
+            State::Failed(_) if matches!(self.stage, Stage::Started { .. }) => self.lose(name),
+            _ => {
+                if let Some(why) = stopped {
+                    self.miss(&name);
+                    self.events.push_back(Event::Stopped(name, why));
+                }
             }
         }
-        self.proceed(now);
-        self.show_seconds();
-        Ok(self.answer(now, index))
     }
 
     /// An agent with another plan can't run.

@@ -27,7 +27,8 @@ impl Coordinator {
     /// Passes on the seconds that all agents which are there have reported.
     pub(super) fn show_seconds(&mut self) {
         let awaited = self.members.iter().filter(|member| {
-            member.presence == Presence::There && !matches!(member.state, State::Ended | State::Failed(_))
+            member.presence == Presence::There
+                && !matches!(member.state, State::Ended | State::Left(_) | State::Failed(_))
         });
         let complete = awaited.map(|member| member.reported.seconds).min().unwrap_or(u64::MAX);
         while let Some(entry) = self.behind.first_entry() {

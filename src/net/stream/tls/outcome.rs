@@ -1,4 +1,4 @@
-//! How a handshake ends, as rustls has it.
+//! The result of a handshake, from rustls.
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::{CertificateError, CipherSuite, HandshakeKind, ProtocolVersion};
@@ -7,7 +7,7 @@ use crate::net::stream::HandshakeFault;
 use crate::smtp::rules::Alert;
 use crate::tls::{ClientCertificate, TlsSession, TlsVersion, is_of_old_form};
 
-/// What the handshake has agreed on.
+/// The parameters that the handshake has agreed on.
 pub(super) fn agreed(
     connection: &UnbufferedServerConnection,
     server_name: Option<Box<str>>,
@@ -23,13 +23,13 @@ pub(super) fn agreed(
         suite => suite.as_str().unwrap_or("unknown"),
     };
     let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-    // Where there is one, it was verified: now, or in the session that is resumed.
+    // A certificate was verified: now, or in the session that is resumed.
     let client = connection.peer_certificates().and_then(<[_]>::first);
     let client = client.map(|certificate| ClientCertificate::read(certificate));
     Some(TlsSession { version, cipher_suite, server_name, is_resumed, client })
 }
 
-/// Why it failed, by an error of rustls.
+/// The fault for an error of rustls.
 pub(super) fn fault_of(error: &rustls::Error) -> HandshakeFault {
     match error {
         rustls::Error::AlertReceived(alert) => {

@@ -1,4 +1,4 @@
-//! The way out: records of replies, and the end.
+//! The output: records of replies, and the end.
 
 use std::io;
 
@@ -32,7 +32,7 @@ impl Layer {
                 self.close()?;
             }
             if let Err(error) = self.flush(socket) {
-                // What this call has taken is the caller's again.
+                // Octets that this call has taken are the caller's again.
                 self.pending = 0;
                 return Err(error);
             }
@@ -43,7 +43,7 @@ impl Layer {
         Ok(taken)
     }
 
-    /// close_notify; behind a handshake that has failed there is its alert, if any.
+    /// Sends close_notify; after a failed handshake, its alert if any.
     pub(super) fn finish(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
         self.flush(socket)?;
         let is_open = self.session.is_some() && matches!(self.stage, Stage::Connected(_));
@@ -83,7 +83,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Encrypts by `write` into a vector of this size, which it returns the used part of.
+    /// Encrypts with `write` into a vector of this size, and truncates it to the used part.
     fn seal(
         &mut self,
         size: usize,

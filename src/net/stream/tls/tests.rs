@@ -1,4 +1,4 @@
-//! TLS over one end of a pair of sockets; at the other is a client of rustls, whose octets come in any pieces.
+//! TLS over one end of a socket pair; at the other end a rustls client sends octets in pieces of any size.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -18,21 +18,21 @@ use super::hello::may_be_complete;
 use super::{RECORD, shared};
 use crate::tls::{ServerTls, Tls, TlsSession};
 
-/// More than the smallest pieces take.
+/// More than the smallest pieces need.
 const MOST_STEPS: usize = 1_000_000;
 
-/// A server's stream, and a client that is connected to it.
+/// A server's stream with a connected client.
 struct Pair {
     stream: Stream,
     client: ClientConnection,
     wire: UnixStream,
-    /// What the client has encrypted, and the wire has not taken.
+    /// Encrypted output of the client that the wire has not taken.
     outgoing: Vec<u8>,
-    /// What the server has read.
+    /// Plain text read by the server.
     received: Vec<u8>,
-    /// What the client has read.
+    /// Plain text read by the client.
     replies: Vec<u8>,
-    /// Reads of the client that gave something.
+    /// Successful reads of the client.
     reads: usize,
 }
 
@@ -72,7 +72,7 @@ impl Pair {
         Self { stream, client: client(&tls), wire, outgoing, received, replies, reads: 0 }
     }
 
-    /// Moves octets both ways: at most so many of the client's, and the server reads into so large a buffer.
+    /// Moves octets both ways: at most `piece` of the client's, and the server reads into `buffer` octets.
     fn step(&mut self, piece: usize, buffer: usize) -> io::Result<()> {
         self.drive(piece)?;
         if self.stream.handshake() == Handshake::Done {
@@ -82,7 +82,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Moves at most so many octets of the client's, and the server goes on with the handshake.
+    /// Moves at most `piece` octets of the client's, and the server continues the handshake.
     fn drive(&mut self, piece: usize) -> io::Result<()> {
         while self.client.wants_write() {
             self.client.write_tls(&mut self.outgoing).expect("a vector");
@@ -96,7 +96,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Until the handshake is done for the server, and no further.
+    /// Steps until the handshake is done for the server, and no further.
     fn finished(mut self) -> Self {
         while self.stream.handshake() == Handshake::Running {
             self.take_replies();
@@ -106,7 +106,7 @@ impl Pair {
         self
     }
 
-    /// The server reads what there is.
+    /// The server reads all input.
     fn read(&mut self, buffer: usize) -> io::Result<bool> {
         let mut octets = vec![0; buffer];
         loop {
@@ -123,7 +123,7 @@ impl Pair {
         }
     }
 
-    /// The client reads what there is.
+    /// The client reads all input.
     fn take_replies(&mut self) {
         let mut octets = [0; 4096];
         while let Ok(count @ 1..) = self.wire.read(&mut octets) {
@@ -175,7 +175,7 @@ proptest! {
             }
             pair.stream.drive().expect("an open stream");
             prop_assert!(pair.stream.unsent() <= RECORD);
-            // What is read of the wire at once, the front of a record, and a record of replies.
+            // One read of the wire, an incomplete record, and a record of replies.
             let bound = 4096 + 2 * buffer + 4 * (RECORD + 300);
             let is_open = pair.stream.handshake() == Handshake::Done;
             prop_assert!(!is_open || pair.stream.memory() <= bound, "{}", pair.stream.memory());
@@ -188,7 +188,8 @@ proptest! {
     }
 }
 
-/// Commands had come with the last octets of the handshake, and more before they were read: those were never read.
+/// A regression: commands came with the last octets of the handshake, and more before they were read. The latter were
+/// never read.
 #[test]
 fn what_was_left_by_an_earlier_read_says_nothing_of_the_socket() {
     let mut pair = Pair::new();
@@ -198,7 +199,7 @@ fn what_was_left_by_an_earlier_read_says_nothing_of_the_socket() {
             pair.client.write_tls(&mut pair.wire).expect("room");
         }
     };
-    // The hello, and what the server answers.
+    // The hello and the server's answer.
     send(&mut pair, b"");
     pair.stream.drive().expect("an open stream");
     pair.take_replies();
@@ -255,7 +256,7 @@ fn a_reply_has_left_when_all_of_its_record_has() {
     assert_eq!((pair.replies.len(), pair.stream.unsent()), (taken, 0));
 }
 
-/// Replies are counted as unsent once, where the caller has them again.
+/// Octets of a failed write are the caller's again, and not counted as unsent too.
 #[test]
 fn a_write_that_fails_has_taken_nothing() {
     for size in [10, 3 * RECORD] {
@@ -283,7 +284,7 @@ fn what_is_no_hello_gets_an_alert_and_the_rest_is_dropped() {
 #[test]
 fn a_hello_that_never_ends_is_bounded() {
     let mut pair = Pair::new();
-    // A handshake record of 16 KiB, whose message would be one of 65,000 octets.
+    // A handshake record of 16 KiB whose message would have 65,000 octets.
     let mut record = vec![22, 3, 1, 0x40, 0, 1, 0, 0xfd, 0xe8];
     record.resize(5 + RECORD, 0);
     let mut most = 0;

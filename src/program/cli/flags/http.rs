@@ -4,7 +4,7 @@ use super::{Options, unless_zero};
 use crate::program::cli::flag::{Flag, reading, reading_or_default};
 use crate::program::cli::values::{self, Expected};
 
-/// The flag that turns it on, and those that have no effect without it.
+/// The flag that turns it on, and those without effect otherwise.
 pub(in crate::program::cli) const HTTP: &str = "http";
 pub(in crate::program::cli) const OF_HTTP: &[&str] =
     &["http-host", "http-allow-origin", "http-auth", "http-token", "keep-messages"];
@@ -13,10 +13,10 @@ pub(in crate::program::cli) const OF_HTTP: &[&str] =
 pub(in crate::program::cli) const HTTP_AUTH: &str = "httpAuth";
 pub(in crate::program::cli) const HTTP_TOKEN: &str = "httpToken";
 
-/// Records that are retained by default.
+/// Default number of retained records.
 const KEEP_MESSAGES: usize = 10_000;
 
-/// What the flags say of the control plane.
+/// The flags' values.
 #[derive(Clone, Debug, Default)]
 pub(in crate::program::cli) struct HttpOptions {
     pub(in crate::program::cli) listen: Option<String>,

@@ -8,7 +8,7 @@ use super::Options;
 use crate::program::cli::flag::{Arity, Flag, reading, reading_or_default};
 use crate::program::cli::values;
 
-/// What the flags say of TLS; files are read when the settings are complete.
+/// The flags' values; files are read when the settings are complete.
 #[derive(Clone, Debug, Default)]
 pub(in crate::program::cli) struct TlsOptions {
     pub(in crate::program::cli) is_on: bool,
@@ -28,7 +28,7 @@ pub(in crate::program::cli) struct TlsOptions {
 const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 
 impl Options {
-    /// Sets something of TLS, which turns it on.
+    /// Changes a TLS setting, which turns TLS on.
     fn with_tls(mut self, change: impl FnOnce(&mut TlsOptions)) -> Self {
         self.tls.is_on = true;
         change(&mut self.tls);

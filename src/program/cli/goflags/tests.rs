@@ -52,7 +52,7 @@ fn names_and_variables_are_unique() {
     assert!(variables.contains(&"SMTPMOCK_SESSION_TIMEOUT"));
 }
 
-/// The reference's flags as they were recorded: none may be missing, whatever the table is made of.
+/// The recorded flags of the reference: none may be missing.
 #[test]
 fn every_flag_of_the_reference_is_there() {
     let table = flags::table();

@@ -27,7 +27,7 @@ fn flags_of_reports_set_what_they_name() {
     let Reporting { json, html, interval_log, .. } =
         settings(&["--json=j", "-html", "h", "--report-hlog=l"]).reporting;
     assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
-    // Variables too; a flag's own variable goes before that of an alias.
+    // Variables too; a flag's own variable takes precedence over an alias's.
     let variables = [
         ("SMTPMOCK_JSON", "j"),
         ("SMTPMOCK_REPORT_HTML", "h"),
@@ -170,7 +170,7 @@ fn a_server_in_variables_and_files_keeps_no_report_from_being_added_up() {
     assert!(matches!(told, Ok(Action::Report(_, reporting, _)) if reporting.json == Some("both".into())));
 }
 
-/// The flags of a command line that name files or standard output, in the order in which they are compared.
+/// The flags of a command line that name files or standard output, in the order of comparison.
 fn claims(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     match parsed_beside(&[("a.json", &report(1)), ("x", "")], arguments, environment) {
         Ok(Action::Run(settings)) => format!("{:?}", settings.claims),
@@ -206,7 +206,7 @@ fn every_file_is_claimed_by_the_flag_that_named_it_last() {
             claims.input("--merge-reports", Path::new("a.json"));
         })
     );
-    // A log makes way for JSON.
+    // The log leaves standard output to JSON.
     let json = |claims: &mut Claims| claims.output("--capture", "the capture", Path::new("-"));
     assert_eq!(claims(&["--log", "--capture=-"], &[]), wanted(json));
     assert_eq!(claims(&["--log"], &[]), wanted(|claims| claims.text("--log")));
@@ -241,7 +241,7 @@ fn an_empty_check_is_no_check_that_passes() {
         let told = parsed_beside(&[("checks.toml", setting)], &["--config=checks.toml"], &[]);
         assert!(matches!(&told, Err(Failure::Usage(text)) if text.contains(reason)), "{setting}: {told:?}");
     }
-    // A text of several lines ends with a line end.
+    // Several lines end with a line end.
     assert_eq!(settings(&["--expect", "messages == 0\nfindings == 0\n"]).reporting.expectations.len(), 2);
 }
 
@@ -272,7 +272,7 @@ fn expectations_of_flags_variables_and_files_add_up() {
         }
         other => panic!("{other:?}"),
     }
-    // What must not be true is no other name for what must be.
+    // `--fail-if` is not an alias of `--expect`.
     let typed = ["--fail-if=messages > 9", "--expect=messages == 9"];
     match parsed(&typed, &[("SMTPMOCK_FAIL_IF", "sessions > 9")]) {
         Ok(Action::Run(settings)) => {
@@ -289,7 +289,7 @@ fn expectations_of_flags_variables_and_files_add_up() {
         }
         other => panic!("{other:?}"),
     }
-    // Of what does not add up, what is typed overrides the others.
+    // For settings that do not accumulate, arguments override the others.
     let overridden = settings(&["--config=report.toml", "--exit-after=1message"]);
     assert_eq!(overridden.exit_after, [Limit::Milestone(Milestone::Messages(1))]);
 }

@@ -113,7 +113,7 @@ fn urls_that_are_printed_read_back_without_the_default_listener() {
     }
 }
 
-/// What is printed may be read again.
+/// Printed settings can be read again.
 #[test]
 fn a_switch_that_another_flag_turns_on_is_printed_as_on() {
     for (arguments, on) in [
@@ -140,7 +140,7 @@ fn printed(files: &[(&str, &str)], arguments: &[&str]) -> String {
     }
 }
 
-/// The settings without a value of their own unless they are given.
+/// Settings without a value unless given.
 const VALUELESS: &[&str] = &[
     "listen",
     "extensions",
@@ -192,7 +192,7 @@ fn every_setting_that_has_a_default_is_printed_with_it() {
         assert_eq!(is_set, !VALUELESS.contains(&&*flag.kebab), "{}:\n{text}", flag.kebab);
         let Some(default) = &flag.default else { continue };
         let typed = format!("--{}={default}", flag.kebab);
-        // These are asked for with it, which counts beside --listen.
+        // They request the default listener, also with --listen.
         let expected = match &*flag.kebab {
             "host" => shown(&base().hosts(["127.0.0.1"])),
             "port" => shown(&base().port(0)),

@@ -9,7 +9,7 @@ pub(super) const HYPHEN: u8 = 8;
 /// RFC 5322 section 3.2.3.
 const ATEXT: u8 = 16;
 
-/// What each octet may be, worked out once: addresses are read octet by octet, for every message.
+/// The classes of each octet, computed once: addresses are parsed octet by octet, for every message.
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut octet = 0;
@@ -39,8 +39,8 @@ pub(super) fn is_local_octet(octet: u8) -> bool {
     class_of(octet) & (DOT | ATEXT) != 0
 }
 
-/// Dotted decimal, each number of one to three digits and at most 255; leading zeros are fine, for
-/// go-smtp-mock as for RFC 5321 (`Snum` in section 4.1.3).
+/// Dotted decimal, each number of one to three digits and at most 255; leading zeros are valid in go-smtp-mock and in
+/// RFC 5321 (`Snum` in section 4.1.3).
 pub(super) fn is_dotted_decimal(text: &[u8]) -> bool {
     let is_octet = |part: &[u8]| {
         (1..=3).contains(&part.len())
@@ -54,12 +54,12 @@ pub(super) fn is_rfc_mailbox(mailbox: &[u8]) -> bool {
     split_mailbox(mailbox).is_some_and(|(_, domain)| is_rfc_domain(domain) || is_address_literal(domain))
 }
 
-/// `Mailbox = Local-part "@" ( Domain / address-literal )`: a valid local part and what follows the @.
+/// `Mailbox = Local-part "@" ( Domain / address-literal )`: a valid local part, and the text after the @.
 pub(super) fn split_mailbox(mailbox: &[u8]) -> Option<(&[u8], &[u8])> {
     split_mailbox_with(mailbox, |_| false)
 }
 
-/// The same where the local part may have these octets too.
+/// The same, with additional octets allowed in the local part.
 fn split_mailbox_with(mailbox: &[u8], is_too: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
     let at = match mailbox.first()? {
         b'"' => quoted_string_length(mailbox, &is_too)?,
@@ -72,7 +72,7 @@ fn split_mailbox_with(mailbox: &[u8], is_too: impl Fn(u8) -> bool) -> Option<(&[
     (local.first() == Some(&b'"') || is_dot_string()).then_some((local, domain))
 }
 
-/// `Quoted-string = DQUOTE *QcontentSMTP DQUOTE`: its length, quotes included.
+/// `Quoted-string = DQUOTE *QcontentSMTP DQUOTE`: its length, including quotes.
 fn quoted_string_length(text: &[u8], is_too: impl Fn(u8) -> bool) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -86,7 +86,7 @@ fn quoted_string_length(text: &[u8], is_too: impl Fn(u8) -> bool) -> Option<usiz
     }
 }
 
-/// `Mailbox` as RFC 6531 section 3.3 extends it; that it is UTF-8 is the caller's to know.
+/// `Mailbox` as extended by RFC 6531 section 3.3; the caller must know that it is UTF-8.
 pub(super) fn is_utf8_mailbox(mailbox: &[u8]) -> bool {
     let is_beyond_ascii = |octet: u8| !octet.is_ascii();
     let is_domain = |domain: &[u8]| {
@@ -106,7 +106,7 @@ pub(super) fn is_rfc_domain(domain: &[u8]) -> bool {
     is_domain_of(domain, |octet| octet.is_ascii_alphanumeric())
 }
 
-/// The same with other octets than letters and digits for `Let-dig`.
+/// The same with another set of octets for `Let-dig`.
 pub(super) fn is_domain_of(domain: &[u8], is_let_dig: impl Fn(u8) -> bool) -> bool {
     let is_edge = |octet: Option<&u8>| octet.is_some_and(|&octet| is_let_dig(octet));
     let is_sub_domain = |label: &[u8]| {
@@ -117,8 +117,7 @@ pub(super) fn is_domain_of(domain: &[u8], is_let_dig: impl Fn(u8) -> bool) -> bo
     domain.split(|&octet| octet == b'.').all(is_sub_domain)
 }
 
-/// `address-literal` of RFC 5321 section 4.1.3: IPv4, or IPv6, which is the only tag registered for the
-/// general form.
+/// `address-literal` of RFC 5321 section 4.1.3: IPv4, or IPv6, the only registered tag of the general form.
 pub(super) fn is_address_literal(text: &[u8]) -> bool {
     let Some(inner) = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
         return false;

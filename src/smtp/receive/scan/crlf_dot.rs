@@ -1,9 +1,9 @@
 //! Finds `CRLF.` with the widest vectors of the processor.
 //!
-//! `CRLF.` is rare in messages, and so is LF before a dot. A loop searches four vectors at a time for that pair, and checks
-//! for CR only where the pair is found. All matches in a vector are visited before the next vector is loaded. So each octet
-//! is inspected once, whatever the input, and only matches cost more. A search for a single octet, or one that restarts after
-//! each match, would be slow for some input.
+//! `CRLF.` is rare in messages, and so is LF before a dot. A loop searches four vectors at a time for that pair, and
+//! checks for CR only where the pair is found. All matches in a vector are visited before the next vector is loaded. So
+//! each octet is inspected once for any input, and only matches cost more. A search for a single octet, or one that
+//! restarts after each match, would be slow for some inputs.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,7 @@ use fearless_simd::{Level, Simd, dispatch};
 const CRLF_DOT: &[u8; 3] = b"\r\n.";
 /// Number of vectors searched together.
 const TOGETHER: usize = 4;
-/// Octets that a vector's last match reaches beyond it.
+/// Octets after a vector that its last match includes.
 const BEYOND: usize = CRLF_DOT.len() - 1;
 
 /// Visits the start of every `CRLF.` from an index on, in order, until `visit` breaks.
@@ -48,7 +48,7 @@ fn each<S: Simd, B>(simd: S, text: &[u8], mut visit: impl FnMut(usize) -> Contro
     each_in_rest(simd, text, text.len() - rest.len(), visit)
 }
 
-/// Searches the rest from `at`, which is less than a block.
+/// Searches the rest from `at`, which is shorter than a block.
 #[inline(always)]
 fn each_in_rest<S: Simd, B>(
     simd: S,
@@ -82,7 +82,7 @@ fn each_bit<B>(mut bits: u64, from: usize, mut visit: impl FnMut(usize) -> Contr
     ControlFlow::Continue(())
 }
 
-/// Which of the first octets stand before LF and a dot.
+/// Which of the first octets precede LF and a dot.
 #[inline(always)]
 fn lf_dot<S: Simd>(simd: S, octets: &[u8]) -> S::mask8s {
     is(simd, &octets[1..], b'\n') & is(simd, &octets[2..], b'.')
@@ -94,7 +94,7 @@ fn crlf_dot<S: Simd>(simd: S, octets: &[u8]) -> u64 {
     (is(simd, octets, b'\r') & lf_dot(simd, octets)).to_bitmask()
 }
 
-/// Which of the first octets are this one.
+/// Which of the first octets equal this one.
 #[inline(always)]
 fn is<S: Simd>(simd: S, octets: &[u8], octet: u8) -> S::mask8s {
     S::u8s::from_slice(simd, &octets[..S::u8s::LEN]).simd_eq(octet)
@@ -119,7 +119,7 @@ mod tests {
         places
     }
 
-    /// Octets near the one that is looked for, and text.
+    /// Octets close to the sequence searched for, and text.
     fn text() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop::sample::select(vec![&b"\r"[..], b"\n", b".", b"x", b"\r\n."]);
         let dense = prop::collection::vec(piece, 0..400).prop_map(|pieces| pieces.concat());

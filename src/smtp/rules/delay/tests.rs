@@ -1,4 +1,4 @@
-//! Printed delays parse to the same delay, samples follow their distributions, and errors point to the place.
+//! Printed delays parse to the same delay, samples follow their distributions, and errors point to their place.
 
 use proptest::prelude::*;
 use rand::SeedableRng;

@@ -78,7 +78,7 @@ impl Line {
             to: to.map(str::as_bytes),
             user: user.map(str::as_bytes),
             mechanism: None,
-            // Only rules at `tls` are about it.
+            // Only rules at `tls` have a server name.
             sni: user.map(str::as_bytes),
             matched,
             inbox: inbox.map(str::as_bytes),
@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-/// How many of 10,000 rules like this one are evaluated for a line.
+/// How many of 10,000 such rules are evaluated for a line.
 fn looked_at(rule: impl Fn(u64) -> String, stage: Stage) -> usize {
     let rules: Vec<Rule> = (0..10_000).map(|number| rule(number).parse().expect("a rule")).collect();
     let book = book(&rules);
@@ -181,7 +181,7 @@ fn every_rule_of_thousands_was_looked_at_for_every_line() {
     assert_eq!(looked_at(|number| format!("any helo=c{number}.example close"), message), 1);
     assert_eq!(looked_at(|number| format!("any user=u{number} close"), message), 1);
     assert_eq!(looked_at(|number| format!("tls sni=u{number} garbage"), Stage::Tls), 1);
-    // The listener's, the user's and the recipients' domains.
+    // The inboxes of the listener, the user and the recipients' domains.
     assert_eq!(looked_at(|number| format!("any inbox=i{number} close"), Stage::Greeting), 1);
     assert_eq!(looked_at(|number| format!("any inbox=u{number} close"), rcpt), 1);
     assert_eq!(looked_at(|number| format!("any inbox=d{number}.example close"), rcpt), 1);
@@ -192,7 +192,7 @@ fn every_rule_of_thousands_was_looked_at_for_every_line() {
         looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message),
         1
     );
-    // Two recipients, and patterns of any shape, since they are compared when the recipient is accepted.
+    // Two recipients, and patterns of any shape, since they are compared when a recipient is accepted.
     assert_eq!(looked_at(|number| format!("message to=*@d{number}.example close"), message), 2);
     assert_eq!(looked_at(|number| format!("message to=*@d{number}.* close"), message), 2);
     assert_eq!(looked_at(|number| format!("rcpt to=*@d{number}.example close"), message), 0);

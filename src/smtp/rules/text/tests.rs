@@ -1,4 +1,4 @@
-//! A printed rule parses to the same rule, and errors point to the place.
+//! A printed rule parses to the same rule, and errors point to their place.
 
 use proptest::prelude::*;
 
@@ -82,7 +82,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
     })
 }
 
-/// A rule that may be contradictory, but for parameters and offers at stages that have none.
+/// A rule, possibly contradictory, except for parameters and offers at stages without them.
 fn any_rule() -> impl Strategy<Value = Rule> {
     let ending = prop_oneof![
         Just(Action::Accept),
@@ -126,7 +126,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 }
 
 proptest! {
-    // Four in five contradict themselves.
+    // Four in five are contradictory.
     #![proptest_config(ProptestConfig { max_global_rejects: 100_000, ..ProptestConfig::default() })]
     #[test]
     fn a_printed_rule_parses_to_the_same_rule(rule in any_rule()) {
