@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::account::accounting::Accounting;
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
-    Answer, Cause, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second, State, Update, VERSION,
-    Welcome, reason,
+    Answer, Cause, Fate, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second, State, Update,
+    VERSION, Welcome, reason,
 };
 use crate::measure::interval::Interval;
 use crate::report::Report;
@@ -58,8 +58,10 @@ pub(crate) enum Todo {
 /// How an agent ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The coordinator has the report.
+    /// The coordinator has written a report with that of this part.
     Delivered,
+    /// The coordinator has no report with that of this part: why.
+    Dropped(String),
     /// The coordinator has stopped it before the start: why.
     Stopped(String),
     /// It can't run: why.
@@ -72,8 +74,8 @@ pub(crate) enum Outcome {
     Unreached,
     /// The coordinator went away before the start.
     Orphaned,
-    /// The coordinator went away, and does not have the report.
-    Undelivered,
+    /// The coordinator went away before it had written its report, or refused that of this part.
+    Undelivered(Option<Refusal>),
 }
 
 /// The state of an agent.
@@ -95,6 +97,10 @@ pub(crate) struct Agent {
     /// What the run has counted: of measured messages, and of the warm-up.
     counted: [Accounting; 2],
     report: Option<Box<Report>>,
+    /// Whether the coordinator has it.
+    is_handed_in: bool,
+    /// The last request was refused.
+    refusal: Option<Refusal>,
     /// When the next request is sent.
     next: Duration,
     /// When the last request that was answered was sent.
@@ -126,6 +132,8 @@ impl Agent {
             pending: VecDeque::new(),
             counted: Default::default(),
             report: None,
+            is_handed_in: false,
+            refusal: None,
             next: now,
             heard: now,
             ended: None,
@@ -145,6 +153,11 @@ impl Agent {
     /// The part that it was given.
     pub(crate) fn order(&self) -> Option<&Order> {
         self.order.as_ref()
+    }
+
+    /// Whether the coordinator has the report of its run.
+    pub(crate) fn is_handed_in(&self) -> bool {
+        self.is_handed_in
     }
 
     /// The report of its run, once that has ended.
@@ -181,7 +194,7 @@ impl Agent {
                 (self.left, self.next) = (Some(now), now);
             }
             State::Ended if !self.is_signal_spent => {
-                let _ = self.outcome.get_or_insert(Outcome::Undelivered);
+                let _ = self.outcome.get_or_insert(Outcome::Undelivered(self.refusal.clone()));
             }
             State::Started | State::Ended | State::Left(_) | State::Failed(_) => {}
         }
@@ -216,7 +229,7 @@ impl Agent {
                 clock: self.meter.offset(),
                 digest: self.digest.clone().filter(|_| self.state == State::Armed),
                 seconds: self.pending.iter().take(SECONDS_AT_ONCE).cloned().collect(),
-                report: self.report.clone(),
+                report: self.report.clone().filter(|_| !self.is_handed_in),
             })),
         }
     }
@@ -240,13 +253,15 @@ impl Agent {
             (State::Started, _) => {
                 if silent > ORPHANED_AFTER {
                     let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+                    let refused = |refusal: &Refusal| Stopped::Refused { why: reason(&refusal.hint) };
+                    let why = self.refusal.as_ref().map(refused);
                     // When the next request is sent does not change: it is repeated already.
-                    self.stop(Stopped::NoCoordinator { silent_ms }, self.next);
+                    self.stop(why.unwrap_or(Stopped::NoCoordinator { silent_ms }), self.next);
                 }
             }
             (_, Some(ended)) => {
                 if silent > ORPHANED_AFTER && now.saturating_sub(ended) > DELIVERED_WITHIN {
-                    self.outcome = Some(Outcome::Undelivered);
+                    self.outcome = Some(Outcome::Undelivered(self.refusal.clone()));
                 }
             }
             _ => {
@@ -267,6 +282,7 @@ impl Agent {
 
     /// An update was answered.
     pub(crate) fn answered(&mut self, answer: Answer, sent: Duration, now: Duration) {
+        self.refusal = None;
         self.heard = sent;
         self.next = now.saturating_add(Duration::from_millis(answer.next_ms));
         // The clock is fixed when the start is known.
@@ -288,8 +304,13 @@ impl Agent {
         match &self.state {
             State::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
             State::Left(signal) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
-            State::Ended if answer.done => self.outcome = Some(Outcome::Delivered),
-            State::Ended => {}
+            State::Ended => {
+                self.is_handed_in |= answer.has_report;
+                self.outcome = answer.fate.map(|fate| match fate {
+                    Fate::Written => Outcome::Delivered,
+                    Fate::Dropped(why) => Outcome::Dropped(why),
+                });
+            }
             State::Started => match answer.stop {
                 Some(Halt::Early(why)) => self.stop(why, now),
                 Some(Halt::Unstarted(_)) | None => {}
@@ -301,7 +322,8 @@ impl Agent {
                 });
             }
         }
-        if matches!(self.state, State::Ended) || self.pending.len() >= SECONDS_AT_ONCE {
+        let must_hand_in = self.state == State::Ended && !self.is_handed_in;
+        if must_hand_in || self.pending.len() >= SECONDS_AT_ONCE {
             self.next = now;
         }
     }
@@ -320,13 +342,18 @@ impl Agent {
                 self.full = Some(refusal);
             }
             (_, State::Left(signal)) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
+            // A request that did not arrive whole may do so later.
+            (Cause::Request, State::Started | State::Ended) => {
+                self.next = now.saturating_add(ASKS_AGAIN_AFTER);
+                self.refusal = Some(refusal);
+            }
             // Another coordinator: there is none for this run.
             (_, State::Started) => {
-                let silent_ms = u64::try_from(now.saturating_sub(self.heard).as_millis()).unwrap_or(u64::MAX);
-                self.stop(Stopped::NoCoordinator { silent_ms }, now);
+                self.stop(Stopped::Refused { why: reason(&refusal.hint) }, now);
                 self.next = now.saturating_add(REPEATED_AFTER);
+                self.refusal = Some(refusal);
             }
-            (_, State::Ended) => self.outcome = Some(Outcome::Undelivered),
+            (_, State::Ended) => self.outcome = Some(Outcome::Undelivered(Some(refusal))),
             _ => self.outcome = Some(Outcome::Refused(refusal)),
         }
     }

@@ -22,7 +22,8 @@
 //!    instant some seconds ahead by its own clock. Each agent converts it to its own clock. One that learns of it too late
 //!    sends nothing. Where the loss of an agent stops the others, they learn of the start only shortly before it, and only if
 //!    none is missing by then: otherwise the run does not start.
-//! 4. The last `Update` has the whole report of the part; after the `Answer` to it, the agent ends.
+//! 4. The last `Update` has the whole report of the part. The agent asks until an `Answer` has the fate of that report: the
+//!    coordinator has written its own (all outputs), or has none with it. Then it ends, in the second case with a file.
 //!
 //! An agent that a signal ends before its run signs off with the state `Left`, and its place is free. One that a signal, the
 //! coordinator or the lack of one ends during its run reports the reason with its next update (`stopped`), and its run is

@@ -101,7 +101,7 @@ pub(crate) struct Update {
     /// Seconds of its run, in order; those that the coordinator has are ignored.
     #[serde(default)]
     pub(crate) seconds: Vec<Second>,
-    /// With [`State::Ended`]: the report of the part.
+    /// With [`State::Ended`], until the coordinator has it: the report of the part.
     #[serde(default)]
     pub(crate) report: Option<Box<Report>>,
 }
@@ -121,8 +121,20 @@ pub(crate) struct Answer {
     pub(crate) seconds: u64,
     /// The agent must stop.
     pub(crate) stop: Option<Halt>,
-    /// The coordinator needs nothing more.
-    pub(crate) done: bool,
+    /// Whether the coordinator has the report of the agent's part.
+    pub(crate) has_report: bool,
+    /// What has become of that report, once it is certain.
+    pub(crate) fate: Option<Fate>,
+}
+
+/// What has become of the report of a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fate {
+    /// The coordinator has written its own, which has it.
+    Written,
+    /// It is in no report of the coordinator: why.
+    Dropped(String),
 }
 
 /// Why an agent must stop.

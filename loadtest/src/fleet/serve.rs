@@ -122,15 +122,18 @@ pub(crate) struct Gathered {
 }
 
 /// Coordinates a run until it is over or ends after a signal, which `signal` returns; calls `on_event` for all that happens.
+/// Then `conclude` reports, while agents are still answered on a thread: they wait until their reports are in one that is
+/// written. It returns its result, and why nothing was written, if so.
 ///
 /// # Errors
 /// The executor can't be started.
-pub(crate) fn serve(
+pub(crate) fn serve<R>(
     place: Place,
     settings: Settings,
     signal: impl Fn() -> Option<&'static str>,
     mut on_event: impl FnMut(Event, &Coordinator),
-) -> io::Result<Gathered> {
+    conclude: impl FnOnce(Gathered) -> (R, Result<(), String>),
+) -> io::Result<R> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let clock = Timeline::start();
     let desk = Arc::new(Desk {
@@ -139,43 +142,83 @@ pub(crate) fn serve(
         token: place.token,
         connections: AtomicUsize::new(0),
     });
-    let mut start = None;
-    runtime.block_on(async {
+    let gathered = runtime.block_on(async {
         let listener = TcpListener::from_std(place.listener)?;
         drop(tokio::spawn(accept(listener, Arc::clone(&desk))));
-        let mut over_since = None;
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let mut coordinator = desk.coordinator();
-            if let Some(signal) = signal() {
-                coordinator.interrupt(signal);
-            }
-            let now = clock.now();
-            coordinator.tick(now);
-            while let Some(event) = coordinator.event() {
-                if let Event::Starts(at) = event {
-                    start = Some(at);
-                }
-                on_event(event, &coordinator);
-            }
-            match coordinator.ending() {
-                // Every agent that is there has its last reply.
-                Some(Ending::Complete) => break,
-                Some(_) if coordinator.members().is_empty() => break,
-                Some(_) if now.saturating_sub(*over_since.get_or_insert(now)) > LINGER => break,
-                Some(_) | None => {}
-            }
-        }
-        // Replies that are made leave.
-        tokio::time::sleep(LOOK_EVERY).await;
-        Ok::<(), io::Error>(())
+        Ok::<_, io::Error>(gather(&desk, signal, &mut on_event).await)
     })?;
-    drop(runtime);
-    let desk = Arc::into_inner(desk).unwrap_or_else(|| unreachable!("its tasks ended with the executor"));
-    let coordinator = desk.coordinator.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let ending = coordinator.ending().cloned().unwrap_or(Ending::Complete);
-    let start = start.filter(|_| ending == Ending::Complete);
-    Ok(Gathered { ending, start, members: coordinator.into_members() })
+    let result = std::thread::scope(|scope| {
+        let concluding = Concluding(&desk);
+        let linger = || runtime.block_on(linger(&desk));
+        let answering =
+            std::thread::Builder::new().name("smtpload-agents".into()).spawn_scoped(scope, linger)?;
+        let (result, written) = conclude(gathered);
+        desk.coordinator().conclude(written);
+        drop(concluding);
+        let _ = answering.join();
+        Ok::<_, io::Error>(result)
+    })?;
+    Ok(result)
+}
+
+/// Ends the wait of agents, even for a report that panics.
+struct Concluding<'d>(&'d Desk);
+
+impl Drop for Concluding<'_> {
+    fn drop(&mut self) {
+        self.0.coordinator().conclude(Err("the coordinator failed".to_owned()));
+    }
+}
+
+/// Until the run is over.
+async fn gather(
+    desk: &Desk,
+    signal: impl Fn() -> Option<&'static str>,
+    on_event: &mut impl FnMut(Event, &Coordinator),
+) -> Gathered {
+    let mut start = None;
+    let mut over_since = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let mut coordinator = desk.coordinator();
+        if let Some(signal) = signal() {
+            coordinator.interrupt(signal);
+        }
+        let now = desk.clock.now();
+        coordinator.tick(now);
+        while let Some(event) = coordinator.event() {
+            if let Event::Starts(at) = event {
+                start = Some(at);
+            }
+            on_event(event, &coordinator);
+        }
+        let Some(ending) = coordinator.ending().cloned() else { continue };
+        let is_told =
+            coordinator.members().is_empty() || now.saturating_sub(*over_since.get_or_insert(now)) > LINGER;
+        if ending == Ending::Complete || is_told {
+            let start = start.filter(|_| ending == Ending::Complete);
+            return Gathered { ending, start, members: coordinator.take_members() };
+        }
+    }
+}
+
+/// Until the report is written, and all whose parts it has know that.
+async fn linger(desk: &Desk) {
+    let mut concluded_since = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let coordinator = desk.coordinator();
+        if !coordinator.is_concluded() {
+            continue;
+        }
+        let now = desk.clock.now();
+        let since = *concluded_since.get_or_insert(now);
+        if coordinator.has_informed_all() || now.saturating_sub(since) > LINGER {
+            break;
+        }
+    }
+    // Replies that are made leave.
+    tokio::time::sleep(LOOK_EVERY).await;
 }
 
 async fn accept(listener: TcpListener, desk: Arc<Desk>) {

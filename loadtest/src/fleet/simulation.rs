@@ -7,7 +7,7 @@ use clap::Parser as _;
 use oorandom::Rand64;
 
 use super::agent::{Agent, Outcome, STOPS_WITHIN, Todo};
-use super::coordinator::{Coordinator, Ending, Event, Settings};
+use super::coordinator::{Coordinator, Ending, Event, Member, Settings};
 use super::offset::shifted;
 use super::protocol::{Answer, Order, Refusal, Update, Welcome};
 use super::report_of;
@@ -154,6 +154,13 @@ struct World {
     /// Losses out of a hundred.
     loss: u64,
     events: Vec<String>,
+    /// When the coordinator has written its report after the end of the run, whether it can, and what it has gathered.
+    writes_after: Duration,
+    can_write: bool,
+    concludes: Option<Duration>,
+    gathered: Vec<Member>,
+    /// When the coordinator is killed.
+    dies: Option<Duration>,
     /// The start by the coordinator.
     start: Option<Duration>,
 }
@@ -197,7 +204,20 @@ impl World {
         });
         let machines = machines.collect();
         let coordinator = Coordinator::new(settings, DAWN);
-        World { random, now: DAWN, coordinator, machines, loss, events: Vec::new(), start: None }
+        World {
+            writes_after: Duration::from_millis(random.rand_range(0..2_000)),
+            random,
+            now: DAWN,
+            coordinator,
+            machines,
+            loss,
+            events: Vec::new(),
+            can_write: true,
+            concludes: None,
+            gathered: Vec::new(),
+            dies: None,
+            start: None,
+        }
     }
 
     /// When something sent now arrives; `None` if it is lost.
@@ -212,6 +232,26 @@ impl World {
     fn step(&mut self) {
         self.now += STEP;
         let now = self.now;
+        if !self.is_dead() {
+            self.coordinate(now);
+        }
+        for index in 0..self.machines.len() {
+            let machine = &self.machines[index];
+            if machine.outcome.is_none()
+                && now >= machine.begins
+                && machine.killed.is_none_or(|killed| now < killed)
+            {
+                self.work(index);
+            }
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dies.is_some_and(|dies| self.now >= dies)
+    }
+
+    /// What the coordinator does by itself.
+    fn coordinate(&mut self, now: Duration) {
         self.coordinator.tick(now);
         while let Some(event) = self.coordinator.event() {
             match event {
@@ -225,14 +265,13 @@ impl World {
                 Event::Joined(..) | Event::Second(_) => {}
             }
         }
-        for index in 0..self.machines.len() {
-            let machine = &self.machines[index];
-            if machine.outcome.is_none()
-                && now >= machine.begins
-                && machine.killed.is_none_or(|killed| now < killed)
-            {
-                self.work(index);
-            }
+        if self.coordinator.ending() == Some(&Ending::Complete) && self.concludes.is_none() {
+            self.gathered = self.coordinator.take_members();
+            self.concludes = Some(now + self.writes_after);
+        }
+        if self.concludes.is_some_and(|at| now >= at) {
+            let written = if self.can_write { Ok(()) } else { Err("no space left".to_owned()) };
+            self.coordinator.conclude(written);
         }
     }
 
@@ -292,8 +331,12 @@ impl World {
 
     /// What has arrived at either end.
     fn deliver(&mut self, index: usize, local: Duration) {
+        let is_dead = self.is_dead();
         let machine = &mut self.machines[index];
         let Some((at, what)) = machine.travelling.take_if(|(at, _)| *at <= self.now) else { return };
+        if is_dead && matches!(what, Travelling::Hello(..) | Travelling::Update(..)) {
+            return;
+        }
         let reply = match what {
             Travelling::Hello(hello, sent) => {
                 Travelling::Welcome(self.coordinator.register(at, &hello), sent)
@@ -334,7 +377,8 @@ impl World {
     fn run(&mut self) {
         for _ in 0..60_000 {
             self.step();
-            if self.coordinator.ending().is_some()
+            let is_over = self.coordinator.ending().is_some() || self.is_dead();
+            if is_over
                 && self.machines.iter().all(|machine| machine.outcome.is_some() || machine.killed.is_some())
             {
                 break;
@@ -349,7 +393,7 @@ impl World {
     fn report(self) -> Report {
         let start = self.start.unwrap();
         let parts = self.machines.iter().find_map(|machine| machine.agent.order()).unwrap().parts;
-        report_of::<MergeError>(self.coordinator.into_members(), start, |part| Ok(plan(part, parts))).unwrap()
+        report_of::<MergeError>(self.gathered, start, |part| Ok(plan(part, parts))).unwrap()
     }
 }
 
@@ -384,8 +428,7 @@ fn without_kills_both_sides_agree_and_percentiles_are_those_of_one_process() {
             // Each starts when the coordinator wants, but for the error that is reported.
             let began = machine.load.as_ref().unwrap().start;
             let name = format!("m{}", machine.agent.order().unwrap().part);
-            let member =
-                world.coordinator.members().iter().find(|member| member.part.to_string() == name[1..]);
+            let member = world.gathered.iter().find(|member| member.part.to_string() == name[1..]);
             let clock = member.unwrap().clock.unwrap();
             assert!(clock.offset_ns.abs_diff(machine.offset) <= clock.uncertainty_ns);
             let skew = began.abs_diff(start);
@@ -439,11 +482,8 @@ fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
             Some(DAWN + Duration::from_millis(world.random.rand_range(5_000..25_000)));
         world.run();
         assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        let name = world
-            .coordinator
-            .members()
-            .iter()
-            .find(|member| member.part == world.machines[1].agent.order().unwrap().part);
+        let name =
+            world.gathered.iter().find(|member| member.part == world.machines[1].agent.order().unwrap().part);
         let name = name.unwrap().name.clone();
         assert!(world.events.contains(&format!("{name} stopped: SIGTERM")), "{:?}", world.events);
         let (sent, alone) = (world.sent(), alone().accounting.measured.accepted);
@@ -583,7 +623,7 @@ fn a_link_that_heals_leaves_nothing_in_doubt_and_one_that_does_not_stops_its_age
             assert!(world.events.contains(&"m2 back".to_owned()), "{:?}", world.events);
             assert_eq!(world.machines[2].outcome, Some(Outcome::Delivered));
         } else {
-            assert_eq!(world.machines[2].outcome, Some(Outcome::Undelivered));
+            assert_eq!(world.machines[2].outcome, Some(Outcome::Undelivered(None)));
             let most = due(&load.plan, (from + STOPS_WITHIN).saturating_sub(start)).unwrap();
             assert!(load.sent <= most, "{} of {most}", load.sent);
         }
@@ -606,11 +646,41 @@ fn agents_of_a_coordinator_that_is_gone_stop_within_the_bound_and_have_their_rep
         }
         let start = world.start.unwrap();
         for machine in &world.machines {
-            assert_eq!(machine.outcome, Some(Outcome::Undelivered));
+            assert_eq!(machine.outcome, Some(Outcome::Undelivered(None)));
             let load = machine.load.as_ref().unwrap();
             let most = due(&load.plan, (gone + STOPS_WITHIN).saturating_sub(start)).unwrap();
             assert!(load.sent <= most, "{} of {most}", load.sent);
             assert_eq!(machine.agent.report().unwrap().accounting.measured.accepted, load.sent);
         }
+    });
+}
+
+#[test]
+fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        let start = until_decided(&mut world);
+        // From the first reports on until after the coordinator's own is written.
+        let dies = start + LENGTH + Duration::from_millis(world.random.rand_range(0..3_000));
+        world.dies = Some(dies);
+        world.run();
+        let is_written = world.concludes.is_some_and(|at| at <= dies);
+        for machine in &world.machines {
+            let outcome = machine.outcome.clone().unwrap();
+            assert!(is_written || outcome == Outcome::Undelivered(None), "{outcome:?} without a report");
+            let report = machine.agent.report().unwrap();
+            assert_eq!(report.accounting.measured.accepted, machine.load.as_ref().unwrap().sent);
+        }
+    });
+}
+
+#[test]
+fn a_report_that_can_not_be_written_leaves_its_parts_to_the_agents() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        world.can_write = false;
+        world.run();
+        let dropped = Outcome::Dropped("no space left".to_owned());
+        assert!(world.machines.iter().all(|machine| machine.outcome.as_ref() == Some(&dropped)));
     });
 }

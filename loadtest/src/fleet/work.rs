@@ -65,6 +65,8 @@ pub(crate) enum Note {
     Joined(String),
     Armed(Order),
     Stops(Stopped),
+    /// The coordinator has the report of its part.
+    HandedIn,
 }
 
 /// A run in its thread.
@@ -187,6 +189,9 @@ where
                 let answer = ask::<Answer>(&mut self.link, &path, &update, timeout).await;
                 if let Some(answer) = self.reply(answer) {
                     self.agent.answered(answer, sent, self.clock.now());
+                    if self.agent.is_handed_in() {
+                        (self.note)(Note::HandedIn);
+                    }
                 }
             }
             Todo::Arm(order) => {
@@ -229,7 +234,8 @@ where
     }
 }
 
-/// Sends a request; the inner error is a refusal of the coordinator.
+/// Sends a request; the inner error is a refusal of the coordinator. Another server's reply is none, like the 502 of a proxy;
+/// but where there was no coordinator before, and the server is well, that is another program's address.
 async fn ask<T: DeserializeOwned>(
     link: &mut Link,
     path: &str,
@@ -241,12 +247,12 @@ async fn ask<T: DeserializeOwned>(
     if status == StatusCode::OK {
         return serde_json::from_slice(&octets).map(Ok).map_err(io::Error::other);
     }
-    // What is no refusal comes from another program.
-    let stranger = || {
-        Refusal::new(
-            Cause::Request,
-            format!("no coordinator of smtpload answers there, but with status {status}"),
-        )
-    };
-    Ok(Err(serde_json::from_slice(&octets).unwrap_or_else(|_| stranger())))
+    if let Ok(refusal) = serde_json::from_slice(&octets) {
+        return Ok(Err(refusal));
+    }
+    let why = format!("no coordinator of smtpload answers there, but with status {status}");
+    if path == AGENTS && !status.is_server_error() {
+        return Ok(Err(Refusal::new(Cause::Request, why)));
+    }
+    Err(io::Error::other(why))
 }

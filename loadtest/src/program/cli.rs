@@ -95,8 +95,8 @@ pub(crate) enum Instead {
     #[cfg(feature = "fleet")]
     #[command(after_help = "\
 Exit codes:
-  0   the coordinator has the report of this part
-  1   the run did not start, or the coordinator does not have the report
+  0   the coordinator has written its report, with this part
+  1   the run did not start, or the coordinator has no report with this part
   2   wrong flag or value, wrong token, another version")]
     Agent {
         #[command(flatten)]

@@ -105,7 +105,7 @@ fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Ex
     let before = baseline_of(args)?;
     let inputs = reports.iter().map(|path| ("merge", path.as_path()));
     let outputs = Outputs::open(args, inputs.chain(baseline_file(args)), streams, &AtomicBool::new(false))?;
-    Ok(conclude(whole, before.as_ref(), args, &outputs, streams, Duration::MAX))
+    Ok(conclude(whole, before.as_ref(), args, &outputs, streams, Duration::MAX).exit)
 }
 
 /// Runs a load. All errors of files are found before it starts.
@@ -132,7 +132,7 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     if let Some(ledger) = ledger {
         report.verification = Some(verify::verify(&args.verify, &plan, &ledger)?);
     }
-    Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
+    Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE).exit)
 }
 
 /// A random number; the standard library's hasher is seeded by the system.
@@ -154,6 +154,14 @@ pub(crate) fn make_room(plan: &Plan) -> Result<(), Stop> {
     })
 }
 
+/// The end of a run with its report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conclusion {
+    pub(crate) exit: Exit,
+    /// Whether all outputs are complete.
+    pub(crate) is_written: bool,
+}
+
 /// Judges a report, writes all outputs, and prints the reason for the exit code.
 pub(crate) fn conclude(
     mut report: Report,
@@ -162,7 +170,7 @@ pub(crate) fn conclude(
     outputs: &Outputs,
     streams: &Streams,
     patience: Duration,
-) -> Exit {
+) -> Conclusion {
     let gates: Vec<Gate> = args.expect.iter().chain(&args.fail_if).cloned().collect();
     report.gates = gates.iter().map(|gate| gate.judge(&report)).collect();
     steps::judge(&mut report.steps, &gates, report.settings.shape.connections);
@@ -170,14 +178,15 @@ pub(crate) fn conclude(
     let refusal = before.and_then(|before| compare(&mut report, before, args.max_regression));
     let lost = outputs.write(&report, patience);
     let judged = judge(&report, refusal.is_some());
-    let exit = if lost.is_empty() { judged } else { judged.with_loss() };
+    let is_written = lost.is_empty();
+    let exit = if is_written { judged } else { judged.with_loss() };
     for why in lost {
         streams.err.put(format!("smtpload: {} (exit {})\n", escape(&why), exit.code()));
     }
     if let Some(reason) = reason(&report, judged, refusal) {
         streams.err.put(format!("smtpload: {} (exit {})\n", escape(&reason), exit.code()));
     }
-    exit
+    Conclusion { exit, is_written }
 }
 
 pub(crate) fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {

@@ -14,6 +14,8 @@ pub(crate) enum Stopped {
     Signal { signal: String },
     /// No request of the agent was answered by its coordinator for this long.
     NoCoordinator { silent_ms: u64 },
+    /// The coordinator refused what it sent.
+    Refused { why: String },
     /// Its coordinator, because this agent was lost or stopped.
     LostAgent { agent: String },
     /// Its coordinator, which received this signal.
@@ -24,7 +26,7 @@ impl Stopped {
     /// Whether the coordinator ordered it.
     pub(crate) fn is_ordered(&self) -> bool {
         match self {
-            Stopped::Signal { .. } | Stopped::NoCoordinator { .. } => false,
+            Stopped::Signal { .. } | Stopped::NoCoordinator { .. } | Stopped::Refused { .. } => false,
             Stopped::LostAgent { .. } | Stopped::CoordinatorSignal { .. } => true,
         }
     }
@@ -39,6 +41,7 @@ impl fmt::Display for Stopped {
                 let silent = Duration::from_millis(silent_ms - silent_ms % 100);
                 write!(f, "no exchange with the coordinator for {}", duration(silent))
             }
+            Stopped::Refused { why } => write!(f, "the coordinator refused it: {why}"),
             Stopped::LostAgent { agent } => {
                 write!(f, "the coordinator ordered it, as agent {agent} was lost")
             }

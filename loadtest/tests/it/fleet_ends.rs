@@ -1,10 +1,12 @@
 //! How a run of several machines ends when one of them does not do its part.
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
-use crate::fleet::{Coordinator, address, tokens};
+use crate::fleet::{Coordinator, Running, address, tokens};
 use crate::mock::Mock;
 use crate::support::Outcome;
+use crate::support::program::{plain, program};
 
 /// The row of an agent in a report.
 fn row<'r>(outcome: &'r Outcome, name: &str) -> &'r serde_json::Value {
@@ -146,4 +148,64 @@ fn an_agent_that_a_signal_ends_shortly_before_the_start_is_named_as_well() {
         outcome.stderr
     );
     is_exact(&outcome, &mock);
+}
+
+/// An agent that works in a folder.
+fn agent_in(folder: &TempDir, coordinator: &Coordinator, name: &str) -> Running {
+    let mut command = program();
+    Running::start(command.current_dir(folder).args(["agent", &coordinator.url, "--name", name]))
+}
+
+/// The reports in a folder.
+fn reports_in(folder: &TempDir) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("a folder").flatten();
+    let mut files: Vec<String> = files.map(|file| file.path().to_str().expect("UTF-8").to_owned()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
+    let mock = Mock::start(&[]);
+    let mut coordinator =
+        Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 3s --seed 5");
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [first, second] = [0, 1].map(|index| agent_in(&folders[index], &coordinator, &format!("m{index}")));
+    coordinator.program.line(" 1 s ");
+    // The second one delays the end of the run.
+    second.signal(Signal::STOP);
+    first.line("the coordinator has the report of this part");
+    coordinator.program.child.kill().expect("it runs");
+    first.line("no reply from the coordinator");
+    second.signal(Signal::CONT);
+    second.line("no reply from the coordinator");
+    for agent in [first, second] {
+        agent.signal(Signal::TERM);
+        let outcome = agent.ended();
+        outcome.code_is(1);
+        let right = "went away before it had written a report with this part";
+        assert!(outcome.stderr.contains(right), "{}", outcome.stderr);
+    }
+    let files: Vec<String> = folders.iter().flat_map(reports_in).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    let mut args = vec!["merge", "--json", "-"];
+    args.extend(files.iter().map(String::as_str));
+    assert_eq!(plain(&args).expect(0).count("accepted"), tokens(&mock).len() as u64);
+}
+
+#[test]
+fn agents_have_the_reports_of_a_coordinator_that_can_not_write_its_own() {
+    let mock = Mock::start(&[]);
+    let load = "--agents 2 --rate 40/s --duration 1s --seed 5 --report-html /dev/full";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let folder = tempfile::tempdir().expect("a folder");
+    for agent in ["a", "b"].map(|name| agent_in(&folder, &coordinator, name)) {
+        let outcome = agent.ended();
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains("could not write its report"), "{}", outcome.stderr);
+    }
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("can't write the page to"), "{}", outcome.stderr);
+    assert_eq!(reports_in(&folder).len(), 2);
 }

@@ -2,6 +2,7 @@
 //!
 //! All times are since 1970 by the coordinator's clock, which never goes back.
 
+mod conclusion;
 mod losses;
 mod member;
 mod requests;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use member::{Member, Presence};
 
+use self::conclusion::Seat;
 use crate::fleet::protocol::{Halt, State};
 use crate::measure::interval::Interval;
 use crate::report::plans::Digest;
@@ -117,6 +119,9 @@ pub(crate) struct Coordinator {
     resumed: Duration,
     stage: Stage,
     members: Vec<Member>,
+    /// The agents, once what they have reported was taken, and what has become of it.
+    seats: Vec<Seat>,
+    concluded: Option<Result<(), String>>,
     /// All must stop.
     stop: Option<Halt>,
     /// Seconds that not all agents have reported, for the view.
@@ -135,6 +140,8 @@ impl Coordinator {
             resumed: now,
             stage: Stage::Gathering,
             members: Vec::new(),
+            seats: Vec::new(),
+            concluded: None,
             stop: None,
             behind: BTreeMap::new(),
             unshown: 0,
@@ -164,10 +171,6 @@ impl Coordinator {
 
     pub(crate) fn members(&self) -> &[Member] {
         &self.members
-    }
-
-    pub(crate) fn into_members(self) -> Vec<Member> {
-        self.members
     }
 
     /// Starts the run when all are ready, and ends it when all are settled.

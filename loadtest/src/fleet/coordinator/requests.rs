@@ -11,11 +11,12 @@ use crate::fleet::sound::{Known, check, check_hello};
 use crate::report::plans::Digest;
 
 /// The time between the updates of an agent: until its clock is measured, while it waits for others, around the start,
-/// and during the run.
+/// during the run, and after its end.
 const WHILE_MEASURING: Duration = Duration::from_millis(20);
 const WHILE_WAITING: Duration = Duration::from_millis(500);
 const WHILE_STARTING: Duration = Duration::from_millis(100);
 const WHILE_RUNNING: Duration = Duration::from_secs(1);
+pub(super) const WHILE_ENDING: Duration = Duration::from_millis(200);
 
 impl Coordinator {
     /// An agent introduces itself.
@@ -91,6 +92,9 @@ impl Coordinator {
     /// There is no such agent, or the update is not valid.
     pub(crate) fn update(&mut self, now: Duration, id: &str, mut update: Update) -> Result<Answer, Refusal> {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
+            if let Some(answer) = self.fate(now, id) {
+                return Ok(answer);
+            }
             let hint = "this coordinator has no such agent: it is of another run, or was dropped because it did not report";
             return Err(Refusal::new(Cause::Unknown, hint));
         };
@@ -179,7 +183,6 @@ impl Coordinator {
 
     fn answer(&mut self, now: Duration, index: usize) -> Answer {
         let (start, order) = (self.start(), self.order(index));
-        let is_over = matches!(self.stage, Stage::Over(_));
         let member = &mut self.members[index];
         member.has_start |= start.is_some() && member.state == State::Armed;
         let next = match (&member.state, start) {
@@ -188,6 +191,7 @@ impl Coordinator {
             {
                 WHILE_MEASURING
             }
+            (State::Ended, _) => WHILE_ENDING,
             (_, Some(start)) if now > start => WHILE_RUNNING,
             (State::Armed, _) | (_, Some(_)) => WHILE_STARTING,
             (_, None) => WHILE_WAITING,
@@ -201,7 +205,8 @@ impl Coordinator {
             start_ns: start.and_then(|start| u64::try_from(start.as_nanos()).ok()),
             seconds: member.reported.seconds,
             stop: self.stop.clone(),
-            done: member.report.is_some() || (is_over && matches!(member.state, State::Ended)),
+            has_report: member.report.is_some(),
+            fate: None,
         }
     }
 }

@@ -212,7 +212,7 @@ proptest! {
         }
         (0..60).for_each(|second| two.coordinator.tick(two.now + Duration::from_secs(second)));
         prop_assert!(two.coordinator.ending().is_some());
-        let members = two.coordinator.into_members();
+        let members = two.coordinator.take_members();
         // One that differs in its settings is the concern of the merge.
         if let Ok(report) = report_of::<MergeError>(members, two.start, |part| Ok(plan(part, 2))) {
             prop_assert!(!text::render(&report).is_empty());

@@ -1,0 +1,71 @@
+//! From the end of the run until the report is written: agents wait for that, so that their own reports are not lost with
+//! the coordinator.
+
+use std::time::Duration;
+
+use super::Coordinator;
+use super::member::Member;
+use super::requests::WHILE_ENDING;
+use crate::fleet::protocol::{Answer, Fate};
+
+/// An agent whose part was taken.
+#[derive(Debug)]
+pub(super) struct Seat {
+    id: String,
+    has_report: bool,
+    /// Whether a reply had the fate of its report.
+    is_informed: bool,
+}
+
+impl Coordinator {
+    /// Takes what the agents have reported. From now on they are only informed of what becomes of it.
+    pub(crate) fn take_members(&mut self) -> Vec<Member> {
+        let members = std::mem::take(&mut self.members);
+        let seat = |member: &Member| Seat {
+            id: member.id.clone(),
+            has_report: member.report.is_some(),
+            is_informed: false,
+        };
+        self.seats = members.iter().map(seat).collect();
+        members
+    }
+
+    /// The report is written, or will not be: why.
+    pub(crate) fn conclude(&mut self, written: Result<(), String>) {
+        let _ = self.concluded.get_or_insert(written);
+    }
+
+    pub(crate) fn is_concluded(&self) -> bool {
+        self.concluded.is_some()
+    }
+
+    /// Whether all whose reports were taken have been informed of their fate.
+    pub(crate) fn has_informed_all(&self) -> bool {
+        self.seats.iter().all(|seat| seat.is_informed || !seat.has_report)
+    }
+
+    /// The reply to an agent whose part was taken.
+    pub(super) fn fate(&mut self, now: Duration, id: &str) -> Option<Answer> {
+        let seat = self.seats.iter_mut().find(|seat| seat.id == id)?;
+        let fate = match (seat.has_report, &self.concluded) {
+            (false, _) => Some(Fate::Dropped("the run was over when it came".to_owned())),
+            (true, Some(Ok(()))) => Some(Fate::Written),
+            (true, Some(Err(why))) => Some(Fate::Dropped(why.clone())),
+            (true, None) => None,
+        };
+        seat.is_informed = fate.is_some();
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        Some(Answer {
+            received_ns: now_ns,
+            replied_ns: now_ns,
+            next_ms: u64::try_from(WHILE_ENDING.as_millis()).unwrap_or(u64::MAX),
+            order: None,
+            start_ns: None,
+            // None is needed any more.
+            seconds: u64::MAX,
+            stop: self.stop.clone(),
+            has_report: seat.has_report,
+            fate,
+        })
+    }
+}

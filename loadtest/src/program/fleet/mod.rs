@@ -1,0 +1,187 @@
+//! `smtpload serve` and `smtpload agent`: a run of several machines.
+
+mod agent;
+mod serve;
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::Parser as _;
+use hyper::header::HeaderValue;
+use smtpmock::units::duration;
+
+pub(crate) use self::agent::{AgentArgs, agent};
+pub(crate) use self::serve::{ServeArgs, serve};
+use crate::fleet::agent::Outcome;
+use crate::fleet::coordinator::Ending;
+use crate::fleet::protocol::{Cause, NAME_LIMIT};
+use crate::fleet::serve::PlaceError;
+use crate::fleet::sinks::SinkError;
+use crate::load::part::Part;
+use crate::load::plan::Plan;
+use crate::program::cli::Cli;
+use crate::program::command::draw;
+use crate::program::exit::Exit;
+use crate::program::plan_error::PlanError;
+use crate::program::stop::Stop;
+
+/// The variable with the token.
+const TOKEN_VARIABLE: &str = "SMTPLOAD_TOKEN";
+
+/// Why there is no run of several machines; displays as the reason.
+#[derive(Debug)]
+pub(crate) enum FleetError {
+    Place(PlaceError),
+    /// A server has no report.
+    Sinks(SinkError),
+    Token,
+    Name,
+    Url(String),
+    /// A flag of the run that a coordinator does not have: what to use instead.
+    Flag(&'static str, &'static str),
+    /// The coordination ended before the start.
+    NotStarted(Ending, u64, Duration),
+    /// An agent ended without a delivered report.
+    Agent(Outcome, String),
+}
+
+impl FleetError {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            FleetError::Place(PlaceError::NoToken(_))
+            | FleetError::Token
+            | FleetError::Name
+            | FleetError::Url(_)
+            | FleetError::Flag(..) => Exit::Usage,
+            FleetError::Agent(Outcome::Refused(refusal), _)
+                if matches!(refusal.cause, Cause::Token | Cause::Version) =>
+            {
+                Exit::Usage
+            }
+            FleetError::Sinks(_)
+            | FleetError::Place(PlaceError::Listen(..))
+            | FleetError::NotStarted(..)
+            | FleetError::Agent(..) => Exit::Failed,
+        }
+    }
+}
+
+impl fmt::Display for FleetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FleetError::Place(error) => error.fmt(f),
+            FleetError::Sinks(error) => error.fmt(f),
+            FleetError::Token => write!(f, "--token, {TOKEN_VARIABLE}: expected visible characters of ASCII"),
+            FleetError::Name => {
+                write!(f, "--name: expected 1 to {NAME_LIMIT} octets without control characters")
+            }
+            FleetError::Url(error) => write!(f, "URL {error}"),
+            FleetError::Flag(flag, instead) => write!(f, "{flag} is no flag of `smtpload serve`: {instead}"),
+            FleetError::NotStarted(ending, agents, patience) => match ending {
+                Ending::Missing(names) if names.is_empty() => {
+                    write!(f, "none of the {agents} agents came within {}", duration(*patience))
+                }
+                Ending::Missing(names) => write!(
+                    f,
+                    "only {} of {agents} agents were ready within {}: {}; --agents-timeout sets the time",
+                    names.len(),
+                    duration(*patience),
+                    names.join(", ")
+                ),
+                Ending::Unable(name, why) => {
+                    write!(f, "the run did not start: agent {name} can't run: {why}")
+                }
+                Ending::Lost(name, why) => {
+                    write!(f, "the run did not start: agent {name} was lost before it: {why}")
+                }
+                Ending::Interrupted | Ending::Complete => {
+                    f.write_str("the run did not start: it was ended by a signal")
+                }
+            },
+            FleetError::Agent(outcome, coordinator) => match outcome {
+                Outcome::Delivered => f.write_str("the report was delivered"),
+                Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
+                Outcome::Interrupted(signal) => {
+                    write!(f, "this agent received {signal} before its run began; nothing was sent")
+                }
+                Outcome::Unable(why) => write!(f, "this agent can't run: {why}"),
+                Outcome::Refused(refusal) => {
+                    write!(f, "the coordinator at {coordinator} refuses this agent: {refusal}")
+                }
+                Outcome::Unreached => {
+                    write!(
+                        f,
+                        "there is no coordinator at {coordinator}; --coordinator-timeout sets how long to try"
+                    )
+                }
+                Outcome::Orphaned => {
+                    write!(
+                        f,
+                        "the coordinator at {coordinator} went away before the run began; nothing was sent"
+                    )
+                }
+                Outcome::Undelivered(None) => {
+                    write!(
+                        f,
+                        "the coordinator at {coordinator} went away before it had written a report with this part"
+                    )
+                }
+                Outcome::Undelivered(Some(refusal)) => {
+                    write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
+                }
+                Outcome::Dropped(why) => {
+                    write!(f, "the coordinator at {coordinator} has no report with this part: {why}")
+                }
+            },
+        }
+    }
+}
+
+impl std::error::Error for FleetError {}
+
+/// The token of the flag, or of the variable.
+fn token(flag: Option<&String>, variable: &str) -> Result<Option<String>, FleetError> {
+    let token = flag.cloned().or_else(|| std::env::var(variable).ok()).filter(|token| !token.is_empty());
+    match token {
+        Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(FleetError::Token),
+        token => Ok(token),
+    }
+}
+
+/// The value of `Authorization`.
+fn bearer(token: &str) -> Result<HeaderValue, FleetError> {
+    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| FleetError::Token)
+}
+
+/// The plan of one part of the run with these flags.
+fn plan_of(flags: &[String], part: u64, parts: u64, run: u32) -> Result<Plan, PlanOfError> {
+    let typed = std::iter::once("smtpload").chain(flags.iter().map(String::as_str));
+    let mut cli = Cli::try_parse_from(typed).map_err(|error| PlanOfError::Flags(error.to_string()))?;
+    cli.run.part = Some(Part::new(part, parts).map_err(|error| PlanOfError::Flags(error.to_string()))?);
+    cli.run.run_id = Some(run);
+    cli.run.plan(draw).map_err(PlanOfError::Plan)
+}
+
+/// Why a part has no plan.
+enum PlanOfError {
+    Flags(String),
+    Plan(PlanError),
+}
+
+impl fmt::Display for PlanOfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanOfError::Flags(error) => f.write_str(error.trim_end()),
+            PlanOfError::Plan(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<PlanOfError> for Stop {
+    fn from(error: PlanOfError) -> Stop {
+        match error {
+            PlanOfError::Plan(error) => Stop::Plan(error),
+            PlanOfError::Flags(error) => Stop::Run(std::io::Error::other(error)),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `smtpload serve`: coordinates a run.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use smtpmock::escape::escape;
+use smtpmock::output::{PATIENCE, Streams, Writer};
+
+use super::{FleetError, TOKEN_VARIABLE, bearer, plan_of, token};
+use crate::fleet::coordinator::{Coordinator, Event, Settings};
+use crate::fleet::protocol::AGENTS_LIMIT;
+use crate::fleet::report_of;
+use crate::fleet::serve::{Gathered, Place, serve as coordinate};
+use crate::fleet::sinks::{self, Before};
+use crate::load::part::Part;
+use crate::load::start::StartAt;
+use crate::program::cli::{OutputArgs, RunArgs};
+use crate::program::command::{Conclusion, baseline_file, baseline_of, conclude, draw};
+use crate::program::exit::Exit;
+use crate::program::outputs::Outputs;
+use crate::program::stop::Stop;
+use crate::program::{interrupt, values};
+use crate::report::Report;
+use crate::run::digest::digest;
+use crate::run::live::Live;
+
+/// The variable with the token of the servers' reports.
+const SINK_TOKEN_VARIABLE: &str = "SMTPLOAD_SINK_TOKEN";
+
+/// The flags of the coordinator.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Listen for agents there; without an address on this machine only, 127.0.0.1
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen)]
+    listen: SocketAddr,
+    /// The number of agents, and of the parts of the run
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=AGENTS_LIMIT))]
+    agents: u64,
+    /// Wait this long for all agents
+    #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "5m")]
+    agents_timeout: Duration,
+    /// What the other agents do when one is lost, or ends its part early by itself
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "continue")]
+    on_lost: OnLost,
+    /// Agents must have this token, or that of the variable SMTPLOAD_TOKEN. Needed unless only this machine can connect.
+    /// Other users of this machine can read it among the arguments
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Compare what the agents have delivered with the reports of `smtpmock --http` at these URLs, http://HOST:PORT or
+    /// with a path; repeatable. A name with several addresses is several servers
+    #[arg(long, value_name = "URL")]
+    sink_report: Vec<String>,
+    /// The token of these servers, `smtpmock --http-token`, or the variable SMTPLOAD_SINK_TOKEN
+    #[arg(long, value_name = "TOKEN", requires = "sink_report")]
+    sink_token: Option<String>,
+    /// The flags of the run as they were given.
+    #[arg(skip)]
+    pub(crate) flags: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OnLost {
+    /// Go on with their parts
+    Continue,
+    /// Stop
+    Stop,
+}
+
+/// `7000`, `192.0.2.1:7000`, `[::]:7000`.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    port.or_else(|_| text.parse()).map_err(|_| {
+        "expected a port, like 7000, or an address and a port, like 0.0.0.0:7000 or [::]:7000".to_owned()
+    })
+}
+
+/// Coordinates a run. All errors of flags and files are found before agents are waited for.
+pub(crate) fn serve(
+    args: &ServeArgs,
+    run: &RunArgs,
+    output: &OutputArgs,
+    streams: &Streams,
+) -> Result<Exit, Stop> {
+    check_flags(run)?;
+    let before = baseline_of(output)?;
+    let id = (draw() >> 32) as u32;
+    let mut flags = args.flags.clone();
+    if !run.has_seed() {
+        flags.insert(0, format!("--seed={}", run.seed_or(draw)));
+    }
+    // Source addresses are those of the agents' machines.
+    let mine: Vec<String> = flags.iter().filter(|flag| !flag.starts_with("--bind=")).cloned().collect();
+    let mut whole = plan_of(&mine, 0, args.agents, id)?;
+    whole.part = Part::WHOLE;
+    let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
+    let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
+    let interrupt = interrupt::listen().map_err(Stop::Signals)?;
+    let sink_token = token(args.sink_token.as_ref(), SINK_TOKEN_VARIABLE)?;
+    let sink_token = sink_token.map(|token| bearer(&token)).transpose()?;
+    let sinks = sinks::before(&args.sink_report, sink_token).map_err(FleetError::Sinks)?;
+    let inputs = run.files().chain(baseline_file(output));
+    let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
+    let view = View { live: Live::new(&whole, output.quiet, &streams.err), to: &streams.err, args, output };
+    view.say(&format!("waits for {} agents at http://{}", args.agents, place.address()));
+    let settings = Settings {
+        agents: args.agents,
+        patience: args.agents_timeout,
+        stops_on_loss: args.on_lost == OnLost::Stop,
+        flags,
+        run: id,
+        digest: digest(&whole),
+        warmup: whole.warmup,
+    };
+    let reporting = Reporting { args, mine, id, before, output, outputs, sinks, streams };
+    let view = RefCell::new(view);
+    let show = |event, state: &Coordinator| view.borrow_mut().show(event, state);
+    let conclude = |gathered| {
+        view.borrow_mut().live.end();
+        let concluded = reporting.conclude(gathered);
+        let written = match &concluded {
+            Ok(Conclusion { is_written: true, .. }) => Ok(()),
+            Ok(_) => Err("the coordinator could not write its report".to_owned()),
+            Err(stop) => Err(format!("the coordinator has no report: {stop}")),
+        };
+        (concluded, written)
+    };
+    let concluded = coordinate(place, settings, || interrupt.signal(), show, conclude).map_err(Stop::Run)?;
+    concluded.map(|concluded| concluded.exit)
+}
+
+/// Flags of a run that a coordinator does not have.
+fn check_flags(run: &RunArgs) -> Result<(), FleetError> {
+    for (is_given, flag, instead) in [
+        (run.part.is_some(), "--part", "the coordinator gives each agent its part"),
+        (run.start_at.is_some(), "--start-at", "the run starts when all agents are there"),
+        (
+            !run.verify.is_empty(),
+            "--verify",
+            "captures are compared by hand-started parts, `smtpload --part K/N`",
+        ),
+    ] {
+        if is_given {
+            return Err(FleetError::Flag(flag, instead));
+        }
+    }
+    Ok(())
+}
+
+/// What the report of a run needs.
+struct Reporting<'a> {
+    args: &'a ServeArgs,
+    /// The flags from which plans of parts are built here.
+    mine: Vec<String>,
+    /// The id of the run.
+    id: u32,
+    before: Option<Report>,
+    output: &'a OutputArgs,
+    outputs: Outputs,
+    sinks: Before,
+    streams: &'a Streams,
+}
+
+impl Reporting<'_> {
+    /// Reports what was gathered.
+    fn conclude(&self, gathered: Gathered) -> Result<Conclusion, Stop> {
+        let Reporting { args, mine, id, before, output, outputs, sinks, streams } = self;
+        let Gathered { ending, start, members } = gathered;
+        let start = start.ok_or(FleetError::NotStarted(ending, args.agents, args.agents_timeout))?;
+        let plans = |part| plan_of(mine, part, args.agents, *id).map_err(Stop::from);
+        let mut report = report_of(members, start, plans)?;
+        let delivered = report.delivered.filter(|_| !args.sink_report.is_empty());
+        let compared = delivered.map(|delivered| sinks.compare(delivered)).transpose();
+        // The report is worth more than its comparison.
+        let error = compared.map(|found| report.sinks = found).err();
+        let concluded = conclude(report, before.as_ref(), output, outputs, streams, PATIENCE);
+        let Some(error) = error else { return Ok(concluded) };
+        streams.err.put(format!("smtpload: {}\n", escape(&error.to_string())));
+        Ok(Conclusion { exit: concluded.exit.with_loss(), ..concluded })
+    }
+}
+
+/// The view of a coordinated run.
+struct View<'a> {
+    live: Live,
+    to: &'a Writer,
+    args: &'a ServeArgs,
+    output: &'a OutputArgs,
+}
+
+impl View<'_> {
+    fn say(&self, line: &str) {
+        if !self.output.quiet {
+            self.live.end();
+            self.to.put(format!("{}\n", escape(line)));
+        }
+    }
+
+    fn show(&mut self, event: Event, state: &Coordinator) {
+        match event {
+            Event::Joined(name, present) => {
+                self.say(&format!("agent {name} is there, {present} of {}", self.args.agents));
+            }
+            Event::Dropped(name) => self.say(&format!("agent {name} is gone; another may take its place")),
+            Event::Left(name, why) => self.say(&format!("agent {name} has signed off: {why}")),
+            Event::Starts(at) => {
+                let clocks = state.members().iter().filter_map(|member| {
+                    let clock = member.clock?;
+                    let (offset, error) = (clock.offset_ns as f64 / 1e6, clock.uncertainty_ns as f64 / 1e6);
+                    Some(format!("{} {offset:+.3} ms (± {error:.3} ms)", member.name))
+                });
+                let clocks: Vec<String> = clocks.collect();
+                self.say(&format!("starts at {}; clocks: {}", StartAt::from(at), clocks.join(", ")));
+            }
+            Event::Late(name) => self.say(&format!("agent {name} is late: nothing from it for some seconds")),
+            Event::Lost(name) => self.say(&format!("agent {name} is lost")),
+            Event::Back(name) => self.say(&format!("agent {name} is back")),
+            Event::Stopped(name, why) => self.say(&format!("agent {name} has stopped early: {why}")),
+            Event::Second(interval) => {
+                let members = state.members();
+                let working = members.iter().filter(|member| member.is_working()).count();
+                self.live.show_with(&interval, &format!("  {working} of {} agents", members.len()));
+            }
+        }
+    }
+}
