@@ -1,12 +1,11 @@
 //! Threads for what takes long: parsing and searching. They are started with the control plane, so that no request needs a new
 //! one.
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::http::budget::Budget;
 use crate::http::reply::{Refusal, broken};
@@ -17,16 +16,21 @@ const THREADS: usize = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-thread_local! {
-    /// Of the job that runs on this thread: it is gone when nobody waits for the job any more.
-    static ASKER: RefCell<Option<Weak<()>>> = const { RefCell::new(None) };
-}
+/// The client of a job has gone: what it was for ends without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abandoned;
 
-/// Ends the job that runs on this thread if its client has gone: the job unwinds to the desk, without a message. For loops that
-/// take long, at points where nothing is half done.
-pub(super) fn leave_if_abandoned() {
-    if ASKER.with_borrow(|asker| asker.as_ref().is_some_and(|asker| asker.strong_count() == 0)) {
-        std::panic::resume_unwind(Box::new(()));
+/// Whether somebody waits for a job.
+#[derive(Debug)]
+pub(super) struct Asker(Weak<()>);
+
+impl Asker {
+    /// For loops that take long, at points where nothing is half done.
+    ///
+    /// # Errors
+    /// Nobody waits any more.
+    pub(super) fn check(&self) -> Result<(), Abandoned> {
+        if self.0.strong_count() > 0 { Ok(()) } else { Err(Abandoned) }
     }
 }
 
@@ -42,7 +46,7 @@ pub(super) struct Workers {
 pub(super) struct Desk {
     queue: Arc<Queue>,
     budget: Arc<Budget>,
-    /// For what looks at all mails. The job itself has the permit: one whose client has gone goes on to its next mail.
+    /// For what reads all mails.
     searching: Arc<Semaphore>,
     /// For what waits for reactors.
     asking: Arc<Semaphore>,
@@ -100,14 +104,23 @@ impl Desk {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.run_for(|_| Ok(job())).await
+    }
+
+    /// Runs a job that may end when its client has gone.
+    async fn run_for<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Asker) -> Result<T, Abandoned> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let (done, result) = oneshot::channel();
         let asker = Arc::new(());
-        let is_wanted = Arc::downgrade(&asker);
+        let is_wanted = Asker(Arc::downgrade(&asker));
         let job = move || {
             // The client may have gone.
-            if !done.is_closed() {
-                ASKER.set(Some(is_wanted));
-                let _ = done.send(job());
+            if !done.is_closed()
+                && let Ok(result) = job(&is_wanted)
+            {
+                let _ = done.send(result);
             }
         };
         lock(&self.queue.jobs).waiting.push_back(Box::new(job));
@@ -118,13 +131,20 @@ impl Desk {
         result
     }
 
-    /// Runs what may take long: what looks at all mails.
+    /// Runs what looks at all messages, until its client has gone. One that reads their mails may take long, and waits for its
+    /// turn.
     pub(super) async fn search<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
+        reads_mails: bool,
+        job: impl FnOnce(&Asker) -> Result<T, Abandoned> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let job = take_turn(&self.searching, job).await?;
-        self.look(job).await
+        let turn = if reads_mails { Some(take_turn(&self.searching).await?) } else { None };
+        let _reserved = self.budget.reserve().await?;
+        self.run_for(move |asker| {
+            let _turn = turn;
+            job(asker)
+        })
+        .await
     }
 
     /// Runs what waits for the reactors. One that waits for a slow capture is waited for. Its reply is small: it needs no room.
@@ -132,21 +152,18 @@ impl Desk {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let job = take_turn(&self.asking, job).await?;
-        self.run(job).await
+        let turn = take_turn(&self.asking).await?;
+        self.run(move || {
+            let _turn = turn;
+            job()
+        })
+        .await
     }
 }
 
-/// A job that has the only turn, until it is done.
-async fn take_turn<T>(
-    of: &Arc<Semaphore>,
-    job: impl FnOnce() -> T + Send + 'static,
-) -> Result<impl FnOnce() -> T + Send + 'static, Refusal> {
-    let turn = Arc::clone(of).acquire_owned().await.map_err(|_| broken())?;
-    Ok(move || {
-        let _turn = turn;
-        job()
-    })
+/// The only turn. The job itself has it, until it is done.
+async fn take_turn(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    Arc::clone(of).acquire_owned().await.map_err(|_| broken())
 }
 
 impl Drop for Workers {
@@ -175,7 +192,7 @@ impl Queue {
                 continue;
             };
             drop(jobs);
-            // An abandoned job unwinds, too. A mail that a parser fails on costs one request its reply, and not the others theirs.
+            // A mail that a parser fails on costs one request its reply, and not the others theirs.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             jobs = lock(&self.jobs);
         }
@@ -216,12 +233,16 @@ mod tests {
                 (go_on, running, job)
             };
             let (search_on, searching, search) = block();
-            let mut search = Box::pin(desk.search(search));
+            let mut search = Box::pin(desk.search(true, |_| {
+                search();
+                Ok(())
+            }));
             begin(&mut search, searching).await;
             let (ask_on, asking, ask) = block();
             let mut ask = Box::pin(desk.ask(ask));
             begin(&mut ask, asking).await;
-            let mut others: Vec<_> = (0..10).map(|number| Box::pin(desk.search(move || number))).collect();
+            let mut others: Vec<_> =
+                (0..10).map(|number| Box::pin(desk.search(true, move |_| Ok(number)))).collect();
             for other in &mut others {
                 let polled =
                     std::future::poll_fn(|context| std::task::Poll::Ready(other.as_mut().poll(context)));
@@ -240,16 +261,14 @@ mod tests {
     fn a_search_whose_client_has_gone_ends_at_the_next_mail() {
         with_desk(async |desk| {
             let (started, running) = oneshot::channel();
-            let mut endless = Box::pin(desk.search(move || {
+            let mut endless = Box::pin(desk.search(true, move |asker| {
                 let _ = started.send(());
-                loop {
-                    leave_if_abandoned();
-                    thread::yield_now();
-                }
+                let mut check = || asker.check().map(|()| thread::yield_now());
+                std::iter::repeat_with(&mut check).collect::<Result<(), Abandoned>>()
             }));
             begin(&mut endless, running).await;
             drop(endless);
-            assert!(matches!(desk.search(|| 1).await, Ok(1)));
+            assert!(matches!(desk.search(true, |_| Ok(1)).await, Ok(1)));
         });
     }
 
@@ -272,12 +291,15 @@ mod tests {
         assert!(is_over.try_recv().is_ok(), "the job that ran has ended");
     }
 
+    fn panics(_: &Asker) -> Result<(), Abandoned> {
+        std::panic::resume_unwind(Box::new(()))
+    }
+
     #[test]
     fn a_job_that_panics_costs_one_reply() {
         with_desk(async |desk| {
-            let panics = || std::panic::resume_unwind(Box::new(()));
             for _ in 0..2 * THREADS {
-                assert!(desk.search(panics).await.is_err());
+                assert!(desk.search(true, panics).await.is_err());
             }
             assert!(matches!(desk.look(|| 1).await, Ok(1)));
         });

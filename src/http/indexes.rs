@@ -4,7 +4,6 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::http::desk::leave_if_abandoned;
 use crate::mime::Mail;
 use crate::process::lock;
 use crate::records::Message;
@@ -34,9 +33,7 @@ struct Entry {
 
 impl Indexes {
     /// The index of a message, which is parsed on first use.
-    /// A search calls this for each mail, so this is where a search whose client has gone ends.
     pub(super) fn index(&self, shown: &Shown) -> Arc<Index> {
-        leave_if_abandoned();
         self.index_of(shown, || Mail::parse(shown.message.body()))
     }
 

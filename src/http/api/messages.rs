@@ -12,6 +12,7 @@ use super::selection::{SELECTING, Selection, find};
 use super::views::{Detail, Summary, details, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::desk::Asker;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, PartKind};
@@ -52,20 +53,18 @@ async fn list(call: Call) -> Result<Reply, Refusal> {
     let cursor = call.parameters.parsed::<u64>("cursor", "the next of another list")?;
     let plane = Arc::clone(&call.plane);
     let reads_mails = selection.reads_mails();
-    let work = move || {
-        let mut selected = selection.filter(plane.store.snapshot_from(selection.from).records, &plane);
+    let work = move |asker: &Asker| {
+        let records = plane.store.snapshot_from(selection.from).records;
+        let mut selected = selection.filter(records, &plane, asker)?;
         let total = selected.len();
         selected.sort_by_key(|shown| std::cmp::Reverse(shown.number));
         let page = cursor.map_or(0, |cursor| selected.partition_point(|shown| shown.number >= cursor));
         let messages = summaries(selected[page..].iter().take(limit), &plane);
         let (page, rest) = selected[page..].split_at(messages.len());
         let next = page.last().filter(|_| !rest.is_empty()).map(|last| last.number.to_string());
-        json(&List { messages, next, total, evicted: plane.store.evicted() })
+        Ok(json(&List { messages, next, total, evicted: plane.store.evicted() }))
     };
-    match reads_mails {
-        true => call.plane.desk.search(work).await,
-        false => call.plane.desk.look(work).await,
-    }
+    call.plane.desk.search(reads_mails, work).await
 }
 
 #[derive(Serialize)]
@@ -90,12 +89,13 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
         return Err(invalid(if has_raw { "raw" } else { "limit" }, "return=true beside it"));
     }
     let plane = Arc::clone(&call.plane);
-    let work = move || {
+    let work = move |asker: &Asker| {
         if !returns && selection.is_unconditional() {
             let deleted = plane.store.take_all_where(|message| selection.has_acceptance_of(message)).len();
-            return json(&Deleted { deleted, messages: None, remaining: None });
+            return Ok(json(&Deleted { deleted, messages: None, remaining: None }));
         }
-        let mut selected = selection.filter(plane.store.snapshot_from(selection.from).records, &plane);
+        let records = plane.store.snapshot_from(selection.from).records;
+        let mut selected = selection.filter(records, &plane, asker)?;
         let total = selected.len();
         let mut messages = None;
         if returns {
@@ -114,9 +114,9 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
             own.reverse();
             own
         });
-        json(&Deleted { deleted, messages, remaining: returns.then_some(total - chosen) })
+        Ok(json(&Deleted { deleted, messages, remaining: returns.then_some(total - chosen) }))
     };
-    call.plane.desk.search(work).await
+    call.plane.desk.search(true, work).await
 }
 
 async fn one(call: Call) -> Result<Reply, Refusal> {

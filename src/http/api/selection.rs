@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use crate::http::Plane;
+use crate::http::desk::{Abandoned, Asker};
 use crate::http::parameters::Parameters;
 use crate::http::reply::{Refusal, error, invalid};
 use crate::records::Message;
@@ -69,8 +70,16 @@ impl Selection {
     }
 
     /// The messages among these that are selected.
-    pub(super) fn filter(&self, records: Vec<Shown>, plane: &Plane) -> Vec<Shown> {
-        records.into_iter().filter(|shown| self.covers(shown, plane)).collect()
+    pub(super) fn filter(
+        &self,
+        records: Vec<Shown>,
+        plane: &Plane,
+        asker: &Asker,
+    ) -> Result<Vec<Shown>, Abandoned> {
+        let records = records.into_iter();
+        let covered =
+            records.map(|shown| asker.check().map(|()| self.covers(&shown, plane).then_some(shown)));
+        covered.filter_map(Result::transpose).collect()
     }
 
     /// The number of conditions that a message does not meet.

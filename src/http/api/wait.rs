@@ -14,6 +14,7 @@ use super::selection::{SELECTING, Selection};
 use super::views::{Detail, Summary, details, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::desk::{Abandoned, Asker};
 use crate::http::reply::{Fault, Refusal, Reply, fitting, invalid, json, json_as};
 use crate::http::router::Route;
 use crate::records::Message;
@@ -119,14 +120,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     let mut is_first = wait.selection.reads_mails();
     loop {
         let begun = Instant::now();
-        let look = move || wait.look();
-        let desk = &plane.desk;
-        let looked = async {
-            match std::mem::take(&mut is_first) {
-                true => desk.search(look).await,
-                false => desk.look(look).await,
-            }
-        };
+        let looked = plane.desk.search(std::mem::take(&mut is_first), |asker| wait.look(asker));
         // Other searches may come first, and this one may take long.
         let Ok(looked) = tokio::time::timeout(deadline.left() + GRACE, looked).await else {
             return Ok(late(count, timeout));
@@ -141,7 +135,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
             tokio::time::sleep((RECOUNT_PAUSE * begun.elapsed()).min(deadline.left())).await;
         }
         if !Arc::clone(&store).news(wait.seen, deadline).await {
-            let explained = plane.desk.search(move || wait.timed_out(timeout));
+            let explained = plane.desk.search(true, move |asker| wait.timed_out(timeout, asker));
             return tokio::time::timeout(GRACE, explained).await.unwrap_or_else(|_| Ok(late(count, timeout)));
         }
     }
@@ -163,28 +157,28 @@ fn identity(shown: &Shown) -> (u64, Weak<Message>) {
 
 impl Wait {
     /// Looks at what has arrived, and makes the reply if that is enough with what was there and still is.
-    fn look(mut self) -> (Self, Option<Reply>) {
+    fn look(mut self, asker: &Asker) -> Result<(Self, Option<Reply>), Abandoned> {
         let news = self.plane.store.snapshot_from(self.seen);
         self.seen = news.end;
-        let chosen = self.selection.filter(news.records, &self.plane);
+        let chosen = self.selection.filter(news.records, &self.plane, asker)?;
         self.selected.extend(chosen.iter().map(identity));
         if self.selected.len() < self.count.min(self.tidied_at) {
-            return (self, None);
+            return Ok((self, None));
         }
-        let present = self.present();
+        let present = self.present(asker)?;
         if present.len() >= self.count {
             let messages = details(present.iter().take(self.limit), &self.plane, self.has_raw);
             let reply = json(&Arrived { messages, total: present.len() });
-            return (self, Some(reply));
+            return Ok((self, Some(reply)));
         }
         self.selected = present.iter().map(identity).collect();
         self.tidied_at = TIDY.max(2 * self.selected.len());
         self.has_recounted = true;
-        (self, None)
+        Ok((self, None))
     }
 
     /// What was selected, and is still there and is so; the newest first.
-    fn present(&self) -> Vec<Shown> {
+    fn present(&self, asker: &Asker) -> Result<Vec<Shown>, Abandoned> {
         let selected: HashMap<u64, &Weak<Message>> =
             self.selected.iter().map(|(number, message)| (*number, message)).collect();
         let is_present = |shown: &Shown| {
@@ -196,13 +190,14 @@ impl Wait {
         };
         let mut present = self.plane.store.snapshot_from(self.selection.from).records;
         present.retain(is_present);
+        asker.check()?;
         present.sort_by_key(|shown| Reverse(shown.number));
-        present
+        Ok(present)
     }
 
     /// 404, since common clients repeat a GET that got 408: with what did arrive, and why the nearest are not selected.
-    fn timed_out(self, timeout: Duration) -> Reply {
-        let selected = self.present();
+    fn timed_out(self, timeout: Duration, asker: &Asker) -> Result<Reply, Abandoned> {
+        let selected = self.present(asker)?;
         let total = selected.len();
         let present = self.plane.store.snapshot_from(self.selection.from).records;
         let others = present.into_iter().rev().take(MOST_CONSIDERED);
@@ -222,6 +217,6 @@ impl Wait {
         );
         let messages = summaries(selected.iter().take(self.limit), &self.plane);
         let error = Fault { reason: "timeout", at: "timeout".into(), hint: hint.into() };
-        json_as(StatusCode::NOT_FOUND, &TimedOut { error, messages, total, nearest })
+        Ok(json_as(StatusCode::NOT_FOUND, &TimedOut { error, messages, total, nearest }))
     }
 }

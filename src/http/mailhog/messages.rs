@@ -10,6 +10,7 @@ use super::view::MessageView;
 use crate::http::Plane;
 use crate::http::api::{download, part_of};
 use crate::http::call::Call;
+use crate::http::desk::Asker;
 use crate::http::mailpit::{FacadeId, find, newest};
 use crate::http::reply::{Refusal, Reply, empty, error, fitting, invalid, json, of};
 use crate::http::router::Route;
@@ -97,12 +98,13 @@ async fn search(call: Call) -> Result<Reply, Refusal> {
     let text = call.parameters.lax("query").ok_or_else(|| invalid("query", "a text to search"))?;
     let text = text.to_lowercase();
     let (page, plane) = (page(&call), Arc::clone(&call.plane));
-    let work = move || {
+    let work = move |asker: &Asker| {
         let mut found = newest(&plane);
-        found.retain(|shown| kind.finds(&text, &shown.message));
-        json(&page_of(&found, page))
+        found.retain(|shown| asker.check().is_ok() && kind.finds(&text, &shown.message));
+        asker.check()?;
+        Ok(json(&page_of(&found, page)))
     };
-    call.plane.desk.search(work).await
+    call.plane.desk.search(true, work).await
 }
 
 /// Answers with something of the message of the path.

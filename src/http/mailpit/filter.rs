@@ -1,6 +1,7 @@
 //! Which messages a search finds: the terms of [`Query`], and those about marks.
 
 use crate::http::Plane;
+use crate::http::desk::{Abandoned, Asker};
 use crate::http::mailpit::marks::Mark;
 use crate::http::mailpit::{bad_request, newest};
 use crate::http::reply::Refusal;
@@ -44,12 +45,18 @@ impl Filter {
     }
 
     /// Those of all messages that are found, the newest first, and all.
-    pub(super) fn apply(&self, plane: &Plane) -> Found {
+    pub(super) fn apply(&self, plane: &Plane, asker: &Asker) -> Result<Found, Abandoned> {
         let all = newest(plane);
         let marks = plane.mailpit.marks.of_all(&all);
         let all: Vec<_> = all.into_iter().zip(marks).collect();
-        let chosen = (0..all.len()).filter(|index| self.covers(&all[*index], plane)).collect();
-        Found { all, chosen }
+        let mut chosen = Vec::new();
+        for (index, marked) in all.iter().enumerate() {
+            asker.check()?;
+            if self.covers(marked, plane) {
+                chosen.push(index);
+            }
+        }
+        Ok(Found { all, chosen })
     }
 
     fn covers(&self, (shown, mark): &Marked, plane: &Plane) -> bool {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::http::Plane;
 use crate::http::api::{download, part_of};
 use crate::http::call::Call;
+use crate::http::desk::Asker;
 use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::summary::{Address, addresses, first};
@@ -111,16 +112,16 @@ async fn look(
     };
     let searches = filter.is_some();
     let plane = Arc::clone(&call.plane);
-    let work = move || {
+    let work = move |asker: &Asker| {
         let plane = &call.plane;
         let shown = match filter {
-            Some(filter) => filter.apply(plane).chosen().next().map(|(shown, _)| shown.clone()),
+            Some(filter) => filter.apply(plane, asker)?.chosen().next().map(|(shown, _)| shown.clone()),
             None if id == LATEST => newest(plane).into_iter().next(),
             None => find(&id, plane),
         };
         let Some(shown) = shown else {
             let text = if id == LATEST { "Message not found" } else { "404 page not found" };
-            return Err(refusal(StatusCode::NOT_FOUND, text));
+            return Ok(Err(refusal(StatusCode::NOT_FOUND, text)));
         };
         if is_reading {
             let mut was_read = false;
@@ -131,12 +132,9 @@ async fn look(
                 plane.mailpit.note(News::Read(shown.message.id(), true));
             }
         }
-        answer(&shown, &call)
+        Ok(answer(&shown, &call))
     };
-    match searches {
-        true => plane.desk.search(work).await?,
-        false => plane.desk.look(work).await?,
-    }
+    plane.desk.search(searches, work).await?
 }
 
 async fn one(call: Call) -> Result<Reply, Refusal> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::desk::{Abandoned, Asker};
 use crate::http::mailpit::filter::{Filter, Found, Marked};
 use crate::http::mailpit::summary::Summary;
 use crate::http::mailpit::{BODY, FacadeId, bad_request, is_mailhog_client, newest, ok, parsed};
@@ -70,12 +71,16 @@ impl Page {
 
 async fn list(call: Call) -> Result<Reply, Refusal> {
     let (page, plane) = (Page::of(&call)?, Arc::clone(&call.plane));
-    call.plane.desk.look(move || json(&page_of(&Filter::default().apply(&plane), &page, &plane))).await
+    call.plane.desk.search(false, move |asker| found(&Filter::default(), &page, &plane, asker)).await
 }
 
 async fn search(call: Call) -> Result<Reply, Refusal> {
     let (filter, page, plane) = (searched(&call)?, Page::of(&call)?, Arc::clone(&call.plane));
-    call.plane.desk.search(move || json(&page_of(&filter.apply(&plane), &page, &plane))).await
+    call.plane.desk.search(true, move |asker| found(&filter, &page, &plane, asker)).await
+}
+
+fn found(filter: &Filter, page: &Page, plane: &Plane, asker: &Asker) -> Result<Reply, Abandoned> {
+    Ok(json(&page_of(&filter.apply(plane, asker)?, page, plane)))
 }
 
 fn searched(call: &Call) -> Result<Filter, Refusal> {
@@ -137,10 +142,11 @@ pub(super) fn known(ids: &[String]) -> std::collections::HashSet<crate::smtp::Re
 
 async fn delete_found(call: Call) -> Result<Reply, Refusal> {
     let (filter, plane) = (searched(&call)?, Arc::clone(&call.plane));
-    let work = move || {
-        let chosen: Vec<_> = filter.apply(&plane).chosen().map(|(shown, _)| shown.clone()).collect();
+    let work = move |asker: &Asker| {
+        let found = filter.apply(&plane, asker)?;
+        let chosen: Vec<_> = found.chosen().map(|(shown, _)| shown.clone()).collect();
         plane.store.take_shown(&chosen);
-        ok()
+        Ok(ok())
     };
-    call.plane.desk.search(work).await
+    call.plane.desk.search(true, work).await
 }

@@ -6,6 +6,7 @@ use hyper::Method;
 use serde::Deserialize;
 
 use crate::http::call::Call;
+use crate::http::desk::Asker;
 use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::messages::known;
@@ -34,15 +35,15 @@ async fn set_read(mut call: Call) -> Result<Reply, Refusal> {
     }
     let filter = if search.is_empty() { Filter::default() } else { Filter::parse(&search)? };
     let plane = Arc::clone(&call.plane);
-    let work = move || {
-        let found = filter.apply(&plane);
+    let work = move |asker: &Asker| {
+        let found = filter.apply(&plane, asker)?;
         let known = known(&ids);
         let is_chosen = |shown: &Shown| ids.is_empty() || known.contains(&shown.message.id());
         for (shown, _) in found.chosen().filter(|(shown, _)| is_chosen(shown)) {
             plane.mailpit.marks.change(&shown.message, |mark| mark.is_read = read);
             plane.mailpit.note(News::Read(shown.message.id(), read));
         }
-        ok()
+        Ok(ok())
     };
-    call.plane.desk.search(work).await
+    call.plane.desk.search(true, work).await
 }
