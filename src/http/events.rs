@@ -112,6 +112,16 @@ struct Client {
     waiting: u32,
 }
 
+/// The messages that a client is sent first.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    pub(super) frames: Vec<Bytes>,
+    /// Older ones that are left out.
+    pub(super) missed: u64,
+    /// Messages that came later have this number or a higher one.
+    pub(super) end: u64,
+}
+
 /// Messages and sessions in one order.
 #[derive(Debug, Default)]
 struct Arrivals {
@@ -165,25 +175,24 @@ pub(super) struct Subscription {
 }
 
 impl Hub {
-    /// Adds a client, which holds this place; `None` if there are too many. `backlog` returns what comes first, how much is left
-    /// out of it, and the number from which messages are its events. No message is lost between the two. Sessions that begin or
-    /// end later are its events.
+    /// Adds a client, which holds this place; `None` if there are too many. Messages that have arrived since the backlog was read
+    /// are its events, and sessions that begin or end from now on.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         kinds: Kinds,
         place: OwnedSemaphorePermit,
-        backlog: impl FnOnce() -> (Vec<Bytes>, u64, u64),
+        backlog: Backlog,
     ) -> Option<Subscription> {
         let mut clients = lock(&self.clients);
         if clients.by_key.len() >= MOST_CLIENTS {
             return None;
         }
-        let (first, missed, seen) = backlog();
+        let Backlog { frames, missed, end: seen } = backlog;
         let mut queue = Queue::default();
         // The head of the reply leaves with it, before there is an event.
         queue.comment(Bytes::from_static(b"retry: 1000\n\n"));
         queue.miss(missed);
-        first.into_iter().for_each(|frame| queue.push(frame));
+        frames.into_iter().for_each(|frame| queue.push(frame));
         let queue = Arc::new(Mutex::new(queue));
         clients.last += 1;
         let key = clients.last;

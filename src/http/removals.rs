@@ -1,5 +1,5 @@
 //! What follows when messages are removed, whether by a request of any interface or a call of the library: one task of the plane's
-//! thread follows the log of the store. What it forgets is only a cache, or of messages that are gone.
+//! thread follows the log of the store, and a thread of the desk reads it. What it forgets is only a cache, or of messages that are gone.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ pub(super) async fn follow(plane: Arc<Plane>) {
     let mut seen = 0;
     loop {
         plane.store.removal(seen).await;
-        let removed = plane.store.removals_from(seen);
-        let older = removed.end - seen - removed.removals.len() as u64;
-        seen = removed.end;
-        forget(&plane, &removed);
-        announce(&plane, &removed, older);
-        if plane.mailpit.marks().are_too_many() {
-            let plane = Arc::clone(&plane);
-            // Where the desk has no room, the next removal or change of a mark does it.
-            tokio::spawn(async move {
-                let own = Arc::clone(&plane);
-                plane.desk.look(move || own.mailpit.marks().tidy()).await
-            });
-        }
+        let own = Arc::clone(&plane);
+        // Only a bug ends it without a result: these removals are passed over.
+        seen = plane.desk.run(move || look(&own, seen)).await.unwrap_or(seen + 1);
     }
+}
+
+/// What follows of the removals from this position on. Returns the position of the next one.
+fn look(plane: &Plane, seen: u64) -> u64 {
+    let removed = plane.store.removals_from(seen);
+    let older = removed.end - seen - removed.removals.len() as u64;
+    forget(plane, &removed);
+    announce(plane, &removed, older);
+    plane.mailpit.marks().tidy();
+    removed.end
 }
 
 fn records(removals: &[Removal]) -> impl Iterator<Item = (RecordId, u64)> {

@@ -87,6 +87,11 @@ impl Passages {
         lock(&self.0).count
     }
 
+    pub(crate) fn has_unread(&self) -> bool {
+        let waiting = lock(&self.0);
+        waiting.count > waiting.read
+    }
+
     /// Takes those that were not read.
     pub(crate) fn take(&self) -> Taken {
         let mut waiting = lock(&self.0);

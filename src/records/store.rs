@@ -311,6 +311,12 @@ impl Store {
         self.max_records
     }
 
+    /// Records that arrive later have this number or a higher one.
+    #[cfg(feature = "http")]
+    pub(crate) fn end(&self) -> u64 {
+        self.next_number.load(Ordering::SeqCst)
+    }
+
     /// Records evicted because of the limits.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)

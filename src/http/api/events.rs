@@ -5,10 +5,10 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
-use super::selection::behind;
+use super::selection::number_after;
 use crate::http::body::Body;
 use crate::http::call::Call;
-use crate::http::events::{Kind, Kinds, message};
+use crate::http::events::{Backlog, Kind, Kinds, message};
 use crate::http::reply::{Refusal, Reply, error, invalid};
 use crate::http::router::Route;
 
@@ -30,30 +30,25 @@ async fn listen(call: Call) -> Result<Reply, Refusal> {
     // After a reconnection the header is newer than the URL.
     let last = call.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // A browser never comes back after an error: an id that is none of ours, as of another server before, is no position.
-    let last = last.filter(|id| !id.is_empty()).map(|id| behind(id, plane).ok());
-    let from = match last {
-        Some(from) => from,
-        None => call.parameters.text("after")?.map(|id| behind(id, plane)).transpose()?,
+    let from = match (last.filter(|id| !id.is_empty()), call.parameters.text("after")?) {
+        (Some(id), _) => number_after(id, plane).await.ok(),
+        (None, Some(id)) => Some(number_after(id, plane).await?),
+        (None, None) => None,
     };
     // Without a position to resume from, only new messages.
     let place = plane.wait_place()?;
-    let (mut first, mut missed, mut end) = (Vec::new(), 0, u64::MAX);
+    let mut backlog = Backlog { frames: Vec::new(), missed: 0, end: plane.store.end() };
     if let Some(from) = from.filter(|_| kinds.has(Kind::Message)) {
         let store = Arc::clone(&plane.store);
-        let backlog = move || {
+        let read = move || {
             let mut news = store.snapshot_from(from);
             let missed = news.records.len().saturating_sub(BACKLOG);
             news.records.drain(..missed);
-            (news.records.iter().map(message).collect(), missed as u64, news.end)
+            let frames = news.records.iter().map(message).collect();
+            Backlog { frames, missed: missed as u64, end: news.end }
         };
-        (first, missed, end) = plane.desk.look(backlog).await?;
+        backlog = plane.desk.look(read).await?;
     }
-    // Others get no event while this runs: what has arrived in between is little.
-    let backlog = || {
-        let news = plane.store.snapshot_from(end);
-        first.extend(news.records.iter().map(message));
-        (first, missed, news.end)
-    };
     let Some(subscription) = plane.events.subscribe(kinds, place, backlog) else {
         let hint = "fewer clients that listen at once";
         return Err(error(StatusCode::SERVICE_UNAVAILABLE, "too_many", "events", hint));

@@ -3,6 +3,8 @@
 //! A frame can't send the token of `--http-token`. So the address that a message has for it contains a key, which is of this
 //! message alone.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use hyper::StatusCode;
@@ -77,8 +79,8 @@ async fn html(call: Call) -> Result<Reply, Refusal> {
     if !has_key {
         plane.guard.check_credentials(&head)?;
     }
-    let shown = find(&segments[0], &plane)?;
-    plane.desk.look(move || page(&shown.message)).await?
+    let own = Arc::clone(&plane);
+    plane.desk.look(move || page(&find(&segments[0], &own)?.message)).await?
 }
 
 fn page(message: &Message) -> Result<Reply, Refusal> {

@@ -48,7 +48,7 @@ struct List {
 
 async fn list(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[SELECTING, &["limit", "cursor"]].concat())?;
-    let selection = Selection::of(&call.parameters, &call.plane)?;
+    let selection = Selection::of(&call.parameters, &call.plane).await?;
     let limit = call.parameters.number("limit", 1..=MOST_MESSAGES)?.unwrap_or(USUAL_MESSAGES);
     let cursor = call.parameters.parsed::<u64>("cursor", "the next of another list")?;
     let plane = Arc::clone(&call.plane);
@@ -81,7 +81,7 @@ struct Deleted {
 /// Deletes what is selected; with `return=true` as many of the oldest as fit into a reply, and returns them.
 async fn delete(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[SELECTING, &["return", "limit", "raw"]].concat())?;
-    let selection = Selection::of(&call.parameters, &call.plane)?;
+    let selection = Selection::of(&call.parameters, &call.plane).await?;
     let returns = call.parameters.flag("return")?;
     let has_raw = call.parameters.flag("raw")?;
     let limit = call.parameters.number("limit", 1..=MOST_MESSAGES)?;

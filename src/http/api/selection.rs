@@ -30,7 +30,7 @@ pub(super) struct Selection {
 impl Selection {
     /// # Errors
     /// The reply for a parameter with a wrong value.
-    pub(super) fn of(parameters: &Parameters, plane: &Plane) -> Result<Self, Refusal> {
+    pub(super) async fn of(parameters: &Parameters, plane: &Arc<Plane>) -> Result<Self, Refusal> {
         let query = parameters.text("query")?.map(str::parse::<Query>).transpose();
         let query = query.map_err(|error| invalid("query", error.to_string()))?.unwrap_or_default();
         let accepted = match parameters.text("accepted")? {
@@ -39,9 +39,12 @@ impl Selection {
             Some("any") => None,
             Some(_) => return Err(invalid("accepted", "true, false or any")),
         };
-        let from = parameters.text("after")?.map(|id| behind(id, plane)).transpose()?;
         let inbox = parameters.text("inbox")?.map(str::to_owned);
-        Ok(Self { query, inbox, accepted, from: from.unwrap_or_default() })
+        let from = match parameters.text("after")? {
+            Some(id) => number_after(id, plane).await?,
+            None => 0,
+        };
+        Ok(Self { query, inbox, accepted, from })
     }
 
     /// Whether mails must be parsed to decide.
@@ -113,11 +116,12 @@ fn acceptance(message: &Message) -> String {
 }
 
 /// The number after that of the message with this id. A message of this server that is neither stored nor remembered was older than
-/// all stored: the oldest are evicted, and of the removed ones the last are remembered.
+/// all stored: the oldest are evicted, and of the removed ones the last are remembered. All messages are looked at: a thread of the
+/// desk does it.
 ///
 /// # Errors
 /// The reply for what is no id, or one of another server: all messages would count as later.
-pub(super) fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
+pub(super) async fn number_after(id: &str, plane: &Arc<Plane>) -> Result<u64, Refusal> {
     let id: RecordId =
         id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;
     if !plane.server.has_made(id) {
@@ -126,15 +130,16 @@ pub(super) fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
             "the id of a message of this server: this one is of another, or of an earlier run",
         ));
     }
-    let number = plane.store.find(id).map(|shown| shown.number).or_else(|| plane.store.number_of_removed(id));
-    Ok(number.map_or(0, |number| number + 1))
+    let store = Arc::clone(&plane.store);
+    let number = move || store.find(id).map(|shown| shown.number).or_else(|| store.number_of_removed(id));
+    Ok(plane.desk.run(number).await?.map_or(0, |number| number + 1))
 }
 
-/// The message with this id.
+/// The message with this id. For the desk: all messages are looked at.
 ///
 /// # Errors
 /// The reply where there is none.
-pub(super) fn find(id: &str, plane: &Arc<Plane>) -> Result<Shown, Refusal> {
+pub(super) fn find(id: &str, plane: &Plane) -> Result<Shown, Refusal> {
     let found = id.parse::<RecordId>().ok().and_then(|id| plane.store.find(id));
     found.ok_or_else(|| {
         let hint =

@@ -90,7 +90,7 @@ struct Wait {
 async fn wait(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[SELECTING, &["count", "timeout", "limit", "raw"]].concat())?;
     let Call { plane, parameters, .. } = call;
-    let selection = Selection::of(&parameters, &plane)?;
+    let selection = Selection::of(&parameters, &plane).await?;
     let count = parameters.number("count", 0..=MOST_COUNT)?.unwrap_or(1);
     let most = plane.store.most_records();
     if count > most {

@@ -176,8 +176,10 @@ impl Drop for Announcements {
 pub(in crate::http) async fn arrivals(plane: Arc<Plane>) {
     loop {
         plane.events.wait_for(&[Kind::Message, Kind::Session]).await;
-        let mut pump = Pump::default();
-        while pump.turn(&plane).await {}
+        let mut pump = Some(Pump::default());
+        while let Some(turning) = pump {
+            pump = turning.turn(&plane).await;
+        }
     }
 }
 
@@ -196,8 +198,8 @@ struct Pump {
 struct Ends(Vec<(u64, Passage)>);
 
 impl Pump {
-    /// Waits for events, and publishes them. False if nobody listens.
-    async fn turn(&mut self, plane: &Arc<Plane>) -> bool {
+    /// Waits for events, and publishes them. `None` if nobody listens.
+    async fn turn(mut self, plane: &Arc<Plane>) -> Option<Self> {
         let hub = &plane.events;
         let (seen, hears_sessions) = (hub.first_unseen(), hub.has(&[Kind::Session]));
         match hears_sessions {
@@ -215,15 +217,27 @@ impl Pump {
                 tokio::time::sleep(wait).await;
                 false
             }
-            None => return false,
+            None => return None,
         };
-        if hears_sessions || has_news {
-            self.publish(plane, seen);
+        if has_news || self.has_sessions() {
+            let own = Arc::clone(plane);
+            let publish = move || {
+                self.publish(&own, seen);
+                self
+            };
+            // What a bug ends begins anew.
+            self = plane.desk.run(publish).await.unwrap_or_default();
         }
         if has_news {
             tokio::time::sleep(PAUSE).await;
         }
-        true
+        Some(self)
+    }
+
+    /// Whether sessions have begun or ended that are not published.
+    fn has_sessions(&self) -> bool {
+        let have_come = |announcements: &Announcements| announcements.passages.has_unread();
+        !self.ends.0.is_empty() || self.announcements.as_ref().is_some_and(have_come)
     }
 
     /// `seen` is the number of the first message that is an event.

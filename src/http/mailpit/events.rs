@@ -23,6 +23,7 @@ use crate::http::mailpit::{FacadeId, info, newest, refusal};
 use crate::http::reply::{Refusal, Reply, empty};
 use crate::http::router::Route;
 use crate::http::websocket::{self, Breach, Incoming};
+use crate::records::store::Shown;
 use crate::smtp::RecordId;
 use crate::time::Deadline;
 
@@ -103,6 +104,18 @@ impl News {
     }
 }
 
+/// The events of messages that have arrived.
+fn events_of(arrived: Vec<Shown>, plane: &Plane) -> Vec<u8> {
+    if arrived.len() > BATCH {
+        return News::Reload.event();
+    }
+    let one = |shown: Shown| {
+        let mark = plane.mailpit.marks.of(&shown.message);
+        event("new", Summary::of(&(shown, mark), plane))
+    };
+    arrived.into_iter().flat_map(one).collect()
+}
+
 fn open(mut call: Call) -> Result<Reply, Refusal> {
     let upgrade = call.head.extensions.remove::<OnUpgrade>();
     // By GET alone (RFC 6455 section 4.1): HEAD is answered by the same route.
@@ -128,7 +141,7 @@ fn open(mut call: Call) -> Result<Reply, Refusal> {
 
 async fn serve(plane: Arc<Plane>, upgrade: OnUpgrade, _places: [OwnedSemaphorePermit; 2]) {
     let news = plane.mailpit.news.subscribe();
-    let seen = plane.store.snapshot_from(u64::MAX).end;
+    let seen = plane.store.end();
     if let Ok(upgraded) = upgrade.await {
         let evicted = plane.store.evicted();
         let (arrived, sent) = (Vec::new(), VecDeque::new());
@@ -231,35 +244,28 @@ impl Stream {
             let unread = marks.iter().filter(|mark| !mark.is_read).count();
             event("stats", Sum { total: all.len(), unread, version: info::version() })
         };
-        let sum = self.plane.desk.look(sum).await.map_err(|_| io::Error::other("a bug"))?;
+        let sum = self.plane.desk.run(sum).await.map_err(|_| io::Error::other("a bug"))?;
         self.write(&sum).await
     }
 
     async fn send_arrivals(&mut self) -> io::Result<()> {
-        let snapshot = self.plane.store.snapshot_from(self.seen);
-        self.seen = snapshot.end;
-        let mut arrived = snapshot.records;
-        arrived.retain(|shown| shown.message.msg() && !self.sent.contains(&shown.message.id()));
-        if arrived.is_empty() {
-            return Ok(());
-        }
-        self.sent.extend(arrived.iter().map(|shown| shown.message.id()));
-        let surplus = self.sent.len().saturating_sub(REMEMBERED);
-        self.sent.drain(..surplus);
-        let plane = Arc::clone(&self.plane);
-        let events = move || {
-            if arrived.len() > BATCH {
-                return News::Reload.event();
-            }
-            let one = |shown: crate::records::store::Shown| {
-                let mark = plane.mailpit.marks.of(&shown.message);
-                event("new", Summary::of(&(shown, mark), &plane))
-            };
-            arrived.into_iter().flat_map(one).collect()
+        let (plane, seen, mut sent) = (Arc::clone(&self.plane), self.seen, std::mem::take(&mut self.sent));
+        let look = move || {
+            let snapshot = plane.store.snapshot_from(seen);
+            let mut arrived = snapshot.records;
+            arrived.retain(|shown| shown.message.msg() && !sent.contains(&shown.message.id()));
+            sent.extend(arrived.iter().map(|shown| shown.message.id()));
+            let surplus = sent.len().saturating_sub(REMEMBERED);
+            sent.drain(..surplus);
+            (snapshot.end, sent, events_of(arrived, &plane))
         };
-        let events = self.plane.desk.look(events).await.map_err(|_| io::Error::other("a bug"))?;
-        self.write(&events).await?;
-        self.note_change();
+        let looked = self.plane.desk.run(look).await.map_err(|_| io::Error::other("a bug"))?;
+        let events;
+        (self.seen, self.sent, events) = looked;
+        if !events.is_empty() {
+            self.write(&events).await?;
+            self.note_change();
+        }
         Ok(())
     }
 

@@ -68,17 +68,8 @@ impl Marks {
         self.bound(&mut lock(&self.by_id));
     }
 
-    /// Whether [`tidy`](Self::tidy) has something to do.
-    pub(in crate::http) fn are_too_many(&self) -> bool {
-        self.exceed_bound(&lock(&self.by_id))
-    }
-
-    fn exceed_bound(&self, marks: &HashMap<RecordId, Mark>) -> bool {
-        marks.len() > 2 * self.store.visible() + SURPLUS
-    }
-
     fn bound(&self, marks: &mut HashMap<RecordId, Mark>) {
-        if self.exceed_bound(marks) {
+        if marks.len() > 2 * self.store.visible() + SURPLUS {
             // Under the lock: the mark of a message that arrives meanwhile is set later.
             let present = self.store.snapshot_from(0).records;
             let present: HashSet<_> = present.iter().map(|shown| shown.message.id()).collect();
