@@ -74,9 +74,8 @@ impl Entries {
         if let Some(replaced) = self.by_number.insert(number, entry) {
             self.memory -= replaced.memory;
         }
-        if self.memory > most {
-            self.sweep();
-        }
+        // Not swept here: each insertion into a full cache would look at all entries. Evicted messages are the oldest, too, and
+        // the log of removals names the others.
         while self.memory > most
             && let Some((_, oldest)) = self.by_number.pop_first()
         {
@@ -124,5 +123,18 @@ mod tests {
         }
         assert_eq!(entries.by_number.keys().copied().collect::<Vec<_>>(), [6, 7, 8, 9]);
         assert_eq!(entries.memory, 40);
+    }
+
+    /// This would take minutes if each insertion looked at all entries.
+    #[test]
+    fn a_full_cache_takes_many_more() {
+        let Shown { message, .. } = shown(0, "Subject: x\r\n\r\n");
+        let index = Arc::new(Index::of(&message));
+        let mut entries = Entries::default();
+        for number in 0..150_000 {
+            let entry = Entry { message: Arc::downgrade(&message), index: Arc::clone(&index), memory: 1 };
+            entries.insert(number, entry, 50_000);
+        }
+        assert_eq!(entries.by_number.keys().next(), Some(&100_000));
     }
 }
