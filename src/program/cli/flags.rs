@@ -100,7 +100,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Limits", limits().into_iter().chain(impairments::limits()).collect()),
         // After the limits, because the size limit sets the default text of a reply.
         (
-            "Replies (code and text, of one line or more; raw: in front sends any octets, CRLF added at the end)",
+            "Replies (code and text, one line or more; raw:OCTETS sends any octets, with a CRLF at the end)",
             replies(),
         ),
         ("What the sender did", reporting::reporting()),
@@ -155,9 +155,10 @@ fn listening() -> Vec<Flag> {
             ..Flag::new(
                 LISTEN,
                 "URL",
-                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666, for LMTP lmtp:// and lmtp+unix://, with TLS from \
-                 the first octet smtps:// and lmtps://; may be repeated. With ?proxy=require each connection begins with a PROXY header of a --trust peer, with \
-                 ?proxy=accept it may; with ?inbox=NAME its mails belong to that inbox. Instead of the default of --host and --port, unless one of them is given",
+                "Listen at this URL: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666, for LMTP lmtp:// and lmtp+unix://, with TLS from \
+                 the first octet smtps:// and lmtps://; may be repeated. With ?proxy=require each connection begins with a \
+                 PROXY header of a --trust peer, with ?proxy=accept it may; with ?inbox=NAME its mails belong to that \
+                 inbox. Replaces the default of --host and --port, unless one of them is given",
                 reading(values::texts, |options: Options, urls| {
                     options.with(|config| urls.into_iter().fold(config, Config::listen))
                 }),
@@ -167,7 +168,7 @@ fn listening() -> Vec<Flag> {
         Flag::new(
             "trust",
             "NETWORK,...",
-            "Peers that may give another address as the client's, by a PROXY header or XCLIENT: IP addresses and networks like \
+            "Peers that may name another client, by a PROXY header or XCLIENT: IP addresses and networks like \
              10.0.0.0/8, and unix for Unix sockets. Default: none",
             reading(values::parsed_names, |options: Options, trusted: Vec<Trusted>| {
                 options.with(|config| trusted.into_iter().fold(config.without_trust(), Config::trust))
@@ -178,7 +179,7 @@ fn listening() -> Vec<Flag> {
         Flag::new(
             "backlog",
             "N",
-            "Connections that may wait in the kernel until they are accepted",
+            "Connections that may wait in the kernel to be accepted",
             reading_or_default(unless_zero(values::count), |options: Options, backlog| {
                 // A number that does not fit exceeds the maximum, and is refused for that.
                 options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX)))
@@ -252,8 +253,8 @@ fn responses() -> Vec<Flag> {
         Flag::choosing(
             "addresses",
             "RULES",
-            "What counts as a HELO name and an address: lenient (what go-smtp-mock or RFC 5321 accepts), compat \
-             (no names of one label, as go-smtp-mock has it), rfc5321 (strict) or any",
+            "Valid HELO names and addresses: lenient (those of go-smtp-mock or RFC 5321), compat (as in \
+             go-smtp-mock, without names of one label), rfc5321 (strict) or any",
             &[
                 ("lenient", AddressRules::Lenient),
                 ("compat", AddressRules::Compat),
@@ -321,7 +322,7 @@ fn records() -> Vec<Flag> {
         Flag::choosing(
             "captureFormat",
             "FORM",
-            "Format of the capture: jsonl (one record a line), mbox (one file of mails), or maildir or eml (a folder of mails)",
+            "Format of the capture: jsonl (one record per line), mbox (one file of mails), or maildir or eml (a folder of mails)",
             CAPTURE_FORMATS,
             |options, value| options.with(|config| config.capture_format(value)),
         )
@@ -338,8 +339,8 @@ fn records() -> Vec<Flag> {
         Flag::choosing(
             "records",
             "UNIT",
-            "What one record is: message (a mail with all its recipients) or session (as go-smtp-mock has it: a \
-             RCPT replaces the last, a mail the one before)",
+            "Unit of a record: message (a mail with all its recipients) or session (as in go-smtp-mock: a RCPT \
+             replaces the previous one, and a mail the previous mail)",
             &[("message", RecordMode::Message), ("session", RecordMode::Session)],
             |options, value| options.with(|config| config.records(value)),
         )
@@ -363,7 +364,7 @@ fn limits() -> Vec<Flag> {
         Flag::new(
             "maxMessageMemory",
             "SIZE",
-            "Memory for the messages of all sessions together; DATA is refused beyond it",
+            "Memory for the messages and recipients of all sessions in progress; RCPT, DATA and messages get 452 beyond it",
             reading_or_default(unless_zero(values::size), |options: Options, size| {
                 options.with(|config| config.max_message_memory(size))
             }),
@@ -382,7 +383,7 @@ fn replies() -> Vec<Flag> {
         );
         let help = match kind {
             ReplyKind::EhloReceived => "Default: that of --msg-helo-received".to_owned(),
-            ReplyKind::LhloReceived => "Default: what --esmtp offers to EHLO".to_owned(),
+            ReplyKind::LhloReceived => "Default: with the extensions of --esmtp".to_owned(),
             _ => format!("Default: {text}"),
         };
         // Their defaults depend on the reply to HELO and on the offered extensions.
@@ -398,7 +399,7 @@ fn program() -> Vec<Flag> {
     vec![
         Flag::switch(
             "log",
-            "Log events to standard output and errors to standard error; all to standard error if JSON goes to -",
+            "Log events to standard output and errors to standard error; all to standard error if an output goes to -",
             |options, logs| Options { logs, ..options },
         ),
         Flag::switch("quiet", "Print only errors and failed checks on standard error", |options, on| {
@@ -418,20 +419,20 @@ fn program() -> Vec<Flag> {
         Flag::choosing(
             COMPAT,
             "PROGRAM",
-            "Stand in the place of this program, mailpit: its addresses, ports, replies and variables (MP_...), unless other \
-             flags are given",
+            "Replace this program, mailpit: use its addresses, ports, replies and variables (MP_...), unless overridden \
+             by other flags",
             &[(MAILPIT, true)],
             |options, is_compatible| Options { is_compatible, ..options },
         ),
         Flag::new(
             "config",
             "PATH",
-            "Read settings from this TOML file, under the names of the flags, like session-timeout = \"30s\"",
+            "Read settings from this TOML file, named like the flags: session-timeout = \"30s\"",
             reading(values::path, |options, _| options),
         ),
         Flag::switch(
             "printConfig",
-            "Print the settings in effect in that format, defaults included, and exit",
+            "Print the settings in effect in that format, including defaults, and exit",
             |options, print_config| Options { print_config, ..options },
         ),
         Flag {

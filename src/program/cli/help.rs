@@ -60,8 +60,8 @@ pub(super) fn version() -> String {
 const ABOUT: &str = "\
 A mock SMTP server: accepts mail, discards or shows it, and replies exactly as configured.
 
-Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail. It prints the address on a
-terminal, or anywhere with --ready.";
+Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail. On a terminal,
+or with --ready, it prints the address.";
 
 /// No line exceeds 80 columns: an example that the terminal wraps within quotes can't be copied.
 pub(super) const AFTER: &str = "\
@@ -77,7 +77,7 @@ Values:
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
             unknown, any; with --esmtp auth, bdat, help, vrfy, xclient; with
             --tls starttls, tls (the handshake)
-            name: id=NAME, which no other rule has (optional)
+            name: id=NAME, unique (optional)
             conditions: from= to= helo= user= mechanism= inbox=,
             at tls sni= (each with * and ?),
             ip=10.0.0.0/8, session=3.. nth=3 every=10 times=3 odds=5%,
@@ -98,7 +98,7 @@ Values:
             ENHANCEDSTATUSCODES, CHUNKING, BINARYMIME, LIMITS, AUTH, STARTTLS
   URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
             socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions);
-            lmtp in place of smtp; with TLS smtps and lmtps; behind it
+            lmtp in place of smtp; smtps and lmtps with TLS; followed by
             ?proxy=require or ?proxy=accept, ?inbox=NAME
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, optionally burst=N, per=total|ip|domain,
@@ -112,8 +112,8 @@ Values:
             max(NAME), count(NAME); OP: == != < <= > >=
   SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 1GiB
   LIST      entries separated by commas, white space around them ignored;
-            domains match in any case, local parts in the given one (with
-            --addresses compat entries are compared exactly)
+            domains match ignoring case, local parts exactly (with
+            --addresses compat both match exactly)
   TEXT      code and text of a reply, one line or more, each with the code:
             $'250-mx.example\\n250 PIPELINING'; {{to}}, {{from}}, {{helo}},
             {{ip}}, {{id}}, {{plain_id}}, {{session}}, {{size}}, {{limit}}
@@ -123,15 +123,15 @@ Values:
   Zero and the empty text request the default. Of a repeated flag the last one
   counts, except for --rule, --listen, --ehlo-line, --tls-cert, --tls-key,
   --tls-client-ca, --auth, --auth-token, --exit-after, --expect, --fail-if and
-  --merge-reports: each adds one, and a variable takes one in each line. For the
+  --merge-reports: each adds one, and a variable takes one per line. For the
   last six, and for every PATH, the empty text is an error; an empty variable
   sets no PATH.
 
 Other spellings:
-  Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
+  Every flag also works in the spelling of go-smtp-mock: -sessionTimeout 30,
   -sessionTimeout=30, --sessionTimeout=30. After flags that all exist
-  in go-smtp-mock, an argument without a dash is ignored with all that follows.
-  Every flag but --version and --merge-reports has an environment variable,
+  in go-smtp-mock, an argument without a dash and all later ones are ignored.
+  Every flag except --version and --merge-reports has an environment variable,
   which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. A
   misspelled variable is an error. An empty variable counts as not set, except
   for --auth, --auth-token, --http-auth, --http-token, --expect, --fail-if and
@@ -192,7 +192,7 @@ Examples:
   A target for a load test:
     smtpmock --port 2525 --shards auto --backlog 65535 \\
       --max-message-memory 4GiB
-  All extensions but SMTPUTF8; none for every tenth EHLO or HELO:
+  All extensions except SMTPUTF8; none for every tenth EHLO or HELO:
     smtpmock --port 2525 --extensions -SMTPUTF8 \\
       --rule 'helo every=10 ehlo=none'
   Require AUTH of one user, who fails twice; LMTP behind a proxy:

@@ -13,13 +13,13 @@ pub(super) fn extensions() -> Vec<Flag> {
         Flag::switch(
             "esmtp",
             "Speak Extended SMTP: offer PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, ENHANCEDSTATUSCODES, CHUNKING and \
-             BINARYMIME to EHLO, and LIMITS where there are limits",
+             BINARYMIME to EHLO, and LIMITS if limits are set",
             |options, on| options.with(|config| if on { config.esmtp() } else { config }),
         ),
         Flag::new(
             "extensions",
             "EXTENSIONS",
-            "Offer these and no others, separated by commas, or with - in front all but these, or none. Turns on \
+            "Offer only these, separated by commas; with a leading - all except these; or none. Turns on \
              --esmtp",
             reading_or_default(values::parsed, |options: Options, offer: Offer| {
                 options.with(|config| config.extensions(offer))
@@ -32,7 +32,7 @@ pub(super) fn extensions() -> Vec<Flag> {
             ..Flag::new(
                 "ehloLine",
                 "LINE",
-                "Add a line to the reply to EHLO, true or not, like 'XCLIENT NAME ADDR'; may be repeated. Turns on \
+                "Add a line to the reply to EHLO, supported or not, like 'XCLIENT NAME ADDR'; may be repeated. Turns on \
                  --esmtp",
                 reading(values::ehlo_lines, |options, lines: Vec<String>| {
                     options.with(|config| lines.into_iter().fold(config, Config::ehlo_line))
@@ -62,7 +62,7 @@ pub(super) fn authentication() -> Vec<Flag> {
         Flag::new(
             AUTH_FILE,
             "PATH",
-            "The same for the users of a file that htpasswd has made: bcrypt ($2y$), {SHA}, {SSHA} or clear passwords",
+            "Offer AUTH to the users of this file, in the format of htpasswd: bcrypt ($2y$), {SHA}, {SSHA} or clear passwords",
             reading(values::path, |options, path| Options { auth_file: Some(path), ..options }),
         ),
         Flag {
@@ -71,7 +71,7 @@ pub(super) fn authentication() -> Vec<Flag> {
             ..Flag::new(
                 AUTH_TOKEN,
                 "TOKEN",
-                "Offer AUTH with XOAUTH2 and OAUTHBEARER, and take this token; may be repeated",
+                "Offer AUTH with XOAUTH2 and OAUTHBEARER, and accept this token; may be repeated",
                 reading(values::tokens, |options, tokens: Vec<Credential>| {
                     options.with(|config| config.auth_users(tokens))
                 }),

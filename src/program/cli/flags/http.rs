@@ -74,7 +74,7 @@ pub(super) fn http() -> Vec<Flag> {
         list(
             "httpHost",
             "NAME,...",
-            "Accept requests for these hosts too, with * and ?: beside IP addresses, names without a dot or below localhost, and \
+            "Accept requests for these hosts too, with * and ?, in addition to IP addresses, names without a dot or below localhost, and \
              this machine's",
             |http, hosts| http.hosts = hosts,
         )
@@ -82,22 +82,22 @@ pub(super) fn http() -> Vec<Flag> {
         list(
             "httpAllowOrigin",
             "ORIGIN,...",
-            "Accept requests of web pages of these origins too, like http://localhost:3000",
+            "Accept requests from web pages of these origins too, like http://localhost:3000",
             |http, origins| http.origins = origins,
         )
         .checked_as("http_allow_origin"),
-        secret("httpAuth", "USER:PASSWORD", "Require these for all but /livez and /readyz", |http, auth| {
+        secret("httpAuth", "USER:PASSWORD", "Require these for all requests except /livez and /readyz", |http, auth| {
             http.auth = Some(auth);
         })
         .checked_as("http_auth"),
-        secret("httpToken", "TOKEN", "Require this bearer token for all but /livez and /readyz; with --http-auth either is accepted", |http, token| {
+        secret("httpToken", "TOKEN", "Require this bearer token for all requests except /livez, /readyz and the page's files; with --http-auth either is accepted", |http, token| {
             http.token = Some(token);
         })
         .checked_as("http_token"),
         Flag::new(
             "keepMessages",
             "N",
-            "With --http: messages that are retained; beyond it the oldest is evicted",
+            "With --http: maximum number of retained messages; beyond it the oldest is evicted",
             reading_or_default(unless_zero(values::count), |options: Options, count| {
                 options.with_http(|http| http.keep_messages = Some(count))
             }),

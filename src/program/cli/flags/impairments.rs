@@ -42,7 +42,7 @@ pub(super) fn rules() -> Vec<Flag> {
             ..Flag::new(
                 "rule",
                 "RULE",
-                "Change what the server does at a stage; may be repeated. Tried in order, before the lists",
+                "Change what the server does at a stage; may be repeated. Evaluated in order, before the lists",
                 reading(values::lines, |options, rules: Vec<Rule>| {
                     options.with(|config| rules.into_iter().fold(config, Config::rule))
                 }),
@@ -60,7 +60,7 @@ pub(super) fn rules() -> Vec<Flag> {
         rate("drip", "Write every reply in pieces at this rate. Default: unlimited", Config::drip),
         rate(
             "readRate",
-            "Read from every connection at this rate, to put back pressure on the sender. Default: unlimited",
+            "Read from every connection at this rate, which causes back pressure on the sender. Default: unlimited",
             Config::read_rate,
         ),
     ]

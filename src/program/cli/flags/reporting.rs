@@ -54,7 +54,7 @@ pub(super) fn reporting() -> Vec<Flag> {
         file("reportHtml", "Write the report to this file as a page with plots; also --html", {
             |reporting, path| reporting.html = Some(path)
         }),
-        Flag::switch("progress", "Show a line a second on standard error", |options, on| {
+        Flag::switch("progress", "Show one line per second on standard error", |options, on| {
             options.reporting(|reporting| reporting.progress = on)
         }),
         file(

@@ -44,16 +44,16 @@ pub(super) fn tls() -> Vec<Flag> {
     vec![
         Flag::switch(
             "tls",
-            "Offer STARTTLS, with a certificate for localhost, 127.0.0.1, ::1 and this host's name, made at the start by a \
-             CA that is made too; and take --listen smtps:// and lmtps://. Turns on --esmtp",
+            "Offer STARTTLS, with a certificate for localhost, 127.0.0.1, ::1 and this host's name, created at the \
+             start with its own CA; and allow --listen smtps:// and lmtps://. Turns on --esmtp",
             |options, on| if on { options.with_tls(|_| {}) } else { options },
         )
         .checked_as("tls"),
         Flag::new(
             "tlsName",
             "NAME,...",
-            "Make the certificate for these names too: hosts, *.example.com, IP addresses. This flag and those below turn on \
-             --tls",
+            "Add these names to the certificate: hosts, *.example.com, IP addresses. This flag and those below turn \
+             on --tls",
             reading_or_default(
                 |raw| Ok(Some(values::names(raw)?).filter(|names| !names.is_empty())),
                 |options: Options, names| options.with_tls(|tls| tls.names = names),
@@ -63,14 +63,14 @@ pub(super) fn tls() -> Vec<Flag> {
         .checked_as("Tls::names"),
         file(
             "tlsCaOut",
-            "Write the CA's certificate to this file, for clients to trust; the ready line names it as tls_ca. Replaces only that of \
+            "Write the CA's certificate to this file, for clients to trust; the ready line names it as tls_ca. Only replaces that of \
              an earlier run, which has ended",
             |tls, path| tls.ca_out = Some(path),
         ),
         file(
             "tlsCaCert",
-            "Make the certificate by the CA of this file, which clients trust already, with --tls-ca-key; beside --tls-cert only \
-             those that rules show (certificate=)",
+            "Create the certificate with the CA in this file, which clients already trust; with --tls-ca-key. With \
+             --tls-cert only certificates of rules are created (certificate=)",
             |tls, path| tls.ca_cert = Some(path),
         )
         .checked_as("Tls::signed_by(certificate)"),
@@ -78,32 +78,32 @@ pub(super) fn tls() -> Vec<Flag> {
             .checked_as("Tls::signed_by(key)"),
         files(
             "tlsCert",
-            "Use the certificate of this file, with those above it behind it, in PEM; with --tls-key. Both may be repeated: a \
-             client gets the first that is valid for the name it asks for (SNI; to an IP address it asks for none), or else the first \
-             of all",
+            "Use the certificate in this file, followed by those above it, in PEM; with --tls-key. Both may be \
+             repeated: a client gets the first that is valid for the name it requests (SNI; none for an IP address), \
+             otherwise the first of all",
             |tls, paths| tls.certs.extend(paths),
         )
         .checked_as("Tls::from_pem(certificate)"),
-        files("tlsKey", "The private key of the --tls-cert in the same place: ECDSA, RSA or Ed25519, without a passphrase", |tls, paths| {
+        files("tlsKey", "The private key of the --tls-cert at the same position: ECDSA, RSA or Ed25519, without a passphrase", |tls, paths| {
             tls.keys.extend(paths);
         })
         .checked_as("Tls::from_pem(key)"),
-        version("tlsMin", "Lowest version of TLS: 1.2 or 1.3. Default 1.2", |tls, version| {
+        version("tlsMin", "Lowest TLS version: 1.2 or 1.3. Default 1.2", |tls, version| {
             tls.min = Some(version);
         }),
-        version("tlsMax", "Highest version of TLS: 1.2 or 1.3. Default 1.3", |tls, version| {
+        version("tlsMax", "Highest TLS version: 1.2 or 1.3. Default 1.3", |tls, version| {
             tls.max = Some(version);
         }),
         files(
             "tlsClientCa",
-            "Ask clients for a certificate, and verify it by the CAs of this file, in PEM; may be repeated",
+            "Ask clients for a certificate, and verify it with the CAs in this file, in PEM; may be repeated",
             |tls, paths| tls.client_cas.extend(paths),
         )
         .checked_as("Tls::client_ca"),
         Flag::choosing(
             "tlsClient",
             "WHAT",
-            "With --tls-client-ca: whether a client may have no certificate (optional), or is refused then (required). \
+            "With --tls-client-ca: whether a client without a certificate is served (optional) or refused (required). \
              Default optional",
             &[("optional", false), ("required", true)],
             |options, required| options.with_tls(|tls| tls.client_required = Some(required)),
@@ -111,7 +111,7 @@ pub(super) fn tls() -> Vec<Flag> {
         .checked_as("Tls::client_required"),
         Flag::switch(
             "tlsRequired",
-            "Before TLS refuse all commands but EHLO, LHLO, NOOP, QUIT and STARTTLS with 530; clients must be able to encrypt",
+            "Before TLS refuse all commands except EHLO, LHLO, NOOP, QUIT and STARTTLS with 530; clients must be able to encrypt",
             |options, on| match on {
                 true => options.with_tls(|_| {}).with(|config| config.tls_required(true)),
                 false => options,
@@ -122,7 +122,7 @@ pub(super) fn tls() -> Vec<Flag> {
             "authClear",
             "WHAT",
             "Whether PLAIN, LOGIN, XOAUTH2 and OAUTHBEARER are possible before TLS: allow or refuse (with 538). Default: \
-             refuse with --tls, else allow",
+             refuse with --tls, otherwise allow",
             &[("allow", true), ("refuse", false)],
             |options, value| options.with(|config| config.auth_in_clear(value)),
         )
