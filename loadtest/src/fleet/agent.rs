@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::accounting::Accounting;
+use crate::fleet::doubt::{Known, of_agent};
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
     Answer, Cause, Fate, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second, State, Update,
@@ -86,6 +87,8 @@ pub(crate) struct Agent {
     /// The time in which there must be a coordinator with a place for it, counted from `began`.
     patience: Duration,
     id: Option<String>,
+    /// Its name in the run.
+    name: String,
     meter: Meter,
     state: State,
     order: Option<Order>,
@@ -120,10 +123,11 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn new(name: String, nonce: u64, patience: Duration, now: Duration) -> Agent {
         Agent {
-            hello: Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name, nonce },
+            hello: Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name: name.clone(), nonce },
             began: now,
             patience,
             id: None,
+            name,
             meter: Meter::default(),
             state: State::Waiting,
             order: None,
@@ -160,9 +164,12 @@ impl Agent {
         self.is_handed_in
     }
 
-    /// The report of its run, once that has ended.
-    pub(crate) fn report(&self) -> Option<&Report> {
-        self.report.as_deref()
+    /// The report of its part, once its run has ended, as the coordinator adds it to those of the others.
+    pub(crate) fn report_of_part(&self) -> Option<Report> {
+        let part = self.order.as_ref()?.part;
+        let (clock, stopped) = (self.meter.offset(), self.stopped.clone());
+        let known = Known { name: self.name.clone(), part, clock, stopped };
+        Some(of_agent(self.report.as_deref()?.clone(), known, self.start?))
     }
 
     /// Why its run must start no more messages, or has ended early.
@@ -275,6 +282,7 @@ impl Agent {
     /// The coordinator has accepted it; the request was sent at `sent`.
     pub(crate) fn welcomed(&mut self, welcome: Welcome, sent: Duration) {
         self.id = Some(welcome.agent);
+        self.name = welcome.name;
         self.full = None;
         self.heard = sent;
         self.next = sent;

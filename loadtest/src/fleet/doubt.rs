@@ -1,109 +1,177 @@
 //! One report from what all agents have reported. What a lost agent did not report is a range. Pure.
 
+use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use smtpmock::units::EXACT_IN_JSON;
+
 use crate::fleet::agent::STOPS_WITHIN;
-use crate::fleet::coordinator::{Member, Presence};
+use crate::fleet::coordinator::{Member, Presence, Reported};
 use crate::fleet::offset::{Offset, shifted};
 use crate::fleet::protocol::State;
 use crate::load::feed::due;
+use crate::load::part::Part;
 use crate::load::plan::Plan;
 use crate::load::start::StartAt;
 use crate::measure::tally::Tally;
-use crate::report::Report;
 use crate::report::agents::{AgentRow, Delivered, Lost};
-use crate::report::merge::{MergeError, merge};
+use crate::report::merge::{MergeError, Sum, check_kind};
+use crate::report::parts::PartRow;
+use crate::report::stopped::Stopped;
+use crate::report::{Report, counts, json, plans};
 use crate::run::build;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
 
-/// Merges the reports of all parts; `plans` builds the plan of a part.
+/// Merges the reports of all parts. An agent is lost if it has no report, or one that can't be added: then what it has
+/// reported second by second is added instead. `plan` is that of any part.
 ///
 /// # Errors
-/// The reports are not of one run, or no agent has reported anything.
-pub(crate) fn gather<E: From<MergeError>>(
-    members: Vec<Member>,
-    start: Duration,
-    plans: impl Fn(u64) -> Result<Plan, E>,
-) -> Result<Report, E> {
-    let mut reports = Vec::new();
-    let mut rows = Vec::new();
+/// There is no agent.
+pub(crate) fn gather(members: Vec<Member>, start: Duration, mut plan: Plan) -> Result<Report, MergeError> {
+    let parts = plan.part.of();
+    let expected = empty(&plan, start);
+    let (mut sum, mut partial) = (Sum::default(), Vec::new());
     for mut member in members {
-        let row = match member.report.take() {
-            Some(mut report) => {
-                on_one_clock(&mut report, member.clock, start);
-                let row = row(&member, Some(&report), None);
-                reports.push(*report);
-                row
-            }
-            None => {
-                let plan = plans(member.part)?;
-                let lost = lost(&member, &plan, start);
-                let row = row(&member, None, Some(lost));
-                reports.push(partial(member, &plan, start));
-                row
-            }
+        plan.become_part(Part::new(member.part, parts).unwrap_or(plan.part));
+        let report = member.report.take().map(|report| fitting(*report, plan.part, &expected));
+        let why = match report {
+            None => silence(&member),
+            Some(Err(why)) => why,
+            Some(Ok(report)) => match sum.add(of_agent(report, Known::of(&member), start)) {
+                Ok(()) => continue,
+                Err(error) => unfit(&error),
+            },
         };
-        rows.push(row);
+        partial.push(of_lost(member, why, &plan, start));
     }
-    let mut whole = merge(reports)?;
-    whole.agents = rows;
-    whole.delivered = Some(Delivered::of(&whole));
-    Ok(whole)
+    partial.into_iter().try_for_each(|report| sum.add_partial(report))?;
+    sum.end()
 }
 
-/// Sets the times of a report to the coordinator's clock.
-fn on_one_clock(report: &mut Report, clock: Option<Offset>, start: Duration) {
-    report.parts.iter_mut().for_each(|part| part.start_at = Some(StartAt::from(start).to_string()));
-    let by = clock.map_or(0, |clock| -clock.offset_ns);
+fn unfit(why: &impl fmt::Display) -> String {
+    format!("its report can't be added: {why}")
+}
+
+/// The report of a part of the run of which `expected` is any part, or why it can't be added to the others.
+fn fitting(report: Report, part: Part, expected: &Report) -> Result<Report, String> {
+    let report = sound(report, part).map_err(|error| unfit(&error))?;
+    let runs = &expected.settings.runs;
+    let is_it = |row: &PartRow| runs.contains(&row.run) && (row.index, row.of) == (part.index(), part.of());
+    let is_part = matches!(report.parts.as_slice(), [row] if is_it(row));
+    if !is_part || report.settings.runs != *runs || report.pieces.is_some() {
+        return Err(unfit(&format!("it is not of part {part} of this run")));
+    }
+    let differ = runs.iter().map(|run| plans::differences(run, &expected.plans, &plans::of(&report)));
+    match differ.collect::<Vec<_>>().join(", ").as_str() {
+        "" => {}
+        names => return Err(unfit(&format!("its {names} differs"))),
+    }
+    check_kind(&expected.settings.shape, &report.settings.shape).map_err(|error| unfit(&error))?;
+    Ok(report)
+}
+
+/// A report with numbers that one part may have.
+fn sound(report: Report, part: Part) -> Result<Report, json::ReportError> {
+    let report = json::settle(report)?;
+    counts::check_within(&report, EXACT_IN_JSON / part.of())?;
+    Ok(report)
+}
+
+/// What is known of an agent besides its report.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) name: String,
+    pub(crate) part: u64,
+    pub(crate) clock: Option<Offset>,
+    pub(crate) stopped: Option<Stopped>,
+}
+
+impl Known {
+    fn of(member: &Member) -> Known {
+        Known {
+            name: member.name.clone(),
+            part: member.part,
+            clock: member.clock,
+            stopped: member.stopped.clone(),
+        }
+    }
+
+    fn row(self, report: &Report, lost: Option<Lost>) -> AgentRow {
+        AgentRow {
+            name: self.name,
+            part: self.part,
+            clock_offset_ms: self.clock.map(|clock| clock.offset_ns as f64 / 1e6),
+            clock_uncertainty_ms: self.clock.map(|clock| clock.uncertainty_ns as f64 / 1e6),
+            started_late_ms: report.parts.first().and_then(|part| part.started_late_ms),
+            saturated: report.generator.saturated,
+            stopped: self.stopped,
+            lost,
+        }
+    }
+}
+
+/// The report of a part with its agent, and by the coordinator's clock.
+pub(crate) fn of_agent(mut report: Report, agent: Known, start: Duration) -> Report {
+    let by = agent.clock.map_or(0, |clock| clock.offset_ns.saturating_neg());
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    report.parts.iter_mut().for_each(|part| part.start_at = Some(StartAt::from(start).to_string()));
     report.started_at_ms = millis(start);
     report.ended_at_ms = millis(shifted(Duration::from_millis(report.ended_at_ms), by));
+    with_agent(report, |report| agent.row(report, None))
 }
 
-fn row(member: &Member, report: Option<&Report>, lost: Option<Lost>) -> AgentRow {
-    let part = report.and_then(|report| report.parts.first());
-    AgentRow {
-        name: member.name.clone(),
-        part: member.part,
-        clock_offset_ms: member.clock.map(|clock| clock.offset_ns as f64 / 1e6),
-        clock_uncertainty_ms: member.clock.map(|clock| clock.uncertainty_ns as f64 / 1e6),
-        started_late_ms: part.and_then(|part| part.started_late_ms),
-        saturated: report.is_some_and(|report| report.generator.saturated),
-        stopped: member.stopped.clone(),
-        lost,
-    }
+fn with_agent(mut report: Report, row: impl FnOnce(&Report) -> AgentRow) -> Report {
+    report.agents = vec![row(&report)];
+    report.delivered = Some(Delivered::of(&report));
+    report.sinks = None;
+    report
 }
 
-/// What is known of an agent without a report.
-fn lost(member: &Member, plan: &Plan, start: Duration) -> Lost {
-    let why = match &member.state {
+/// Why there is no report of an agent.
+fn silence(member: &Member) -> String {
+    match &member.state {
         State::Failed(why) => why.clone(),
         State::Left(why) => format!("it has signed off before the start: {why}"),
         _ if !member.has_start => "it was gone before the start, and has sent nothing".to_owned(),
         _ if member.presence == Presence::Lost => "nothing came from it any more".to_owned(),
         _ => "it has not reported its end".to_owned(),
-    };
-    let started = member.reported.measured.started.saturating_add(member.reported.warmup.started);
+    }
+}
+
+/// The report of the seconds that a lost agent has reported, if they can be added.
+fn of_lost(mut member: Member, why: String, plan: &Plan, start: Duration) -> Report {
+    let reported = std::mem::replace(&mut member.reported, Reported::new());
+    let until = reported.until;
+    let report = sound(partial(reported, plan, start), plan.part);
+    let (report, until) =
+        report.map_or_else(|_| (empty(plan, start), Duration::ZERO), |report| (report, until));
+    let accounts = &report.accounting;
+    let started = accounts.measured.started.saturating_add(accounts.warmup.started);
     // An agent that knew the start goes on until it notices that there is no coordinator.
     let may_run = match member.state {
         State::Left(_) => false,
         State::Failed(_) => member.has_start && started > 0,
         _ => member.has_start,
     };
-    let until = member.heard.saturating_add(STOPS_WITHIN).saturating_sub(start);
-    let most = if may_run { due(plan, until) } else { Some(started) };
-    Lost {
+    let may_run_until = member.heard.saturating_add(STOPS_WITHIN).saturating_sub(start);
+    let most = if may_run { due(plan, may_run_until) } else { Some(started) };
+    let lost = Lost {
         why,
-        reported_s: member.reported.until.as_secs_f64(),
+        reported_s: until.as_secs_f64(),
         started,
         started_at_most: most.map(|most| most.max(started)),
-    }
+    };
+    with_agent(report, |report| Known::of(&member).row(report, Some(lost)))
 }
 
-/// The report of the seconds that an agent has reported. Messages without an end are in flight.
-fn partial(member: Member, plan: &Plan, start: Duration) -> Report {
-    let reported = member.reported;
+/// The report of a part of which nothing is known.
+fn empty(plan: &Plan, start: Duration) -> Report {
+    partial(Reported::new(), plan, start)
+}
+
+/// The report of these seconds. Messages without an end are in flight.
+fn partial(reported: Reported, plan: &Plan, start: Duration) -> Report {
     let mut tally = Tally::new(plan);
     tally.measured = reported.measured;
     tally.warmup = reported.warmup;
@@ -114,12 +182,16 @@ fn partial(member: Member, plan: &Plan, start: Duration) -> Report {
         tally,
         intervals: reported.rows,
         began,
-        ended: began + reported.until,
+        ended: began.checked_add(reported.until).unwrap_or(began),
         interrupted: false,
         given_up: None,
     };
     let mut report = build::report(plan, finished);
     report.machines.clear();
-    report.parts.iter_mut().for_each(|part| part.started_late_ms = None);
+    let start_at = StartAt::from(start).to_string();
+    report.parts.iter_mut().for_each(|part| {
+        part.start_at = Some(start_at.clone());
+        part.started_late_ms = None;
+    });
     report
 }

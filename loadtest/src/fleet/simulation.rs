@@ -19,7 +19,6 @@ use crate::measure::metrics::{End, record};
 use crate::measure::tally::Tally;
 use crate::report::Report;
 use crate::report::agents::{lost, stopped_early};
-use crate::report::merge::MergeError;
 use crate::report::series::Series;
 use crate::report::stopped::Stopped;
 use crate::run::build;
@@ -393,7 +392,7 @@ impl World {
     fn report(self) -> Report {
         let start = self.start.unwrap();
         let parts = self.machines.iter().find_map(|machine| machine.agent.order()).unwrap().parts;
-        report_of::<MergeError>(self.gathered, start, |part| Ok(plan(part, parts))).unwrap()
+        report_of(self.gathered, start, plan(0, parts)).unwrap()
     }
 }
 
@@ -650,7 +649,7 @@ fn agents_of_a_coordinator_that_is_gone_stop_within_the_bound_and_have_their_rep
             let load = machine.load.as_ref().unwrap();
             let most = due(&load.plan, (gone + STOPS_WITHIN).saturating_sub(start)).unwrap();
             assert!(load.sent <= most, "{} of {most}", load.sent);
-            assert_eq!(machine.agent.report().unwrap().accounting.measured.accepted, load.sent);
+            assert_eq!(machine.agent.report_of_part().unwrap().accounting.measured.accepted, load.sent);
         }
     });
 }
@@ -668,7 +667,7 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
         for machine in &world.machines {
             let outcome = machine.outcome.clone().unwrap();
             assert!(is_written || outcome == Outcome::Undelivered(None), "{outcome:?} without a report");
-            let report = machine.agent.report().unwrap();
+            let report = machine.agent.report_of_part().unwrap();
             assert_eq!(report.accounting.measured.accepted, machine.load.as_ref().unwrap().sent);
         }
     });

@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) outcome: Outcome,
-    /// The report of its run, if that has ended.
+    /// The report of its part, if that has ended.
     pub(crate) report: Option<Report>,
     pub(crate) order: Option<Order>,
 }
@@ -124,7 +124,7 @@ pub(crate) fn work(
         }
     })?;
     let agent = worker.agent;
-    Ok(Done { outcome, report: agent.report().cloned(), order: agent.order().cloned() })
+    Ok(Done { outcome, report: agent.report_of_part(), order: agent.order().cloned() })
 }
 
 /// An agent at work.

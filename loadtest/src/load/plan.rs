@@ -121,6 +121,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Makes it the plan of another part of the run.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn become_part(&mut self, part: Part) {
+        let needed = self.threads.saturating_mul(self.targets.len()) as u64;
+        let whole = (self.asked_connections as u64).max(needed.saturating_mul(part.of()));
+        self.part = part;
+        self.connections = usize::try_from(part.share(whole)).unwrap_or(usize::MAX);
+    }
+
     /// The messages of this part, in a run with a count.
     pub(crate) fn count(&self) -> Option<u64> {
         self.limit.count.map(|count| self.part.share(count))

@@ -8,13 +8,10 @@ use smtpmock::read_bounded;
 use crate::report::Report;
 use crate::report::json::{self, ReportError};
 
-/// The largest report read, in bytes: reports take a few MiB, and a device has no end.
-const FILE_LIMIT: u64 = 64 << 20;
-
 /// Reads a report.
 pub(crate) fn report(path: &Path) -> Result<Report, InputError> {
     let error = |reason| InputError { path: path.to_owned(), reason };
-    let bytes = read_bounded(path, FILE_LIMIT).map_err(|why| error(InputReason::File(why)))?;
+    let bytes = read_bounded(path, json::FILE_LIMIT).map_err(|why| error(InputReason::File(why)))?;
     json::parse(&bytes).map_err(|why| error(InputReason::Report(why)))
 }
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "fleet")]
+#[cfg(any(test, feature = "fleet"))]
 use crate::account::accounting::Accounting;
-#[cfg(feature = "fleet")]
+#[cfg(any(test, feature = "fleet"))]
 use crate::client::phase::Phase;
 use crate::report::stopped::Stopped;
 use crate::report::{Report, show_ns};
@@ -54,7 +54,7 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     /// That of a report with its agents.
-    #[cfg(feature = "fleet")]
+    #[cfg(any(test, feature = "fleet"))]
     pub(crate) fn of(report: &Report) -> Delivered {
         let accounts = [&report.accounting.measured, &report.accounting.warmup];
         let at_least = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(account.accepted));
@@ -103,7 +103,6 @@ pub(crate) struct SinkRow {
 }
 
 impl Sinks {
-    #[cfg(feature = "fleet")]
     pub(crate) fn of(reports: Vec<SinkRow>, delivered: Delivered) -> Sinks {
         let received = reports.iter().fold(0, |sum: u64, row| sum.saturating_add(row.received));
         Sinks {
@@ -133,7 +132,7 @@ impl Sinks {
 }
 
 /// Messages of which the end may have been sent, and that have no reply.
-#[cfg(feature = "fleet")]
+#[cfg(any(test, feature = "fleet"))]
 fn in_doubt(account: &Accounting) -> u64 {
     let is_sent = |phase: &Phase| matches!(phase, Phase::Dot | Phase::Bdat);
     let aborted = account.aborted.iter().filter(|((phase, _), _)| is_sent(phase)).map(|(_, count)| *count);

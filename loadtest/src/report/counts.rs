@@ -13,12 +13,16 @@ use crate::report::{Generator, HandshakeCounts, IntervalRow, Report, SessionCoun
 pub(crate) struct TooLarge {
     /// Its place in the report.
     name: String,
+    limit: u64,
 }
 
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
-        write!(f, "{name} is larger than {EXACT_IN_JSON} (2^53), the largest count that a report holds")
+        let TooLarge { name, limit } = self;
+        if *limit == EXACT_IN_JSON {
+            return write!(f, "{name} is larger than {limit} (2^53), the largest count that a report holds");
+        }
+        write!(f, "{name} is larger than {limit}, the largest count of one part: the sum would exceed 2^53")
     }
 }
 
@@ -26,7 +30,12 @@ impl std::error::Error for TooLarge {}
 
 /// Checks every count; the error names the first that is too large.
 pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
-    let mut found = Checker::default();
+    check_within(report, EXACT_IN_JSON)
+}
+
+/// The same with a lower limit.
+pub(crate) fn check_within(report: &Report, limit: u64) -> Result<(), TooLarge> {
+    let mut found = Checker { limit, result: Ok(()) };
     let accounts = &report.accounting;
     accounting("accounting.measured", &accounts.measured, &mut found);
     accounting("accounting.warmup", &accounts.warmup, &mut found);
@@ -112,7 +121,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
 /// Checks the counts of an account.
 #[cfg(feature = "fleet")]
 pub(crate) fn check_account(place: &str, of: &Accounting) -> Result<(), TooLarge> {
-    let mut found = Checker::default();
+    let mut found = Checker { limit: EXACT_IN_JSON, result: Ok(()) };
     accounting(place, of, &mut found);
     found.result
 }
@@ -142,13 +151,8 @@ fn interval(row: &IntervalRow, found: &mut Checker) {
 }
 
 struct Checker {
+    limit: u64,
     result: Result<(), TooLarge>,
-}
-
-impl Default for Checker {
-    fn default() -> Checker {
-        Checker { result: Ok(()) }
-    }
 }
 
 impl Checker {
@@ -158,8 +162,8 @@ impl Checker {
 
     /// Names are built only for errors.
     fn see_with(&mut self, name: impl FnOnce() -> String, count: u64) {
-        if count > EXACT_IN_JSON && self.result.is_ok() {
-            self.result = Err(TooLarge { name: name() });
+        if count > self.limit && self.result.is_ok() {
+            self.result = Err(TooLarge { name: name(), limit: self.limit });
         }
     }
 }

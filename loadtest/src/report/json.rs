@@ -6,12 +6,24 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::report::counts::TooLarge;
+use crate::report::pieces::{self, Pieces};
 use crate::report::span::{LATEST_S, Span};
 use crate::report::{IntervalRow, Report, SCHEMA, Split, counts};
 
-/// A report as JSON.
+/// The largest report that is read, in octets: reports take a few MiB, and a device has no end.
+pub(crate) const FILE_LIMIT: u64 = 64 << 20;
+
+/// A report as JSON. Without its pieces, if these make it too large to be read.
 pub(crate) fn render(report: &Report) -> serde_json::Result<Vec<u8>> {
+    render_within(report, FILE_LIMIT)
+}
+
+/// The same with another limit, in octets.
+pub(crate) fn render_within(report: &Report, limit: u64) -> serde_json::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(report)?;
+    if text.len() as u64 >= limit && report.pieces.is_some() {
+        text = serde_json::to_vec_pretty(&Report { pieces: None, ..report.clone() })?;
+    }
     text.push(b'\n');
     Ok(text)
 }
@@ -34,6 +46,8 @@ pub(crate) enum ReportError {
     Part(usize),
     /// Times outside of any run, by index in `intervals`.
     Interval(usize),
+    /// Pieces of pieces, or a partial report that is not of one lost agent.
+    Pieces,
     /// Invalid times or rates, by index in `steps`.
     Step(usize),
     /// More right-censored samples than failed ones.
@@ -67,6 +81,9 @@ impl fmt::Display for ReportError {
             ReportError::Interval(index) => {
                 write!(f, "intervals.{index}: at_s and length_s are seconds from 0 on")
             }
+            ReportError::Pieces => f.write_str(
+                "pieces: each of partial is of one part and of its lost agent, and none has pieces",
+            ),
             ReportError::Step(index) => {
                 write!(f, "steps.{index}: times and rates are numbers from 0 on, and the length is one above")
             }
@@ -124,6 +141,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
 /// # Errors
 /// It can't be the report of a run.
 pub(crate) fn settle(mut report: Report) -> Result<Report, ReportError> {
+    if let Some(pieces) = report.pieces.take() {
+        report.pieces = Some(Box::new(settle_pieces(*pieces)?));
+    }
     if report.spans.is_empty() {
         report.spans =
             vec![Span::new(report.settings.warmup_s, report.measured_s, report.sessions.most_open)];
@@ -154,6 +174,20 @@ pub(crate) fn settle(mut report: Report) -> Result<Report, ReportError> {
     counts::check(&report)?;
     report.derive();
     Ok(report)
+}
+
+/// The same of the pieces, which have none themselves.
+fn settle_pieces(pieces: Pieces) -> Result<Pieces, ReportError> {
+    let Pieces { whole, partial } = pieces;
+    let has_pieces = |report: &Report| report.pieces.is_some();
+    if whole.as_ref().is_some_and(has_pieces) || partial.iter().any(has_pieces) {
+        return Err(ReportError::Pieces);
+    }
+    if !partial.iter().all(pieces::is_partial) {
+        return Err(ReportError::Pieces);
+    }
+    let partial = partial.into_iter().map(settle).collect::<Result<_, _>>()?;
+    Ok(Pieces { whole: whole.map(settle).transpose()?, partial })
 }
 
 fn check_censored(latency: impl Fn() -> String, split: &Split) -> Result<(), ReportError> {

@@ -5,8 +5,10 @@ use std::fmt;
 use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
 use crate::report::parts::{self, PartsError};
+use crate::report::pieces::{self, Pieces};
 use crate::report::series::Series;
-use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, plans, steps, targets};
+use crate::report::span::Span;
+use crate::report::{AddressCounts, Latency, RefusalText, Report, Shape, plans, steps, targets};
 
 /// Runs whose starts are at most this far apart went through the same steps together.
 const PARALLEL_S: f64 = 1.0;
@@ -42,44 +44,105 @@ impl fmt::Display for MergeError {
 
 impl std::error::Error for MergeError {}
 
-/// Merges reports; the first determines the target and the kind of load.
+/// Merges reports; the first determines the target and the kind of load. The report of a part replaces what its lost agent
+/// has reported of it.
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
-    let mut reports = reports.into_iter();
-    let mut whole = reports.next().ok_or(MergeError::NoReport)?;
-    let mut verification = whole.verification.take();
-    whole.plans = plans::of(&whole);
-    whole.gates.clear();
-    whole.baseline.clear();
-    for mut other in reports {
-        let is_same_run = check(&whole, &other)?;
-        verification = match (is_same_run, verification, other.verification.take()) {
+    let sinks = pieces::sinks(&reports);
+    let (whole, partial) = Pieces::of(reports);
+    let mut sum = Sum::default();
+    whole.into_iter().try_for_each(|report| sum.add(report))?;
+    partial.into_iter().try_for_each(|report| sum.add_partial(report))?;
+    let mut report = sum.end()?;
+    pieces::compare(&mut report, sinks);
+    Ok(report)
+}
+
+/// The sum of reports: first of whole ones, then of what lost agents have reported.
+#[derive(Debug, Default)]
+pub(crate) struct Sum {
+    report: Option<Report>,
+    pieces: Option<Pieces>,
+}
+
+impl Sum {
+    /// Adds a report.
+    ///
+    /// # Errors
+    /// It can't be added. The sum is unchanged, unless a count is too large.
+    pub(crate) fn add(&mut self, mut other: Report) -> Result<(), MergeError> {
+        let Some(whole) = &mut self.report else {
+            other.plans = plans::of(&other);
+            other.gates.clear();
+            other.baseline.clear();
+            other.sinks = None;
+            self.report = Some(other);
+            return Ok(());
+        };
+        let is_same_run = check(whole, &other)?;
+        whole.verification = match (is_same_run, whole.verification.take(), other.verification.take()) {
             (true, Some(mut mine), Some(theirs)) => {
                 mine.add_part(theirs);
                 Some(mine)
             }
             _ => None,
         };
-        add(&mut whole, other, is_same_run);
-        counts::check(&whole).map_err(MergeError::TooLarge)?;
+        add(whole, other, is_same_run);
+        counts::check(whole).map_err(MergeError::TooLarge)
     }
-    whole.verification = verification.filter(|_| whole.parts.iter().any(|part| part.of > 1));
+
+    /// Adds what a lost agent has reported; no whole report follows.
+    ///
+    /// # Errors
+    /// As with a whole report.
+    pub(crate) fn add_partial(&mut self, other: Report) -> Result<(), MergeError> {
+        let whole = &self.report;
+        let pieces = self
+            .pieces
+            .get_or_insert_with(|| Pieces { whole: whole.clone().map(finished), partial: Vec::new() });
+        pieces.partial.push(other.clone());
+        self.add(other)
+    }
+
+    /// The report.
+    ///
+    /// # Errors
+    /// Nothing was added.
+    pub(crate) fn end(self) -> Result<Report, MergeError> {
+        let mut whole = self.report.map(finished).ok_or(MergeError::NoReport)?;
+        whole.pieces = self.pieces.map(Box::new);
+        Ok(whole)
+    }
+}
+
+/// A sum with what follows from all of it. The order of the reports is not seen in it, where it has no meaning.
+fn finished(mut whole: Report) -> Report {
+    whole.verification = whole.verification.filter(|_| whole.parts.iter().any(|part| part.of > 1));
     whole.parts.sort_by(|a, b| (&a.run, a.index).cmp(&(&b.run, b.index)));
+    whole.spans.sort_by(Span::in_order);
     whole.missing = parts::missing(&whole.parts);
-    Ok(whole)
+    if whole.settings.runs.len() == 1 {
+        whole.agents.sort_by_key(|agent| agent.part);
+    }
+    whole
 }
 
 /// Refuses the same run or part twice, and runs of different messages: their sum would be false. Returns whether the
 /// other is a part of a run of the whole.
 fn check(whole: &Report, other: &Report) -> Result<bool, MergeError> {
     let is_same_run = parts::continues(whole, other).map_err(MergeError::Parts)?;
-    let (a, b) = (&whole.settings.shape, &other.settings.shape);
+    check_kind(&whole.settings.shape, &other.settings.shape)?;
+    Ok(is_same_run)
+}
+
+/// Refuses runs of different messages.
+pub(crate) fn check_kind(a: &Shape, b: &Shape) -> Result<(), MergeError> {
     if (a.load == "closed") != (b.load == "closed") {
         return Err(MergeError::Loops(a.load.clone(), b.load.clone()));
     }
     if a.message != b.message || a.rcpts != b.rcpts || a.protocol != b.protocol {
         return Err(MergeError::Messages);
     }
-    Ok(is_same_run)
+    Ok(())
 }
 
 fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
@@ -109,9 +172,8 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
         mine.merge(theirs);
         mine
     });
-    whole.sinks = None;
+    merge_generator(whole, &other);
     whole.machines.extend(other.machines);
-    merge_generator(&mut whole.generator, &other.generator);
     let (mine, theirs) = (&mut whole.sessions, &other.sessions);
     add_count(&mut mine.dialed, theirs.dialed);
     add_count(&mut mine.established, theirs.established);
@@ -183,7 +245,16 @@ fn merge_addresses(mine: &mut Vec<AddressCounts>, theirs: Vec<AddressCounts>) {
     }
 }
 
-fn merge_generator(mine: &mut Generator, theirs: &Generator) {
+fn merge_generator(whole: &mut Report, other: &Report) {
+    // A lost agent has no machine in its report, and no figures of its generator.
+    if other.machines.is_empty() {
+        return;
+    }
+    if whole.machines.is_empty() {
+        whole.generator = other.generator.clone();
+        return;
+    }
+    let (mine, theirs) = (&mut whole.generator, &other.generator);
     mine.saturated |= theirs.saturated;
     mine.cpu_bound |= theirs.cpu_bound;
     add_count(&mut mine.late, theirs.late);

@@ -11,6 +11,7 @@ pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod merge;
 pub(crate) mod parts;
+pub(crate) mod pieces;
 pub(crate) mod plans;
 pub(crate) mod series;
 pub(crate) mod span;
@@ -34,6 +35,7 @@ use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::agents::{AgentRow, Delivered, Sinks};
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::parts::{Missing, PartRow};
+use crate::report::pieces::Pieces;
 use crate::report::plans::PlanRow;
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
@@ -113,6 +115,9 @@ pub(crate) struct Report {
     pub(crate) gates: Vec<Judgement>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) baseline: Vec<Move>,
+    /// With lost agents: the reports of which this one is the sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pieces: Option<Box<Pieces>>,
 }
 
 impl Report {

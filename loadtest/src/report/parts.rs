@@ -38,6 +38,11 @@ impl PartRow {
         text
     }
 
+    /// Whether it is the same part of the same run.
+    pub(crate) fn is_same(&self, other: &PartRow) -> bool {
+        (&self.run, self.index, self.of) == (&other.run, other.index, other.of)
+    }
+
     /// Whether it can be a part.
     pub(crate) fn is_sound(&self) -> bool {
         self.index < self.of && self.of <= PARTS_LIMIT

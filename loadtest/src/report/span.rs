@@ -1,5 +1,7 @@
 //! The times of the runs of a report, from which the rate and the number of open sessions are computed.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// The latest moment in a report, in seconds after its start: no run is as long.
@@ -26,6 +28,15 @@ impl Span {
     /// Whether the times can be those of a run.
     pub(crate) fn is_sound(&self) -> bool {
         [0.0, self.begins_s, self.measured_from_s, self.ends_s, LATEST_S].is_sorted()
+    }
+
+    /// Their order by time.
+    pub(crate) fn in_order(&self, other: &Span) -> Ordering {
+        let times = |span: &Span| [span.begins_s, span.measured_from_s, span.ends_s];
+        let mut pairs = times(self).into_iter().zip(times(other));
+        let by_time =
+            pairs.find_map(|(one, another)| Some(one.total_cmp(&another)).filter(|order| order.is_ne()));
+        by_time.unwrap_or_else(|| self.most_open.cmp(&other.most_open))
     }
 
     /// The same on a clock that started earlier by `seconds`.

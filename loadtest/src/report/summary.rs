@@ -103,11 +103,17 @@ fn sessions(sessions: &SessionCounts, lines: &mut Vec<Line>) {
 pub(crate) fn generator(report: &Report) -> Vec<String> {
     let generator = &report.generator;
     let mut lines = Vec::new();
+    let started = report.accounting.measured.started.saturating_add(report.accounting.warmup.started);
+    let lost = agents::lost(report).join(", ");
+    let without = if lost.is_empty() { String::new() } else { format!(", without {lost}") };
     if let Some(cpu) = generator.cpu_s {
-        let all = report.accounting.measured.started + report.accounting.warmup.started;
+        let lost = report.agents.iter().filter_map(|agent| agent.lost.as_ref());
+        let all = lost.fold(started, |all, lost| all.saturating_sub(lost.started));
         let each = if all > 0 { cpu * 1e6 / all as f64 } else { 0.0 };
-        lines.push(format!("{cpu:.2} s of processor time, {each:.1} µs per message"));
-    } else {
+        lines.push(format!("{cpu:.2} s of processor time, {each:.1} µs per message{without}"));
+    } else if report.machines.is_empty() {
+        lines.push(format!("no figures of processor time{without}"));
+    } else if started > 0 {
         lines.push(
             "this system has no figures of processor time: starved threads are not detected".to_owned(),
         );

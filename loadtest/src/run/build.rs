@@ -103,6 +103,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         verification: None,
         gates: Vec::new(),
         baseline: Vec::new(),
+        pieces: None,
     }
 }
 

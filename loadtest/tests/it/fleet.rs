@@ -178,7 +178,9 @@ fn the_agents_of_a_coordinator_send_one_run_and_both_sides_agree_to_the_message(
         args.extend(parts.iter().map(String::as_str));
         plain(&args).code_is(0);
         let merged = json(&merged);
-        for field in ["accounting", "latency", "sessions", "steps"] {
+        for field in
+            ["accounting", "latency", "sessions", "steps", "intervals", "agents", "delivered", "plans"]
+        {
             assert_eq!(outcome.report[field], merged[field], "{field}");
         }
     }
@@ -250,8 +252,15 @@ fn agents_without_a_coordinator_stop_and_write_their_reports() {
     let files = std::fs::read_dir(&folder).expect("a folder").flatten();
     args.extend(files.map(|file| file.path().to_str().expect("UTF-8").to_owned()));
     assert_eq!(args.len(), 5, "{args:?}");
-    let merged = plain(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
-    assert_eq!(merged.count("accepted"), tokens(&mock).len() as u64, "the parts have all that was sent");
+    let merged = plain(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect(1);
+    let received = tokens(&mock).len() as u64;
+    assert_eq!(merged.count("accepted"), received, "the parts have all that was sent");
+    assert_eq!(
+        (merged.number("/delivered/at_least"), merged.number("/delivered/at_most")),
+        (received, received)
+    );
+    // Each has stopped early, and says why.
+    assert!(merged.stderr.contains("a (no exchange with the coordinator for "), "{}", merged.stderr);
 }
 
 #[test]

@@ -1,9 +1,16 @@
 //! What is added up of a run of several machines, and what of an agent that is lost or has another plan.
 
-use crate::fleet::Running;
-use crate::support::Sink;
-use crate::support::files::path;
-use crate::support::program::program;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::fleet::{Coordinator, Running, address, tokens};
+use crate::mock::Mock;
+use crate::support::files::{self, path};
+use crate::support::program::{plain, program};
+use crate::support::{Load, Outcome, Sink};
 
 #[test]
 fn an_agent_whose_message_file_is_another_one_is_named_before_the_start() {
@@ -47,4 +54,218 @@ fn an_agent_whose_message_file_is_another_one_is_named_before_the_start() {
     outcome.code_is(1);
     assert!(outcome.stderr.contains(&format!("the run did not start: agent {why}")), "{}", outcome.stderr);
     assert_eq!(sink.sessions(), 0);
+}
+
+/// A link to a coordinator that can be cut.
+struct Link {
+    url: String,
+    /// The connections; `None` once it is cut.
+    streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Link {
+    fn to(address: &str) -> Link {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let streams = Arc::new(Mutex::new(Some(Vec::new())));
+        let (open, address) = (Arc::clone(&streams), address.to_owned());
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let mut open = open.lock().expect("a lock");
+                // Cut, it accepts nothing more, and drops the listener.
+                let Some(open) = open.as_mut() else { return };
+                let Ok(far) = TcpStream::connect(&address) else { continue };
+                let copies = [&near, &far].map(|stream| stream.try_clone().expect("a descriptor"));
+                open.extend(copies);
+                for (mut from, mut to) in [
+                    (near.try_clone().expect("a descriptor"), far.try_clone().expect("a descriptor")),
+                    (far, near),
+                ] {
+                    std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+                }
+            }
+        });
+        Link { url, streams }
+    }
+
+    fn cut(&self) {
+        let open = self.streams.lock().expect("a lock").take();
+        open.into_iter().flatten().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+}
+
+#[test]
+fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_lost() {
+    let mock = Mock::start(&["--http", "0"]);
+    let plane = mock.ready()["http"][0].as_str().expect("a URL").to_owned();
+    let load = format!("--agents 3 --rate 90/s --duration 6s --seed 5 --sink-report {plane}");
+    let coordinator = Coordinator::start(&address(&mock), &load);
+    let link = Link::to(coordinator.url.strip_prefix("http://").expect("a URL"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| path(&folder, name);
+    let start = |name: &str, url: &str| {
+        let mut command = program();
+        let json = file(&format!("{name}.json"));
+        Running::start(command.args(["agent", url, "--name", name, "--report-json", &json]))
+    };
+    let stay = [start("a", &coordinator.url), start("b", &coordinator.url)];
+    let goes = start("goes", &link.url);
+    coordinator.program.line(" 2 s ");
+    link.cut();
+    coordinator.program.line("agent goes is lost");
+    stay.map(Running::ended).iter().for_each(|outcome| outcome.code_is(0));
+    // It has ended its part meanwhile, and tries to deliver its report.
+    goes.signal(Signal::INT);
+    let undelivered = goes.ended();
+    undelivered.code_is(1);
+    assert!(undelivered.stderr.contains("`smtpload merge` adds it to the others"), "{}", undelivered.stderr);
+
+    let whole = file("whole.json");
+    let kept = path(&coordinator.folder, "report.json");
+    let outcome = coordinator.program.ended();
+    outcome.code_is(1);
+    std::fs::copy(kept, &whole).expect("a report");
+    assert!(outcome.stdout.contains("per message, without goes\n"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("no figures"), "{}", outcome.stdout);
+    let (least, most) = (files::json(&whole)["delivered"]["at_least"].as_u64(), tokens(&mock).len() as u64);
+    assert!(least < Some(most), "{least:?} of {most}");
+
+    let merged = |names: &[&str]| {
+        let files: Vec<String> = names.iter().map(|name| file(&format!("{name}.json"))).collect();
+        let files = files.iter().map(String::as_str);
+        plain(&["merge", "--json", "-"].into_iter().chain(files).collect::<Vec<_>>())
+    };
+    let alone = merged(&["whole"]);
+    alone.code_is(1);
+    assert!(alone.stderr.contains("lost agents: goes ("), "{}", alone.stderr);
+    let expected = merged(&["a", "b", "goes"]).expect(0);
+    for names in [["whole", "goes"], ["goes", "whole"]] {
+        let replaced = merged(&names).expect(0);
+        for field in
+            ["accounting", "latency", "intervals", "steps", "sessions", "agents", "delivered", "spans"]
+        {
+            assert_eq!(replaced.report[field], expected.report[field], "{field}");
+        }
+        for field in
+            ["parts", "plans", "started_at_ms", "ended_at_ms", "measured_s", "rate", "pieces", "missing"]
+        {
+            assert_eq!(replaced.report[field], expected.report[field], "{field}");
+        }
+        assert_eq!(replaced.count("accepted"), 540);
+        let delivered = json!({"at_least": 540, "at_most": 540});
+        assert_eq!((&replaced.report["delivered"], most), (&delivered, 540));
+        let agents = replaced.report["agents"].as_array().expect("a list");
+        assert!(agents.iter().all(|agent| agent["lost"].is_null()), "{agents:?}");
+        // Both sides agree to the message now.
+        let sinks = &replaced.report["sinks"];
+        assert_eq!(
+            (&sinks["received"], &sinks["too_few"], &sinks["too_many"]),
+            (&json!(540), &json!(0), &json!(0))
+        );
+    }
+    // It can't replace what is there already.
+    let twice = merged(&["whole", "goes", "goes"]);
+    twice.code_is(2);
+    assert!(twice.stderr.contains("is in two of the reports"), "{}", twice.stderr);
+}
+
+/// An agent by hand.
+struct Fake {
+    path: String,
+    order: Value,
+}
+
+impl Fake {
+    fn join(coordinator: &Coordinator, name: &str, nonce: u64) -> Fake {
+        let hello = |protocol: u64| {
+            let version = env!("CARGO_PKG_VERSION");
+            post(
+                coordinator,
+                "/v1/agents",
+                &json!({"protocol": protocol, "version": version, "name": name, "nonce": nonce}),
+            )
+        };
+        let welcome = (1..20).find_map(hello).expect("one of the protocols");
+        let path = format!("/v1/agents/{}", welcome["agent"].as_str().expect("an id"));
+        let answer = post(coordinator, &path, &json!({"state": "waiting"})).expect("an answer");
+        Fake { path, order: answer["order"].clone() }
+    }
+
+    /// The report of a run by hand as one of this run.
+    fn report(&self, by_hand: &Outcome) -> Value {
+        assert_eq!(by_hand.number("/parts/0/index"), self.order["part"].as_u64().expect("a part"));
+        let its_id = by_hand.report["settings"]["runs"][0].as_str().expect("an id");
+        let id = format!("{:08x}", self.order["run"].as_u64().expect("an id"));
+        serde_json::from_str(&by_hand.stdout.replace(its_id, &id)).expect("a report")
+    }
+
+    fn update(&self, coordinator: &Coordinator, update: &Value) -> Value {
+        let mut update = update.clone();
+        update["clock"] = json!({"offset_ns": 0, "uncertainty_ns": 1000, "exchanges": 8});
+        post(coordinator, &self.path, &update).expect("an answer")
+    }
+}
+
+/// The reply of a coordinator to a request; `None` if it is refused.
+fn post(coordinator: &Coordinator, path: &str, body: &Value) -> Option<Value> {
+    let reply = coordinator.ask(&format!("POST {path} HTTP/1.1"), &body.to_string());
+    let (_, text) = reply.split_once("\r\n\r\n").expect("a body");
+    reply.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(text).expect("JSON"))
+}
+
+#[test]
+fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_reported() {
+    let sink = Sink::usual();
+    let load = "-c 3 --count 30 --seed 5";
+    let by_hand = ["--part 0/3 --to someone@example.com", "--part 1/3"]
+        .map(|more| Load::on(&sink).with(load).with(more).run().expect(0));
+    let coordinator = Coordinator::start(&sink.address(), &format!("--agents 3 {load}"));
+    let other = Fake::join(&coordinator, "other", 1);
+    let huge = Fake::join(&coordinator, "huge", 2);
+    let real = coordinator.agent(&["--name", "real"]);
+    coordinator.program.line("3 of 3");
+    let (first, mut second) = (other.report(&by_hand[0]), huge.report(&by_hand[1]));
+    let accounts = &second["accounting"];
+    let row = &second["intervals"][0];
+    let reported = json!({
+        "index": 0, "length_ns": 1_000_000_000, "is_last": false, "started": row["started"], "accepted": row["accepted"],
+        "errors": row["errors"], "in_flight": row["in_flight"], "starved": false, "measured": accounts["measured"],
+        "warmup": accounts["warmup"], "latency": row["latency"]["histogram"],
+    });
+    let most = 1_u64 << 52;
+    let measured = &mut second["accounting"]["measured"];
+    measured["started"] = most.into();
+    measured["accepted"] = most.into();
+    // Until the start is known, as an agent asks.
+    while [&other, &huge]
+        .map(|fake| fake.update(&coordinator, &json!({"state": "armed"})))
+        .iter()
+        .any(|answer| answer["start_ns"].is_null())
+    {}
+    coordinator.program.line("starts at ");
+    for (fake, report) in [(&other, first), (&huge, second)] {
+        fake.update(
+            &coordinator,
+            &json!({"state": "ended", "report": report, "seconds": [reported.clone()]}),
+        );
+    }
+    real.ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    outcome.check_sum();
+    let named =
+        "lost agents: other (its report can't be added: its --to differs), huge (its report can't be added: ";
+    assert!(outcome.stderr.contains(named), "{}", outcome.stderr);
+    let rows = outcome.report["agents"].as_array().expect("a list");
+    let why = |name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name).expect("its row");
+        (row["lost"]["why"].as_str().unwrap_or_default().to_owned(), row["lost"]["started"].clone())
+    };
+    let (text, started) = why("other");
+    assert_eq!((text.as_str(), started), ("its report can't be added: its --to differs", json!(10)));
+    let (text, started) = why("huge");
+    assert!(text.contains("accounting.measured.started is larger than"), "{text}");
+    assert_eq!((started, why("real").1), (json!(10), Value::Null));
+    // The seconds of all three.
+    assert_eq!((outcome.count("accepted"), outcome.number("/delivered/at_most")), (30, 30));
 }

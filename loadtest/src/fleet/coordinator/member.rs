@@ -36,7 +36,7 @@ pub(crate) struct Reported {
 }
 
 impl Reported {
-    pub(super) fn new() -> Reported {
+    pub(crate) fn new() -> Reported {
         Reported {
             seconds: 0,
             until: Duration::ZERO,

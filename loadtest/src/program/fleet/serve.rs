@@ -15,6 +15,7 @@ use crate::fleet::report_of;
 use crate::fleet::serve::{Gathered, Place, serve as coordinate};
 use crate::fleet::sinks::{self, Before};
 use crate::load::part::Part;
+use crate::load::plan::Plan;
 use crate::load::start::StartAt;
 use crate::program::cli::{OutputArgs, RunArgs};
 use crate::program::command::{Conclusion, baseline_file, baseline_of, conclude, draw};
@@ -92,8 +93,8 @@ pub(crate) fn serve(
     }
     // Source addresses are those of the agents' machines.
     let mine: Vec<String> = flags.iter().filter(|flag| !flag.starts_with("--bind=")).cloned().collect();
-    let mut whole = plan_of(&mine, 0, args.agents, id)?;
-    whole.part = Part::WHOLE;
+    let plan = plan_of(&mine, 0, args.agents, id)?;
+    let whole = Plan { part: Part::WHOLE, ..plan.clone() };
     let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
     let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
@@ -113,7 +114,7 @@ pub(crate) fn serve(
         digest: digest(&whole),
         warmup: whole.warmup,
     };
-    let reporting = Reporting { args, mine, id, before, output, outputs, sinks, streams };
+    let reporting = Reporting { args, plan, before, output, outputs, sinks, streams };
     let view = RefCell::new(view);
     let show = |event, state: &Coordinator| view.borrow_mut().show(event, state);
     let conclude = |gathered| {
@@ -151,10 +152,8 @@ fn check_flags(run: &RunArgs) -> Result<(), FleetError> {
 /// What the report of a run needs.
 struct Reporting<'a> {
     args: &'a ServeArgs,
-    /// The flags from which plans of parts are built here.
-    mine: Vec<String>,
-    /// The id of the run.
-    id: u32,
+    /// That of any part.
+    plan: Plan,
     before: Option<Report>,
     output: &'a OutputArgs,
     outputs: Outputs,
@@ -165,11 +164,10 @@ struct Reporting<'a> {
 impl Reporting<'_> {
     /// Reports what was gathered.
     fn conclude(&self, gathered: Gathered) -> Result<Conclusion, Stop> {
-        let Reporting { args, mine, id, before, output, outputs, sinks, streams } = self;
+        let Reporting { args, plan, before, output, outputs, sinks, streams } = self;
         let Gathered { ending, start, members } = gathered;
         let start = start.ok_or(FleetError::NotStarted(ending, args.agents, args.agents_timeout))?;
-        let plans = |part| plan_of(mine, part, args.agents, *id).map_err(Stop::from);
-        let mut report = report_of(members, start, plans)?;
+        let mut report = report_of(members, start, plan.clone())?;
         let delivered = report.delivered.filter(|_| !args.sink_report.is_empty());
         let compared = delivered.map(|delivered| sinks.compare(delivered)).transpose();
         // The report is worth more than its comparison.

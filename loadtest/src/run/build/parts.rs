@@ -17,8 +17,12 @@ use crate::load::plan::Plan;
 use crate::measure::interval::INTERVAL;
 use crate::measure::metrics::End;
 use crate::measure::tally::{Flight, Tally};
+use crate::report::agents::{AgentRow, Delivered, Lost, SinkRow, Sinks};
+use crate::report::json::ReportError;
+use crate::report::merge::{self, Sum};
+use crate::report::pieces::Pieces;
 use crate::report::series::Series;
-use crate::report::{Report, json, merge};
+use crate::report::{Report, json};
 use crate::run::build;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -95,8 +99,12 @@ fn run(plan: &Plan, samples: &[Sample]) -> Report {
         interrupted: false,
         given_up: None,
     };
-    // As another program reads it.
-    json::parse(&json::render(&build::report(plan, finished)).unwrap()).unwrap()
+    as_read(&build::report(plan, finished))
+}
+
+/// As another program reads it.
+fn as_read(report: &Report) -> Report {
+    json::parse(&json::render(report).unwrap()).unwrap()
 }
 
 fn settle(tally: &mut Tally, flight: Flight, sample: Sample) {
@@ -140,5 +148,115 @@ proptest! {
         let (mut mine, theirs) = (whole.settings, one.settings);
         mine.threads = theirs.threads;
         prop_assert_eq!(mine, theirs);
+    }
+}
+
+/// The report of a part with its agent, which is lost or not.
+fn of_agent(mut report: Report, lost: Option<Lost>) -> Report {
+    let part = report.parts[0].index;
+    report.agents = vec![AgentRow {
+        name: format!("m{part}"),
+        part,
+        clock_offset_ms: None,
+        clock_uncertainty_ms: None,
+        started_late_ms: None,
+        saturated: false,
+        stopped: None,
+        lost,
+    }];
+    report.delivered = Some(Delivered::of(&report));
+    report
+}
+
+fn as_json(report: &Report) -> serde_json::Value {
+    serde_json::to_value(report).unwrap()
+}
+
+/// The sum of these reports of parts, those of lost agents last.
+fn sum(whole: &[Report], partial: &[Report]) -> Report {
+    let mut sum = Sum::default();
+    whole.iter().cloned().for_each(|report| sum.add(report).unwrap());
+    partial.iter().cloned().for_each(|report| sum.add_partial(report).unwrap());
+    as_read(&sum.end().unwrap())
+}
+
+proptest! {
+    // Hundreds of messages each.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn the_reports_of_lost_agents_replace_what_they_have_reported_in_any_order(
+        fates in prop::collection::vec((0u64..9_000, 0u64..5_000_000, 0u8..20), 1..200), parts in 1u64..6,
+        lost in 1u8..64, reported in 0u64..100, first in 0usize..6, at_once: bool, sum_first: bool,
+    ) {
+        let samples = samples(&fates);
+        let of = |index: u64, share: u64| {
+            let mine = samples.iter().copied().filter(|sample| sample.arrival.seq % parts == index);
+            let mine: Vec<Sample> = mine.filter(|sample| sample.arrival.seq % 100 < share).collect();
+            run(&plan(&format!("{index}/{parts}")), &mine)
+        };
+        let all: Vec<Report> = (0..parts).map(|index| of_agent(of(index, 100), None)).collect();
+        let is_lost = |report: &&Report| lost >> report.parts[0].index & 1 == 1;
+        let (mut missing, present): (Vec<Report>, Vec<Report>) = all.iter().cloned().partition(|report| is_lost(&report));
+        let partial = |index: u64| {
+            let mut report = of(index, reported);
+            report.machines.clear();
+            let started = report.accounting.measured.started + report.accounting.warmup.started;
+            let most = Some(started + 1000);
+            let lost = Lost { why: "x".to_owned(), reported_s: 1.0, started, started_at_most: most };
+            of_agent(report, Some(lost))
+        };
+        let partials: Vec<Report> = missing.iter().map(|report| partial(report.parts[0].index)).collect();
+        let mut whole = sum(&present, &partials);
+        prop_assert_eq!(whole.pieces.is_some(), !partials.is_empty());
+        let sinks = vec![SinkRow { url: "u".to_owned(), received: 7 }];
+        whole.sinks = Some(Sinks::of(sinks.clone(), whole.delivered.unwrap()));
+        // Nobody was lost.
+        let mut expected = sum(&all, &[]);
+        expected.sinks = Some(Sinks::of(sinks, expected.delivered.unwrap()));
+        let expected = as_json(&expected);
+
+        // Alone, it is the same again.
+        prop_assert_eq!(as_json(&merge::merge(vec![whole.clone()]).unwrap()), as_json(&whole));
+        let turns = first.checked_rem(missing.len()).unwrap_or(0);
+        missing.rotate_left(turns);
+        let join = |mut reports: Vec<Report>| {
+            let turns = usize::from(!sum_first) % reports.len();
+            reports.rotate_left(turns);
+            as_read(&merge::merge(reports).unwrap())
+        };
+        let replaced = if at_once {
+            join([vec![whole], missing].concat())
+        } else {
+            missing.into_iter().fold(whole, |whole, report| join(vec![whole, report]))
+        };
+        prop_assert_eq!(as_json(&replaced), expected);
+    }
+}
+
+/// A report with these pieces.
+fn with_pieces(whole: Option<Report>, partial: Vec<Report>) -> Report {
+    Report { pieces: Some(Box::new(Pieces { whole, partial })), ..run(&plan("0/2"), &[]) }
+}
+
+#[test]
+fn pieces_that_make_a_report_too_large_to_be_read_are_omitted_and_others_than_those_of_lost_agents_refused() {
+    let part = || run(&plan("0/2"), &[]);
+    let lost = Lost { why: "x".to_owned(), reported_s: 0.0, started: 0, started_at_most: None };
+    let partial = || of_agent(part(), Some(lost.clone()));
+    let report = with_pieces(None, vec![partial()]);
+    let text = json::render(&report).unwrap();
+    assert!(json::parse(&text).unwrap().pieces.is_some());
+    let without = json::render_within(&report, text.len() as u64 - 1).unwrap();
+    assert!(json::parse(&without).unwrap().pieces.is_none());
+
+    let nested = || with_pieces(None, vec![partial()]);
+    for (whole, partial) in [
+        (Some(nested()), vec![partial()]),
+        (None, vec![Report { agents: partial().agents, ..nested() }]),
+        (None, vec![part()]),
+        (None, vec![Report { parts: Vec::new(), ..partial() }]),
+    ] {
+        let refused = json::parse(&json::render(&with_pieces(whole, partial)).unwrap());
+        assert!(matches!(refused, Err(ReportError::Pieces)), "{refused:?}");
     }
 }

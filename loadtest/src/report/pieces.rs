@@ -1,0 +1,59 @@
+//! What a report with lost agents is the sum of, so that a lost agent's own report can replace what it has reported.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::Report;
+use crate::report::agents::{AgentRow, Sinks};
+use crate::report::parts::PartRow;
+
+/// The reports of which one with lost agents is the sum.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Pieces {
+    /// The sum of the whole parts; none if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole: Option<Report>,
+    /// What each lost agent has reported of its part.
+    pub(crate) partial: Vec<Report>,
+}
+
+/// Whether a report is what one lost agent has reported.
+pub(crate) fn is_partial(report: &Report) -> bool {
+    matches!(report.parts.as_slice(), [_])
+        && matches!(report.agents.as_slice(), [AgentRow { lost: Some(_), .. }])
+}
+
+impl Pieces {
+    /// Takes reports apart, and omits what is partial where the whole part is among them.
+    pub(crate) fn of(reports: Vec<Report>) -> (Vec<Report>, Vec<Report>) {
+        let (mut whole, mut partial) = (Vec::new(), Vec::new());
+        for mut report in reports {
+            match report.pieces.take() {
+                None => whole.push(report),
+                Some(pieces) => {
+                    whole.extend(pieces.whole);
+                    partial.extend(pieces.partial);
+                }
+            }
+        }
+        let is_there =
+            |part: &PartRow| whole.iter().any(|report| report.parts.iter().any(|row| row.is_same(part)));
+        partial.retain(|report| !report.parts.iter().any(is_there));
+        (whole, partial)
+    }
+}
+
+/// The servers' reports among these, if they are of one run, and its parts.
+pub(crate) fn sinks(reports: &[Report]) -> Option<(Sinks, Vec<PartRow>)> {
+    let mut all = reports.iter().filter_map(|report| Some((report.sinks.clone()?, report.parts.clone())));
+    all.next().filter(|_| all.next().is_none())
+}
+
+/// Compares what servers have received during a run with what was delivered, if the report is of all parts of that run
+/// and of no other.
+pub(crate) fn compare(report: &mut Report, sinks: Option<(Sinks, Vec<PartRow>)>) {
+    report.sinks = sinks.zip(report.delivered).and_then(|((sinks, parts), delivered)| {
+        let is_of_it = |part: &PartRow| parts.iter().any(|row| row.is_same(part));
+        let is_all = report.parts.len() == parts.len() && report.parts.iter().all(is_of_it);
+        is_all.then(|| Sinks::of(sinks.reports, delivered))
+    });
+}
