@@ -203,7 +203,7 @@ pub use smtp::Protocol;
 pub use stats::Stats;
 /// Hidden: shared with `smtpload`'s reports; may change with any release.
 #[doc(hidden)]
-pub use text::{escape, units};
+pub use text::{escape, hosts, units};
 pub use tls::{ClientCertificate, TlsSession, TlsVersion, UnknownVersion};
 #[cfg(feature = "tls")]
 pub use tls::{Pem, Tls};

@@ -9,13 +9,14 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
 use tokio::task::AbortHandle;
 
 use crate::http::Plane;
 use crate::http::call::Over;
 use crate::http::listener::Acceptor;
 use crate::http::router;
-use crate::http::stream::{ExecutorTimer, Io, Stream};
+use crate::http::stream::{Io, Stream};
 use crate::process::lock;
 
 /// Concurrent connections. Beyond it a new one replaces the connection that has been idle longest, or the one whose reply has
@@ -217,7 +218,7 @@ async fn serve(plane: Arc<Plane>, stream: Stream, place: Arc<Place>, request_tim
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(ExecutorTimer)
+    http.timer(TokioTimer::new())
         .header_read_timeout(request_timeout)
         .max_buf_size(HEAD_OCTETS)
         .max_headers(MOST_FIELDS)

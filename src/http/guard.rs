@@ -1,10 +1,7 @@
 //! Who may ask: hosts, origins, credentials. Pure, but for the name of the machine, which is read once.
 //!
-//! A web page that a browser shows can send requests to addresses of this machine. It can't choose the `Host` that the browser
-//! sends: that is the page's own name, also where its owner lets that name lead here (DNS rebinding). So names that anybody can
-//! own are refused. Nor can it choose the `Origin`.
-
-use std::net::IpAddr;
+//! A web page can't choose the `Host` that a browser sends: names that anybody can own are refused ([`hosts`]). Nor can it choose
+//! the `Origin`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -18,6 +15,7 @@ use crate::http::reply::{Refusal, error};
 use crate::http::settings::{HttpSettings, Secret};
 use crate::process::host_name;
 use crate::smtp::rules::Glob;
+use crate::text::hosts;
 
 /// The checks of every request.
 #[derive(Debug)]
@@ -70,23 +68,11 @@ impl Guard {
 
     /// Whether the host, whose port may be any, is one that no page of another site can have.
     fn accepts(&self, host: &str) -> bool {
-        let Some(name) = without_port(host) else { return false };
-        if let Some(literal) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            return matches!(literal.parse(), Ok(IpAddr::V6(_)));
-        }
-        if name.is_empty()
-            || !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet))
-        {
-            return false;
-        }
-        let name = name.strip_suffix('.').unwrap_or(name);
-        let is_below_localhost =
-            name.len() > 10 && name[name.len() - 10..].eq_ignore_ascii_case(".localhost");
-        matches!(name.parse(), Ok(IpAddr::V4(_)))
-            || !name.contains('.')
-            || is_below_localhost
-            || name.eq_ignore_ascii_case(&self.machine)
-            || self.hosts.iter().any(|glob| glob.matches(name.as_bytes()))
+        hosts::name(host).is_some_and(|name| {
+            hosts::is_of_no_site(name)
+                || name.eq_ignore_ascii_case(&self.machine)
+                || self.hosts.iter().any(|glob| glob.matches(name.as_bytes()))
+        })
     }
 
     /// Whether requests need credentials or a token.
@@ -163,19 +149,6 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h He
     match values.next() {
         None => Ok(first),
         Some(_) => Err(error(StatusCode::BAD_REQUEST, "twice", name.as_str().to_owned(), "this field once")),
-    }
-}
-
-/// The host without its port; `None` if that is no number.
-fn without_port(host: &str) -> Option<&str> {
-    let behind_literal = host.rfind(']').map_or(0, |at| at + 1);
-    match host[behind_literal..].rfind(':') {
-        None => Some(host),
-        Some(colon) => {
-            let colon = behind_literal + colon;
-            let port = &host[colon + 1..];
-            (port.is_empty() || port.bytes().all(|digit| digit.is_ascii_digit())).then(|| &host[..colon])
-        }
     }
 }
 

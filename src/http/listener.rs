@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::http::stream::Stream;
@@ -37,9 +38,12 @@ impl Acceptor {
                 let (stream, _) = socket.accept().await?;
                 // A reply is written at once.
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                Ok(Stream::Tcp(TokioIo::new(stream)))
             }
-            Self::Unix { socket, .. } => socket.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Self::Unix { socket, .. } => {
+                let (stream, _) = socket.accept().await?;
+                Ok(Stream::Unix(TokioIo::new(stream)))
+            }
         }
     }
 }

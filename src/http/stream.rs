@@ -1,13 +1,13 @@
-//! What connects hyper to the sockets and the clock of the executor: a page of code, in place of a crate.
+//! The sockets of the control plane, as hyper sees them.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hyper::rt::{ReadBufCursor, Timer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::rt::ReadBufCursor;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
@@ -22,8 +22,8 @@ const SLOWEST: u32 = 64 << 10;
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(TokioIo<TcpStream>),
+    Unix(TokioIo<UnixStream>),
 }
 
 /// A connection as hyper sees it. A client that reads its replies too slowly is dropped.
@@ -69,17 +69,9 @@ impl hyper::rt::Read for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
+        cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // hyper's buffer can't be handed on without unsafe code: requests are small, and so is this.
-        let mut octets = [0; 4096];
-        let most = cursor.remaining().min(octets.len());
-        let mut buffer = ReadBuf::new(&mut octets[..most]);
-        let read = each!(self.stream, stream => stream.poll_read(context, &mut buffer));
-        if matches!(read, Poll::Ready(Ok(()))) {
-            cursor.put_slice(buffer.filled());
-        }
-        read
+        each!(self.stream, stream => stream.poll_read(context, cursor))
     }
 }
 
@@ -114,32 +106,6 @@ impl hyper::rt::Write for Io {
         each!(self.stream, stream => stream.poll_shutdown(context))
     }
 }
-
-/// The executor's clock.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExecutorTimer;
-
-impl Timer for ExecutorTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Alarm(Box::pin(tokio::time::sleep(duration))))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Alarm(Box::pin(tokio::time::sleep_until(deadline.into()))))
-    }
-}
-
-struct Alarm(Pin<Box<Sleep>>);
-
-impl Future for Alarm {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(context)
-    }
-}
-
-impl hyper::rt::Sleep for Alarm {}
 
 #[cfg(test)]
 mod tests {

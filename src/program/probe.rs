@@ -15,6 +15,8 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most octets read of a reply.
 const REPLY: u64 = 4096;
+/// How a reply begins.
+const HTTP: &[u8] = b"HTTP/";
 
 /// Asks until the server is ready, or the time is up.
 ///
@@ -85,8 +87,23 @@ fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64) -> io::Result<Vec<u
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
-    stream.take(most).read_to_end(&mut reply)?;
-    Ok(reply)
+    let read = stream.take(most).read_to_end(&mut reply);
+    let beginning = &reply[..reply.len().min(HTTP.len())];
+    if !reply.is_empty() && beginning != &HTTP[..beginning.len()] {
+        let line = String::from_utf8_lossy(&reply);
+        let line = line.lines().next().unwrap_or_default().to_owned();
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it does not speak HTTP: {line:?}")));
+    }
+    match read {
+        // What a read returns when its time is over.
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            let part = if reply.is_empty() { "no reply" } else { "nothing more of the reply" };
+            let seconds = ATTEMPT.as_secs();
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("{part} in {seconds} s")))
+        }
+        Err(error) => Err(error),
+        Ok(_) => Ok(reply),
+    }
 }
 
 trait Stream: Read + Write {}

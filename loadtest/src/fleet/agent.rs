@@ -9,8 +9,8 @@ use crate::account::accounting::Accounting;
 use crate::fleet::doubt::{Known, of_agent};
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
-    Answer, Cause, Fate, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second, State, Update,
-    VERSION, Welcome, reason,
+    Answer, Cause, Fate, HISTOGRAMS_AT_ONCE, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second,
+    State, Update, VERSION, Welcome, reason,
 };
 use crate::measure::interval::Interval;
 use crate::report::Report;
@@ -235,10 +235,21 @@ impl Agent {
                 stopped: self.stopped.clone(),
                 clock: self.meter.offset(),
                 digest: self.digest.clone().filter(|_| self.state == State::Armed),
-                seconds: self.pending.iter().take(SECONDS_AT_ONCE).cloned().collect(),
+                seconds: self.first_seconds(),
                 report: self.report.clone().filter(|_| !self.is_handed_in),
             })),
         }
+    }
+
+    /// The seconds of one update.
+    fn first_seconds(&self) -> Vec<Second> {
+        let mut room = HISTOGRAMS_AT_ONCE;
+        let has_room = |second: &&Second| {
+            let had_room = room > 0;
+            room = room.saturating_sub(second.latency.len());
+            had_room
+        };
+        self.pending.iter().take(SECONDS_AT_ONCE).take_while(has_room).cloned().collect()
     }
 
     fn look_for_end(&mut self, now: Duration) {

@@ -39,6 +39,7 @@
 //! nothing (`sound`).
 
 pub(crate) mod agent;
+mod connections;
 pub(crate) mod coordinator;
 mod doubt;
 pub(crate) mod offset;

@@ -27,8 +27,14 @@ pub(crate) const AGENTS_LIMIT: u64 = 1000;
 /// Octets of a body: that of a report, as in files.
 pub(crate) const BODY_LIMIT: usize = 64 << 20;
 
+/// Octets of the body of a [`Hello`].
+pub(crate) const HELLO_LIMIT: usize = 4 << 10;
+
 /// The most seconds in one update.
 pub(crate) const SECONDS_AT_ONCE: usize = 60;
+
+/// Octets of histograms after which further seconds wait for the next update: so it passes a slow link in time.
+pub(crate) const HISTOGRAMS_AT_ONCE: usize = 32 << 10;
 
 /// Octets of the name of an agent.
 pub(crate) const NAME_LIMIT: usize = 64;
@@ -222,6 +228,8 @@ impl Second {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Cause {
     Token,
+    /// It may come from a web page.
+    Source,
     Version,
     /// All agents of the run are there. A place may become free.
     Full,

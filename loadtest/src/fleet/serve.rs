@@ -1,35 +1,39 @@
 //! The coordinator's sockets: serves its agents until the run is over. Runs on the calling thread.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smtpmock::hosts;
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
+use crate::fleet::connections::{Connections, Key};
 use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings};
-use crate::fleet::protocol::{AGENTS, AGENTS_LIMIT, BODY_LIMIT, Cause, Hello, Refusal, Update};
-use crate::fleet::wire::{ExecutorTimer, Io, Whole, read};
+use crate::fleet::protocol::{AGENTS, BODY_LIMIT, Cause, HELLO_LIMIT, Hello, Refusal, Update};
+use crate::fleet::wire::{Whole, read};
 use crate::time::clock::Timeline;
 
 /// How often the state is looked at when nothing happens.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The most connections: one for each agent, and those of agents that connect anew.
-const CONNECTIONS_LIMIT: usize = 2 * AGENTS_LIMIT as usize;
+/// The time for the head of a request, and between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time for a request, with its body.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// An agent whose request takes longer is heard while octets of it arrive.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Octets of the head of a request.
 const HEAD_LIMIT: usize = 16 << 10;
@@ -103,13 +107,25 @@ struct Desk {
     coordinator: Mutex<Coordinator>,
     clock: Timeline,
     token: Option<String>,
-    connections: AtomicUsize,
+    connections: Mutex<Connections>,
+    /// The tasks of connections.
+    tasks: Mutex<HashMap<Key, AbortHandle>>,
 }
 
 impl Desk {
     fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
-        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.coordinator)
     }
+
+    /// Ends a connection for another, or because it has sent nothing.
+    fn cut(&self, key: Key) {
+        let task = locked(&self.tasks).remove(&key);
+        task.into_iter().for_each(|task| task.abort());
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The result of a coordination.
@@ -140,7 +156,8 @@ pub(crate) fn serve<R>(
         coordinator: Mutex::new(Coordinator::new(settings, clock.now())),
         clock,
         token: place.token,
-        connections: AtomicUsize::new(0),
+        connections: Mutex::default(),
+        tasks: Mutex::default(),
     });
     let gathered = runtime.block_on(async {
         let listener = TcpListener::from_std(place.listener)?;
@@ -180,6 +197,8 @@ async fn gather(
     let mut over_since = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
+        let overdue = locked(&desk.connections).overdue(desk.clock.now());
+        overdue.into_iter().for_each(|key| desk.cut(key));
         let mut coordinator = desk.coordinator();
         if let Some(signal) = signal() {
             coordinator.interrupt(signal);
@@ -223,43 +242,46 @@ async fn linger(desk: &Desk) {
 
 async fn accept(listener: TcpListener, desk: Arc<Desk>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             tokio::time::sleep(REST).await;
             continue;
         };
-        if desk.connections.load(Ordering::Relaxed) >= CONNECTIONS_LIMIT {
-            continue;
-        }
-        desk.connections.fetch_add(1, Ordering::Relaxed);
-        let desk = Arc::clone(&desk);
-        drop(tokio::spawn(async move {
-            converse(stream, Arc::clone(&desk)).await;
-            desk.connections.fetch_sub(1, Ordering::Relaxed);
-        }));
+        // A server for both families has clients of IPv4 by another form of their addresses.
+        let from: IpAddr = from.ip().to_canonical();
+        let (key, ends) = locked(&desk.connections).admit(from, desk.clock.now());
+        ends.into_iter().for_each(|key| desk.cut(key));
+        let of = Arc::clone(&desk);
+        let task = tokio::spawn(async move {
+            converse(stream, key, Arc::clone(&of)).await;
+            locked(&of.connections).end(key);
+            locked(&of.tasks).remove(&key);
+        });
+        locked(&desk.tasks).insert(key, task.abort_handle());
     }
 }
 
-async fn converse(stream: TcpStream, desk: Arc<Desk>) {
+async fn converse(stream: TcpStream, key: Key, desk: Arc<Desk>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(answer(&desk, request).await) }
+        async move { Ok::<_, Infallible>(answer(&desk, key, request).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(ExecutorTimer).header_read_timeout(REQUEST_TIMEOUT).max_buf_size(HEAD_LIMIT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
     // An error of a connection is its agent's.
-    let _ = http.serve_connection(Io(stream), service).await;
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(desk: &Desk, request: Request<Incoming>) -> Response<Whole> {
+async fn answer(desk: &Desk, key: Key, request: Request<Incoming>) -> Response<Whole> {
     let received = desk.clock.now();
-    match decide(desk, request, received).await {
+    match decide(desk, key, request, received).await {
         Ok(reply) => reply,
         Err(refusal) => {
             let status = match refusal.cause {
                 Cause::Token => StatusCode::UNAUTHORIZED,
                 Cause::Version | Cause::Full | Cause::Begun => StatusCode::CONFLICT,
                 Cause::Unknown => StatusCode::NOT_FOUND,
+                Cause::Source => StatusCode::FORBIDDEN,
                 Cause::Request => StatusCode::BAD_REQUEST,
             };
             json(status, &refusal)
@@ -269,45 +291,68 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Response<Whole> {
 
 async fn decide(
     desk: &Desk,
+    key: Key,
     request: Request<Incoming>,
     received: Duration,
 ) -> Result<Response<Whole>, Refusal> {
+    let refused = |hint: &str| Refusal::new(Cause::Request, hint);
     let (head, body) = request.into_parts();
-    if let Some(token) = &desk.token {
-        let given = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let given = given.strip_prefix("Bearer ").unwrap_or_default();
-        // Compared in constant time: how long it takes says nothing about the right one.
-        if !bool::from(token.as_bytes().ct_eq(given.as_bytes())) {
-            let hint = "the token is not the coordinator's: give --token or SMTPLOAD_TOKEN the same value on all machines";
-            return Err(Refusal::new(Cause::Token, hint));
-        }
-    }
+    check_sender(&head.headers, desk.token.as_deref())?;
     if head.method != Method::POST {
-        return Err(Refusal::new(
-            Cause::Request,
-            "this is a coordinator of smtpload: expected a POST of an agent",
-        ));
+        return Err(refused("this is a coordinator of smtpload: expected a POST of an agent"));
     }
-    let octets = tokio::time::timeout(REQUEST_TIMEOUT, read(body, BODY_LIMIT)).await;
-    let octets = octets
-        .map_err(|_| Refusal::new(Cause::Request, "the request was not complete in time"))?
-        .map_err(|error| Refusal::new(Cause::Request, format!("the request can't be read: {error}")))?;
+    if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+        return Err(refused("expected Content-Type: application/json"));
+    }
     let path = head.uri.path();
-    if path == AGENTS {
+    let is_hello = path == AGENTS;
+    let id = path.strip_prefix(AGENTS).and_then(|rest| rest.strip_prefix('/'));
+    if !is_hello && id.is_none() {
+        return Err(refused(&format!("there is nothing at this path; agents are at {AGENTS}")));
+    }
+    let id = id.unwrap_or_default();
+    if !is_hello {
+        desk.coordinator().check_id(id)?;
+    }
+    locked(&desk.connections).know(key, received);
+    let on_progress = || {
+        let now = desk.clock.now();
+        if now.saturating_sub(received) > LONG {
+            locked(&desk.connections).know(key, now);
+            desk.coordinator().receives(id, now);
+        }
+    };
+    let octets = read(body, if is_hello { HELLO_LIMIT } else { BODY_LIMIT }, on_progress).await;
+    let octets = octets.map_err(|error| refused(&format!("the request can't be read: {error}")))?;
+    if is_hello {
         let hello: Hello = parse(&octets)?;
         return Ok(json(StatusCode::OK, &desk.coordinator().register(received, &hello)?));
     }
-    let id = path.strip_prefix(AGENTS).and_then(|rest| rest.strip_prefix('/'));
-    let Some(id) = id else {
-        return Err(Refusal::new(
-            Cause::Request,
-            format!("there is nothing at this path; agents are at {AGENTS}"),
-        ));
-    };
     let update: Update = parse(&octets)?;
     let mut answer = desk.coordinator().update(received, id, update)?;
     answer.replied_ns = u64::try_from(desk.clock.now().as_nanos()).unwrap_or(u64::MAX);
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// Whether a request may be that of an agent: it has the token; without one, it is not that of a web page.
+fn check_sender(fields: &HeaderMap, token: Option<&str>) -> Result<(), Refusal> {
+    let text = |name| fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if let Some(token) = token {
+        let given = text(AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
+        // Compared in constant time: how long it takes says nothing about the right one.
+        if bool::from(token.as_bytes().ct_eq(given.as_bytes())) {
+            return Ok(());
+        }
+        let hint = "the token is not the coordinator's: give --token or SMTPLOAD_TOKEN the same value on all machines";
+        return Err(Refusal::new(Cause::Token, hint));
+    }
+    let host = text(HOST);
+    if fields.contains_key(ORIGIN) || !hosts::name(host).is_some_and(hosts::is_of_no_site) {
+        let hint = "without a token, agents are on this machine, at an IP address or localhost, and no web pages: give --token \
+                    or SMTPLOAD_TOKEN the same value on all machines";
+        return Err(Refusal::new(Cause::Source, hint));
+    }
+    Ok(())
 }
 
 fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Refusal> {

@@ -104,7 +104,7 @@ fn received(urls: &[String], token: Option<&HeaderValue>) -> Result<BTreeMap<Str
 /// Host and port of each server at a URL, and the path.
 async fn servers(url: &str) -> io::Result<Vec<(String, String)>> {
     let (authority, path) = parse_url(url).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-    let path = if matches!(path.as_str(), "" | "/") { REPORT.to_owned() } else { path };
+    let path = if path == "/" { REPORT.to_owned() } else { path };
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(&authority).await?.collect();
     // A name that is IPv4 and IPv6 is one machine twice.
     let has_ipv4 = addresses.iter().any(SocketAddr::is_ipv4);

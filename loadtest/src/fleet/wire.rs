@@ -4,82 +4,34 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::rt::{ReadBufCursor, Timer};
-use hyper::{Method, Request, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use smtpmock::units::duration;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-/// A connection as hyper sees it.
-#[derive(Debug)]
-pub(super) struct Io(pub(super) TcpStream);
+/// How long a body may make no progress. What arrives restores some of it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-impl hyper::rt::Read for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        // hyper's buffer can't be passed on without unsafe code.
-        let mut octets = [0; 16 << 10];
-        let most = cursor.remaining().min(octets.len());
-        let mut buffer = ReadBuf::new(&mut octets[..most]);
-        let read = Pin::new(&mut self.0).poll_read(context, &mut buffer);
-        if matches!(read, Poll::Ready(Ok(()))) {
-            cursor.put_slice(buffer.filled());
-        }
-        read
-    }
+/// Octets per second at or above which a body never takes too long: that of a slow link. A report of 5 MB has five minutes.
+const SLOWEST: u32 = 16 << 10;
+
+/// How long sent octets may be unacknowledged: a peer that is gone is noticed by then, however long the request.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+
+/// The time that so many octets may take on a slow link.
+pub(super) fn allowed(octets: usize) -> Duration {
+    Duration::from_secs(1) * u32::try_from(octets).unwrap_or(u32::MAX) / SLOWEST
 }
-
-impl hyper::rt::Write for Io {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        octets: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, octets)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
-/// The executor's clock.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExecutorTimer;
-
-impl Timer for ExecutorTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Alarm(Box::pin(tokio::time::sleep(duration))))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Alarm(Box::pin(tokio::time::sleep_until(deadline.into()))))
-    }
-}
-
-struct Alarm(Pin<Box<Sleep>>);
-
-impl Future for Alarm {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(context)
-    }
-}
-
-impl hyper::rt::Sleep for Alarm {}
 
 /// A body that is there already.
 #[derive(Debug, Default)]
@@ -112,25 +64,36 @@ impl hyper::body::Body for Whole {
     }
 }
 
-/// Reads a body of at most `most` octets.
+/// Reads a body of at most `most` octets; calls `on_progress` with each piece of it.
 ///
 /// # Errors
-/// It is longer, or the connection broke.
-pub(super) async fn read(mut body: Incoming, most: usize) -> io::Result<Vec<u8>> {
+/// It is longer, makes too little progress, or the connection broke.
+pub(super) async fn read(
+    mut body: Incoming,
+    most: usize,
+    mut on_progress: impl FnMut(),
+) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(io::ErrorKind::InvalidData, format!("more than {most} octets"));
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
     let mut octets = Vec::new();
-    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+    let mut deadline = Instant::now() + PATIENCE;
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+        let frame = tokio::time::timeout_at(deadline, frame).await;
+        let Some(frame) = frame.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it stalls"))? else {
+            return Ok(octets);
+        };
         if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
             if octets.len() + data.len() > most {
                 return Err(too_large());
             }
             octets.extend_from_slice(&data);
+            deadline = (deadline + allowed(data.len())).min(Instant::now() + PATIENCE);
+            on_progress();
         }
     }
-    Ok(octets)
 }
 
 /// The authority of an HTTP URL, and its path: `127.0.0.1:7000` and `/v1/report` of `http://127.0.0.1:7000/v1/report`.
@@ -138,19 +101,20 @@ pub(super) async fn read(mut body: Incoming, most: usize) -> io::Result<Vec<u8>>
 /// # Errors
 /// What is right instead.
 pub(crate) fn parse_url(url: &str) -> Result<(String, String), String> {
-    let Some(rest) = url.strip_prefix("http://") else {
+    let uri: Uri = url.parse().map_err(|error| format!("`{url}`: expected http://HOST:PORT: {error}"))?;
+    if uri.scheme_str() == Some("https") {
         return Err(format!(
-            "`{url}`: expected http://HOST:PORT; what is not in one network goes through a tunnel, like ssh -L"
+            "`{url}`: https is not supported: use http://HOST:PORT, through a tunnel, like ssh -L, where others can listen"
         ));
-    };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let port = authority.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
-    match port {
-        Some((host, Ok(_))) if !host.is_empty() && !authority.contains('@') => {
-            Ok((authority.to_owned(), path.to_owned()))
-        }
-        _ => Err(format!("`{url}`: expected a host and a port, like http://192.0.2.1:7000")),
     }
+    let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(format!("`{url}`: expected http://HOST:PORT"));
+    };
+    let has_more = authority.as_str().contains('@') || uri.query().is_some() || url.contains('#');
+    if authority.host().is_empty() || authority.port_u16().is_none_or(|port| port == 0) || has_more {
+        return Err(format!("`{url}`: expected a host and a port, like http://192.0.2.1:7000"));
+    }
+    Ok((authority.to_string(), uri.path().to_owned()))
 }
 
 /// A client's connection to one server, made when it is needed.
@@ -159,12 +123,15 @@ pub(super) struct Link {
     authority: String,
     /// The value of `Authorization`.
     authorization: Option<HeaderValue>,
-    sender: Option<SendRequest<Whole>>,
+    open: Option<Open>,
 }
+
+/// The requests of a connection, and its end.
+type Open = (SendRequest<Whole>, JoinHandle<hyper::Result<()>>);
 
 impl Link {
     pub(super) fn new(authority: String, authorization: Option<HeaderValue>) -> Link {
-        Link { authority, authorization, sender: None }
+        Link { authority, authorization, open: None }
     }
 
     /// Sends a request, and returns status and body of the reply. After an error the next one connects anew.
@@ -178,10 +145,10 @@ impl Link {
         most: usize,
         timeout: Duration,
     ) -> io::Result<(StatusCode, Vec<u8>)> {
-        let mut sender = self.sender.take();
+        let mut open = self.open.take();
         let asked = async {
-            let mut sender = match sender.take().filter(|sender| !sender.is_closed()) {
-                Some(sender) => sender,
+            let (mut sender, connection) = match open.take().filter(|(sender, _)| !sender.is_closed()) {
+                Some(open) => open,
                 None => self.connect().await?,
             };
             let mut request = Request::builder()
@@ -193,23 +160,83 @@ impl Link {
                 request = request.header(AUTHORIZATION, authorization);
             }
             let request = request.body(Whole::from(body)).map_err(io::Error::other)?;
-            sender.ready().await.map_err(io::Error::other)?;
-            let reply = sender.send_request(request).await.map_err(io::Error::other)?;
+            let reply = async {
+                sender.ready().await?;
+                sender.send_request(request).await
+            };
+            let reply = match reply.await {
+                Ok(reply) => reply,
+                Err(error) => return Err(explained(error, connection).await),
+            };
             let status = reply.status();
-            Ok::<_, io::Error>((status, read(reply.into_body(), most).await?, sender))
+            Ok::<_, io::Error>((status, read(reply.into_body(), most, || ()).await?, (sender, connection)))
         };
-        let (status, octets, sender) =
-            tokio::time::timeout(timeout, asked).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        self.sender = Some(sender);
+        let silent =
+            |_| io::Error::new(io::ErrorKind::TimedOut, format!("no reply in {}", duration(timeout)));
+        let (status, octets, open) = tokio::time::timeout(timeout, asked).await.map_err(silent)??;
+        self.open = Some(open);
         Ok((status, octets))
     }
 
-    async fn connect(&self) -> io::Result<SendRequest<Whole>> {
+    async fn connect(&self) -> io::Result<Open> {
         let stream = TcpStream::connect(&self.authority).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(Io(stream)).await.map_err(io::Error::other)?;
-        // It ends with its sender, or by an error that its requests have as well.
-        drop(tokio::spawn(connection));
-        Ok(sender)
+        #[cfg(target_os = "linux")]
+        SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        Ok((sender, tokio::spawn(connection)))
+    }
+}
+
+/// The error of a request for people: that of its connection, if it has ended by one.
+async fn explained(error: hyper::Error, connection: JoinHandle<hyper::Result<()>>) -> io::Error {
+    let error = match connection.await {
+        Ok(Err(of_connection)) if error.is_closed() || error.is_canceled() => of_connection,
+        _ => error,
+    };
+    // What comes unasked, like the greeting of an SMTP server, is an error of its own without a name.
+    let is_unasked = std::error::Error::source(&error).is_none()
+        && !error.is_closed()
+        && !error.is_canceled()
+        && !error.is_incomplete_message();
+    if error.is_parse() || is_unasked {
+        return io::Error::new(io::ErrorKind::InvalidData, "what listens there does not speak HTTP");
+    }
+    io::Error::other(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_a_port_and_maybe_a_path() {
+        let parsed = |url: &str| parse_url(url).map(|(authority, path)| format!("{authority} {path}"));
+        for (url, expected) in [
+            ("http://127.0.0.1:7000", "127.0.0.1:7000 /"),
+            ("http://[::1]:7000/", "[::1]:7000 /"),
+            ("http://a.example:80/v1/report", "a.example:80 /v1/report"),
+        ] {
+            assert_eq!(parsed(url).as_deref(), Ok(expected));
+        }
+        for (url, right) in [
+            ("https://a:1", "https is not supported: use http://HOST:PORT"),
+            ("ftp://a:1", "expected http://HOST:PORT"),
+            ("127.0.0.1:9", "expected http://HOST:PORT"),
+            ("", "expected http://HOST:PORT"),
+            ("http://", "expected http://HOST:PORT"),
+            ("http://a b:1", "expected http://HOST:PORT"),
+            ("http://a", "expected a host and a port"),
+            ("http://:7", "expected a host and a port"),
+            ("http://a:0", "expected a host and a port"),
+            ("http://a:65536", "expected a host and a port"),
+            ("http://a:x", "expected a host and a port"),
+            ("http://u:p@a:1", "expected a host and a port"),
+            ("http://a:1/?x", "expected a host and a port"),
+            ("http://a:1/#x", "expected a host and a port"),
+        ] {
+            let refused = parsed(url).expect_err(url);
+            assert!(refused.contains(right), "{url}: {refused}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::fleet::agent::{Agent, Outcome, Todo};
 use crate::fleet::protocol::{AGENTS, Answer, BODY_LIMIT, Cause, Order, Refusal, Welcome};
-use crate::fleet::wire::Link;
+use crate::fleet::wire::{Link, allowed};
 use crate::load::plan::Plan;
 use crate::load::start::StartAt;
 use crate::measure::interval::Interval;
@@ -29,7 +29,7 @@ use crate::time::clock::{self, Timeline};
 /// there is no coordinator.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The time for a request with a report.
+/// The time for a request with a report, and as much more as a slow link takes for it.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often the run is looked at.
@@ -175,7 +175,7 @@ where
         let now = self.clock.now();
         match self.agent.next(now) {
             Todo::Register(hello) => {
-                let welcome = ask::<Welcome>(&mut self.link, AGENTS, &hello, REQUEST_TIMEOUT).await;
+                let welcome = ask::<Welcome>(&mut self.link, AGENTS, &hello, |_| REQUEST_TIMEOUT).await;
                 if let Some(welcome) = self.reply(welcome) {
                     (self.note)(Note::Joined(welcome.name.clone()));
                     self.agent.welcomed(welcome, now);
@@ -183,7 +183,10 @@ where
             }
             Todo::Update(update) => {
                 let path = format!("{AGENTS}/{}", self.agent.id().unwrap_or_default());
-                let timeout = if update.report.is_some() { REPORT_TIMEOUT } else { REQUEST_TIMEOUT };
+                let timeout = match update.report {
+                    Some(_) => |octets| REPORT_TIMEOUT + allowed(octets),
+                    None => |_| REQUEST_TIMEOUT,
+                };
                 // Before the body is made: what that takes is part of the bound of the clock's error.
                 let sent = self.clock.now();
                 let answer = ask::<Answer>(&mut self.link, &path, &update, timeout).await;
@@ -240,9 +243,10 @@ async fn ask<T: DeserializeOwned>(
     link: &mut Link,
     path: &str,
     request: &impl Serialize,
-    timeout: Duration,
+    timeout: impl Fn(usize) -> Duration,
 ) -> io::Result<Result<T, Refusal>> {
     let body = serde_json::to_vec(request).map_err(io::Error::other)?;
+    let timeout = timeout(body.len());
     let (status, octets) = link.ask((Method::POST, path), body, BODY_LIMIT, timeout).await?;
     if status == StatusCode::OK {
         return serde_json::from_slice(&octets).map(Ok).map_err(io::Error::other);

@@ -88,15 +88,19 @@ impl Coordinator {
         agent(&self.url, args)
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.strip_prefix("http://").expect("a URL")
     }
 
     /// Sends a request with this head by hand, and returns the reply.
     pub(crate) fn ask(&self, request: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).expect("it listens");
-        let head = format!("{request}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
-        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).expect("it reads");
+        let head = format!(
+            "{request}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}",
+            body.len()
+        );
+        let host = if request.contains("Host:") { "" } else { "Host: x\r\n" };
+        stream.write_all(format!("{head}\r\n{host}\r\n{body}").as_bytes()).expect("it reads");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).expect("it replies");
         reply
@@ -281,7 +285,8 @@ fn who_is_no_agent_of_the_run_is_refused_on_both_sides_with_what_is_right() {
         assert!(outcome.stderr.contains(right), "{args:?}: {}", outcome.stderr);
     }
     for (url, right) in [
-        ("https://x:1", "expected http://HOST:PORT"),
+        ("https://x:1", "https is not supported: use http://HOST:PORT"),
+        ("x:1", "expected http://HOST:PORT"),
         ("http://x", "a port"),
         ("http://x:1/v1", "without a path"),
     ] {
@@ -406,13 +411,26 @@ fn the_reports_of_all_servers_agree_with_the_agents_or_the_difference_is_stated(
             &["--sink-report", one.as_str(), "--sink-report", one.as_str(), "--sink-token", "secret"],
             "give each run once",
         ),
-        (&["--sink-report", "127.0.0.1:1"], "expected http://HOST:PORT"),
         (&["--sink-report", "http://127.0.0.1:1"], "refused"),
     ] {
         let outcome = alone(extra);
         outcome.code_is(1);
         assert!(outcome.stderr.contains(right), "{extra:?}: {}", outcome.stderr);
     }
+    for (url, right) in [
+        ("127.0.0.1:1", "expected http://HOST:PORT"),
+        ("https://127.0.0.1:1", "https is not supported: use http://HOST:PORT"),
+        ("http://127.0.0.1", "expected a host and a port"),
+    ] {
+        let outcome = alone(&["--sink-report", url]);
+        outcome.code_is(2);
+        assert!(outcome.stderr.contains(right), "{url}: {}", outcome.stderr);
+    }
+    // An SMTP server is no HTTP server.
+    let smtp = format!("http://{}", address(&mocks[0]));
+    let outcome = alone(&["--sink-report", &smtp]);
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("what listens there does not speak HTTP"), "{}", outcome.stderr);
 }
 
 #[test]

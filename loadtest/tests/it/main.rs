@@ -11,6 +11,8 @@ mod exit_codes;
 mod fleet;
 #[cfg(feature = "fleet")]
 mod fleet_ends;
+#[cfg(feature = "fleet")]
+mod fleet_wire;
 mod giving_up;
 mod input;
 mod liars;

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use smtpmock::hosts;
+
 use super::values::{self, SignedSpan};
 use super::{Action, Failure};
 
@@ -71,8 +73,11 @@ pub(super) fn target(url: &str, default: &str) -> Option<(ReadyWhere, String)> {
     let rest =
         url.strip_prefix("http://").filter(|rest| is_plain(rest) && !rest.contains(['@', '?', '#']))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = hosts::name(authority)?;
+    let port = authority.strip_prefix(host)?.trim_start_matches(['.', ':']);
+    let is_port = port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
     let path = if path.len() > 1 { path } else { default };
-    (!authority.is_empty()).then(|| (ReadyWhere::Tcp(authority.to_owned()), path.to_owned()))
+    is_port.then(|| (ReadyWhere::Tcp(authority.to_owned()), path.to_owned()))
 }
 
 #[cfg(test)]
@@ -113,6 +118,11 @@ mod tests {
             (&["https://a"], "invalid URL \"https://a\""),
             (&["http://"], "invalid URL"),
             (&["http://a b"], "invalid URL"),
+            (&["http://a:x"], "invalid URL"),
+            (&["http://a:0"], "invalid URL"),
+            (&["http://a:65536"], "invalid URL"),
+            (&["http://[::1"], "invalid URL"),
+            (&["http://:80"], "invalid URL"),
             (&["unix:x"], "invalid URL"),
             (&["http://a", "http://b"], "unexpected argument \"http://b\""),
             (&["http://a", "--port"], "unexpected argument \"--port\""),

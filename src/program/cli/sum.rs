@@ -36,7 +36,13 @@ pub(super) fn report(
         let failure = |expected, error: &dyn fmt::Display| {
             Failure::Usage(format!("invalid value {path:?} for {typed_as}: expected {expected}: {error}"))
         };
-        let text = match path.to_str().filter(|text| text.starts_with("http://")) {
+        let text = match path.to_str().filter(|text| text.starts_with("http://") || is_https(text)) {
+            Some(url) if is_https(url) => {
+                return Err(failure(
+                    "the URL of a server",
+                    &"http://HOST:PORT: https is not supported, so fetch the report by other means, like curl, into a file",
+                ));
+            }
             None => read_file(path).map_err(|error| failure("a readable file", &error))?,
             Some(url) => {
                 let (at, path) = ready::target(url, REPORT_PATH).ok_or_else(|| {
@@ -57,6 +63,10 @@ pub(super) fn report(
     reporting.text |= reporting.json.is_none() && reporting.html.is_none();
     let whole = whole.ok_or_else(|| Failure::Usage("there is no report to merge".to_owned()))?;
     Ok(Action::Report(Box::new(whole), reporting, claims))
+}
+
+fn is_https(text: &str) -> bool {
+    text.starts_with("https://")
 }
 
 fn is_of_reports(given: &Given) -> bool {

@@ -11,7 +11,7 @@ use crate::fleet::protocol::{Answer, Fate};
 /// An agent whose part was taken.
 #[derive(Debug)]
 pub(super) struct Seat {
-    id: String,
+    pub(super) id: String,
     has_report: bool,
     /// Whether a reply had the fate of its report.
     is_informed: bool,

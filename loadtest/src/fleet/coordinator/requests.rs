@@ -86,17 +86,42 @@ impl Coordinator {
         names.find(|name| !is_taken(name)).unwrap_or_else(|| name.to_owned())
     }
 
+    /// The index of an agent.
+    ///
+    /// # Errors
+    /// There is no such agent.
+    fn find(&self, id: &str) -> Result<usize, Refusal> {
+        let index = self.members.iter().position(|member| member.id == id);
+        index.ok_or_else(|| {
+            let hint = "this coordinator has no such agent: it is of another run, or was dropped because it did not report";
+            Refusal::new(Cause::Unknown, hint)
+        })
+    }
+
+    /// Whether there is such an agent, or was until the run was over.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn check_id(&self, id: &str) -> Result<(), Refusal> {
+        let is_seated = self.seats.iter().any(|seat| seat.id == id);
+        self.find(id).map(drop).or_else(|unknown| is_seated.then_some(()).ok_or(unknown))
+    }
+
+    /// A long request of an agent is arriving: it is not lost meanwhile.
+    pub(crate) fn receives(&mut self, id: &str, now: Duration) {
+        if let Ok(index) = self.find(id) {
+            self.members[index].heard = now;
+        }
+    }
+
     /// An agent reports. The answer's `replied_ns` is that of `received_ns`; the caller sets it when it replies.
     ///
     /// # Errors
     /// There is no such agent, or the update is not valid.
     pub(crate) fn update(&mut self, now: Duration, id: &str, mut update: Update) -> Result<Answer, Refusal> {
-        let Some(index) = self.members.iter().position(|member| member.id == id) else {
-            if let Some(answer) = self.fate(now, id) {
-                return Ok(answer);
-            }
-            let hint = "this coordinator has no such agent: it is of another run, or was dropped because it did not report";
-            return Err(Refusal::new(Cause::Unknown, hint));
+        let index = match self.find(id) {
+            Ok(index) => index,
+            Err(unknown) => return self.fate(now, id).ok_or(unknown),
         };
         let order = self.order(index);
         let (start, member) = (self.start(), &self.members[index]);
@@ -136,7 +161,7 @@ impl Coordinator {
                 self.events.push_back(Event::Back(member.name.clone()));
             }
         }
-        member.heard = now;
+        member.heard = member.heard.max(now);
         member.clock = update.clock.or(member.clock);
         if member.report.is_some() || matches!(member.state, State::Failed(_) | State::Left(_)) {
             return;

@@ -45,7 +45,7 @@ pub(crate) struct AgentArgs {
 /// Works for a coordinator.
 pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     let (coordinator, path) = parse_url(&args.url).map_err(FleetError::Url)?;
-    if !matches!(path.as_str(), "" | "/") {
+    if path != "/" {
         let error = format!("`{}`: expected http://HOST:PORT without a path", args.url);
         return Err(Stop::Fleet(FleetError::Url(error)));
     }

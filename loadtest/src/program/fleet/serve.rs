@@ -11,9 +11,9 @@ use smtpmock::output::{PATIENCE, Streams, Writer};
 use super::{FleetError, TOKEN_VARIABLE, bearer, plan_of, token};
 use crate::fleet::coordinator::{Coordinator, Event, Settings};
 use crate::fleet::protocol::AGENTS_LIMIT;
-use crate::fleet::report_of;
 use crate::fleet::serve::{Gathered, Place, serve as coordinate};
 use crate::fleet::sinks::{self, Before};
+use crate::fleet::{parse_url, report_of};
 use crate::load::part::Part;
 use crate::load::plan::Plan;
 use crate::load::start::StartAt;
@@ -51,7 +51,7 @@ pub(crate) struct ServeArgs {
     token: Option<String>,
     /// Compare what the agents have delivered with the reports of `smtpmock --http` at these URLs, http://HOST:PORT or
     /// with a path; repeatable. A name with several addresses is several servers
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     sink_report: Vec<String>,
     /// The token of these servers, `smtpmock --http-token`, or the variable SMTPLOAD_SINK_TOKEN
     #[arg(long, value_name = "TOKEN", requires = "sink_report")]
@@ -67,6 +67,11 @@ enum OnLost {
     Continue,
     /// Stop
     Stop,
+}
+
+/// A URL as it was typed.
+fn url(text: &str) -> Result<String, String> {
+    parse_url(text).map(|_| text.to_owned())
 }
 
 /// `7000`, `192.0.2.1:7000`, `[::]:7000`.

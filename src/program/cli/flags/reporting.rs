@@ -90,7 +90,7 @@ pub(super) fn reporting() -> Vec<Flag> {
             ..repeated(
                 "mergeReports",
                 "PATH",
-                "Merge these JSON reports instead of starting a server, write the result, and exit; may be repeated",
+                "Merge these JSON reports instead of starting a server, write the result, and exit: files, or http://HOST:PORT of running servers with --http; may be repeated",
                 reading(values::path, |mut options: Options, path| {
                     options.merged.push(path);
                     options
