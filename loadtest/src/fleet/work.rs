@@ -85,8 +85,12 @@ impl Running {
         let run = move || {
             let plan = Arc::new(plan);
             // Without a receiver the agent has ended.
-            let finished = engine::run(&plan, &stop, |interval| drop(sender.send(interval.clone())));
-            finished.map(|finished| build::report(&plan, finished)).map_err(|error| error.to_string())
+            let finished = engine::run(&plan, &stop, || {}, |interval| drop(sender.send(interval.clone())));
+            let report = |finished: Option<_>| match finished {
+                Some(finished) => build::report(&plan, finished),
+                None => build::unstarted(&plan),
+            };
+            finished.map(report).map_err(|error| error.to_string())
         };
         let thread = std::thread::Builder::new().name("smtpload-run".into()).spawn(run)?;
         Ok(Running { seconds, interrupt, thread })

@@ -275,6 +275,23 @@ pub(crate) struct OutputArgs {
     pub(crate) quiet: bool,
 }
 
+impl OutputArgs {
+    /// Only the report as JSON, if there is a file for it.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn json_alone(json: Option<PathBuf>) -> OutputArgs {
+        OutputArgs {
+            json,
+            hlog: None,
+            html: None,
+            expect: Vec::new(),
+            fail_if: Vec::new(),
+            baseline: None,
+            max_regression: 0.0,
+            quiet: true,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ArrivalKind {
     /// Evenly spaced

@@ -124,9 +124,9 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     if let (Some(start), Some(ahead), false) = (plan.start_at, ahead, output.quiet) {
         streams.err.put(format!("starts at {start}, in {}\n", duration(ahead)));
     }
-    let run = engine::run(&plan, &interrupt, |interval| live.show(interval));
+    let run = engine::run(&plan, &interrupt, || outputs.begin(), |interval| live.show(interval));
     live.end();
-    let mut run = run.map_err(Stop::Run)?;
+    let mut run = run.map_err(Stop::Run)?.ok_or(Stop::Unstarted)?;
     let ledger = run.tally.ledger.take();
     let mut report = build::report(&plan, run);
     if let Some(ledger) = ledger {

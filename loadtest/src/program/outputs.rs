@@ -1,6 +1,7 @@
-//! The outputs. They are opened before the run, so that errors are known before it is measured, and written on
-//! threads of their own, so that a slow reader delays no signal.
+//! The outputs. They are opened before the run, so that errors are known before it is measured, emptied when it starts, and
+//! written on threads of their own, so that a slow reader delays no signal.
 
+use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,30 +11,37 @@ use smtpmock::output::{self, Claims, Opening, Streams, Writer};
 
 use crate::program::cli::OutputArgs;
 use crate::program::stop::Stop;
-use crate::report::{Report, hlog, html, json, text};
+use crate::report::{self, Report};
 
 /// Names of the outputs.
 const JSON: &str = "the JSON report";
 const HLOG: &str = "the interval log";
 const HTML: &str = "the page";
 
-/// All requested outputs.
+/// All requested outputs. Those of a run that does not start stay as they were; a file that was created for it is removed.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     streams: Streams,
     shows_table: bool,
+    opening: RefCell<Opening>,
+    writers: OnceCell<Writers>,
+}
+
+#[derive(Debug)]
+struct Writers {
     json: Option<Writer>,
     hlog: Option<Writer>,
     html: Option<Writer>,
+    /// A line for each that can't be emptied, or has no thread.
+    failed: Vec<String>,
 }
 
 impl Outputs {
-    /// Opens the outputs, compares them with each other and with the inputs, waits for the readers of FIFOs until
-    /// `interrupt` is set, and truncates files.
+    /// Opens the outputs, compares them with each other and with the inputs, and waits for the readers of FIFOs until
+    /// `interrupt` is set.
     ///
     /// # Errors
-    /// Two outputs are one file, one can't be opened, a thread can't be started, or a signal came before all were
-    /// open.
+    /// Two outputs are one file, one can't be opened, or a signal came before all were open.
     pub(crate) fn open<'p>(
         args: &OutputArgs,
         inputs: impl IntoIterator<Item = (&'static str, &'p Path)>,
@@ -56,23 +64,39 @@ impl Outputs {
         inputs.into_iter().for_each(|(flag, path)| claims.input(flag, path));
         let mut opening = claims.open()?;
         wait_for_readers(&mut opening, interrupt)?;
-        let mut start = |what| {
-            let started = opening.take(what).map(|output| Writer::start(output, |_| {})).transpose();
-            started.map_err(Stop::Output)
-        };
         Ok(Outputs {
-            json: start(JSON)?,
-            hlog: start(HLOG)?,
-            html: start(HTML)?,
+            opening: RefCell::new(opening),
+            writers: OnceCell::new(),
             streams: streams.clone(),
             shows_table,
         })
     }
 
+    /// The run has started: files are emptied. Later calls do nothing.
+    pub(crate) fn begin(&self) {
+        self.writers.get_or_init(|| {
+            let mut opening = self.opening.borrow_mut();
+            let mut failed = Vec::new();
+            let mut start = |what| match Writer::start(opening.take(what)?, |_| {}) {
+                Ok(writer) => Some(writer),
+                Err(error) => {
+                    failed.push(error.to_string());
+                    None
+                }
+            };
+            let (json, hlog, html) = (start(JSON), start(HLOG), start(HTML));
+            Writers { json, hlog, html, failed }
+        });
+    }
+
     /// Writes the report to all outputs. Each reader must accept something within each `patience`. Returns a line for
     /// each output that is incomplete.
     pub(crate) fn write(&self, report: &Report, patience: Duration) -> Vec<String> {
-        let mut lost = Vec::new();
+        self.begin();
+        let Some(Writers { json, hlog, html, failed }) = self.writers.get() else {
+            unreachable!("it has begun")
+        };
+        let mut lost = failed.clone();
         let mut put =
             |writer: &Option<Writer>, what: &str, rendered: &dyn Fn() -> Result<Vec<u8>, Box<dyn Error>>| {
                 if let Some(writer) = writer {
@@ -82,13 +106,13 @@ impl Outputs {
                     }
                 }
             };
-        put(&self.json, JSON, &|| Ok(json::render(report)?));
-        put(&self.hlog, HLOG, &|| Ok(hlog::render(report)?));
-        put(&self.html, HTML, &|| Ok(html::render(report).into_bytes()));
+        put(json, JSON, &|| Ok(report::json::render(report)?));
+        put(hlog, HLOG, &|| Ok(report::hlog::render(report)?));
+        put(html, HTML, &|| Ok(report::html::render(report).into_bytes()));
         if self.shows_table {
-            self.streams.out.put(text::render(report));
+            self.streams.out.put(report::text::render(report));
         }
-        let files = [&self.json, &self.hlog, &self.html].into_iter().flatten();
+        let files = [json, hlog, html].into_iter().flatten();
         lost.extend(output::finish(files.chain(self.streams.out_alone()), patience));
         lost
     }

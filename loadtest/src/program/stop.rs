@@ -36,6 +36,8 @@ pub(crate) enum Stop {
     Outputs(Refusal),
     /// An output or its thread failed before the run.
     Output(OutputError),
+    /// A signal came before the start of the run.
+    Unstarted,
     /// A signal came before these FIFOs had a reader: a line for each.
     Unread(Vec<String>),
     #[cfg(feature = "fleet")]
@@ -60,6 +62,7 @@ impl Stop {
             | Stop::Signals(_)
             | Stop::Outputs(Refusal::Failed(_))
             | Stop::Output(_)
+            | Stop::Unstarted
             | Stop::Unread(_)
             | Stop::Run(_) => Exit::Failed,
         }
@@ -88,6 +91,9 @@ impl fmt::Display for Stop {
             Stop::Signals(error) => write!(f, "signals: {error}"),
             Stop::Outputs(refusal) => refusal.fmt(f),
             Stop::Output(error) => error.fmt(f),
+            Stop::Unstarted => {
+                f.write_str("the run did not start: it was ended by a signal; nothing was sent")
+            }
             Stop::Unread(lines) => write!(f, "ended before the run began: {}", lines.join("; ")),
             #[cfg(feature = "fleet")]
             Stop::Fleet(error) => error.fmt(f),

@@ -187,15 +187,15 @@ pub(crate) fn stopped_early(report: &Report) -> Vec<String> {
     if own.is_empty() && lost(report).is_empty() { early(true) } else { own }
 }
 
-/// The difference between the latest and the earliest start of the agents, and the bound of its error, both in
+/// The difference between the latest and the earliest start of the agents, where more than one has started, and the bound of its error, both in
 /// milliseconds.
 pub(crate) fn skew(report: &Report) -> Option<(f64, f64)> {
-    let starts = report.agents.iter().filter_map(|agent| agent.started_late_ms);
-    let (first, last) = starts
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(first, last), late| (first.min(late), last.max(late)));
+    let starts: Vec<f64> = report.agents.iter().filter_map(|agent| agent.started_late_ms).collect();
+    let first = starts.iter().copied().fold(f64::INFINITY, f64::min);
+    let last = starts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let errors = report.agents.iter().filter_map(|agent| agent.clock_uncertainty_ms);
     let mut errors: Vec<f64> = errors.collect();
     errors.sort_by(f64::total_cmp);
     let error = errors.iter().rev().take(2).sum();
-    (last >= first && report.agents.len() > 1).then_some((last - first, error))
+    (starts.len() > 1).then_some((last - first, error))
 }

@@ -28,6 +28,14 @@ pub(crate) fn render_within(report: &Report, limit: u64) -> serde_json::Result<V
     Ok(text)
 }
 
+/// A report as JSON in one line, for a log.
+#[cfg(feature = "fleet")]
+pub(crate) fn line(report: &Report) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(report)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
 /// Why a text is not a valid report of this program.
 #[derive(Debug)]
 pub(crate) enum ReportError {

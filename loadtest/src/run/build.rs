@@ -41,6 +41,14 @@ const STALL_PERCENT: f64 = 10.0;
 /// generator's own limit.
 const BOUND_PERCENT: u64 = 50;
 
+/// The report of a part that was interrupted before its start.
+#[cfg(feature = "fleet")]
+pub(crate) fn unstarted(plan: &Plan) -> Report {
+    let mut report = report(plan, Finished::before_the_start(plan));
+    report.parts.iter_mut().for_each(|part| part.started_late_ms = None);
+    report
+}
+
 /// Builds the report of a run.
 pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
     let measured = run.tally.offered_until.elapsed().saturating_sub(plan.warmup).as_secs_f64();

@@ -59,17 +59,19 @@ fn await_start(start: StartAt, interrupt: &AtomicBool) -> bool {
     true
 }
 
-/// Runs `plan` from its start on; calls `on_interval` for every interval that all threads have ended.
+/// Runs `plan` from its start on; calls `on_start` when it has started, and `on_interval` for every interval that all threads
+/// have ended. `None` if it was interrupted before.
 pub(crate) fn run(
     plan: &Arc<Plan>,
     interrupt: &AtomicBool,
+    on_start: impl FnOnce(),
     mut on_interval: impl FnMut(&Interval),
-) -> io::Result<Finished> {
+) -> io::Result<Option<Finished>> {
     let (sender, receiver) = channel();
     // Built before the clock starts: large messages take seconds that do not belong to the run.
     let payloads = vec![Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed); plan.threads];
     let began = match plan.start_at {
-        Some(start) if !await_start(start, interrupt) => return Ok(Finished::before_the_start(plan)),
+        Some(start) if !await_start(start, interrupt) => return Ok(None),
         Some(start) => UNIX_EPOCH + start.elapsed(),
         None => clock::wall(),
     };
@@ -83,6 +85,7 @@ pub(crate) fn run(
         intervals: sender,
     };
     let (threads, wakers) = spawn(&shared, payloads)?;
+    on_start();
     let stop = Arc::clone(&shared.stop);
     let give_up = Arc::clone(&shared.give_up);
     drop(shared);
@@ -102,19 +105,19 @@ pub(crate) fn run(
     }
     drain(&receiver, &mut collector, &mut on_interval);
     let tally = join(threads, plan)?;
-    Ok(Finished {
+    Ok(Some(Finished {
         tally,
         intervals: collector.finish(),
         began,
         ended: clock::wall(),
         interrupted,
         given_up: give_up.given_up.get().copied(),
-    })
+    }))
 }
 
 impl Finished {
-    /// Of a run that a signal ended before its start.
-    fn before_the_start(plan: &Plan) -> Finished {
+    /// Of a run that was interrupted before its start.
+    pub(crate) fn before_the_start(plan: &Plan) -> Finished {
         let now = clock::wall();
         Finished {
             tally: Tally::new(plan),
@@ -239,7 +242,7 @@ mod tests {
         let typed = ["smtpload", "trio:25"].into_iter().chain(load.split_ascii_whitespace());
         let cli = Cli::try_parse_from(typed).unwrap();
         let plan = Arc::new(cli.run.plan_with(|| 1, |_| Ok(addresses.to_vec())).unwrap());
-        let run = run(&plan, &AtomicBool::new(false), |_| {}).unwrap();
+        let run = run(&plan, &AtomicBool::new(false), || {}, |_| {}).unwrap().unwrap();
         build::report(&plan, run)
     }
 

@@ -3,9 +3,10 @@
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::fleet::{Coordinator, Running, address, tokens};
+use crate::fleet::{Coordinator, Running, address, agent, tokens};
 use crate::mock::Mock;
 use crate::support::Outcome;
+use crate::support::files::path;
 use crate::support::program::{plain, program};
 
 /// The row of an agent in a report.
@@ -208,4 +209,110 @@ fn agents_have_the_reports_of_a_coordinator_that_can_not_write_its_own() {
     outcome.code_is(1);
     assert!(outcome.stderr.contains("can't write the page to"), "{}", outcome.stderr);
     assert_eq!(reports_in(&folder).len(), 2);
+}
+
+#[test]
+fn an_agent_finds_out_before_it_joins_that_its_report_can_not_be_written() {
+    let outcome = plain(&["agent", "http://127.0.0.1:1", "--report-json", "/nonexistent/x.json"]);
+    outcome.code_is(1);
+    assert!(
+        outcome.stderr.contains("can't write the JSON report to /nonexistent/x.json"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("no reply"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_undelivered_report_is_in_a_new_file_or_on_standard_output() {
+    let mock = Mock::start(&[]);
+    let load = "--agents 4 --rate 80/s --duration 1s --seed 5 --report-html /dev/full";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let folders = [(); 4].map(|()| tempfile::tempdir().expect("a folder"));
+    let [named, taken, gone, piped] = &folders;
+    let start = |folder: &TempDir, args: &[&str]| {
+        let mut command = program();
+        Running::start(command.current_dir(folder).args(["agent", &coordinator.url]).args(args))
+    };
+    std::fs::write(path(named, "part.json"), "an earlier report").expect("written");
+    let agents = [
+        start(named, &["--report-json", "part.json"]),
+        start(taken, &[]),
+        start(gone, &[]),
+        start(piped, &["--report-json", "-"]),
+    ];
+    // The name of the file is known, and is taken.
+    let armed = agents[1].line("of run ");
+    let (part, run) =
+        (armed.split(['/', ' ']).nth(1).expect("a part"), armed.split([' ', ':']).nth(4).expect("an id"));
+    let first = path(taken, &format!("smtpload-{run}-{part}.json"));
+    std::fs::write(&first, "of someone else").expect("written");
+    // As on a read-only file system, for any user.
+    agents[2].line("of run ");
+    std::fs::remove_dir(gone).expect("it is empty");
+
+    let outcomes = agents.map(Running::ended);
+    coordinator.ended().code_is(1);
+    outcomes.iter().for_each(|outcome| outcome.code_is(1));
+    let says = |index: usize, text: &str| {
+        let Outcome { stderr, .. } = &outcomes[index];
+        assert!(stderr.contains(&format!("the report of this part is {text}: `smtpload merge`")), "{stderr}");
+    };
+    says(0, "in part.json");
+    says(1, &format!("in smtpload-{run}-{part}-2.json"));
+    says(2, "on standard output, in one line of JSON");
+    says(3, "on standard output");
+    assert_eq!(std::fs::read_to_string(&first).expect("it is there"), "of someone else");
+    assert_eq!(outcomes[2].stdout.lines().count(), 1);
+    assert!(outcomes[2].stderr.contains(".json: No such file or directory"), "{}", outcomes[2].stderr);
+
+    // Together they are the run.
+    let all = tempfile::tempdir().expect("a folder");
+    let printed = [2, 3].map(|index| {
+        let file = path(&all, &format!("{index}.json"));
+        std::fs::write(&file, &outcomes[index].stdout).expect("written");
+        file
+    });
+    let second = path(taken, &format!("smtpload-{run}-{part}-2.json"));
+    let merged =
+        plain(&["merge", "--json", "-", &path(named, "part.json"), &second, &printed[0], &printed[1]]);
+    assert_eq!(merged.expect(0).count("accepted"), tokens(&mock).len() as u64);
+}
+
+#[test]
+fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [json, hlog, html] = ["run.json", "run.hlog", "run.html"].map(|name| path(&folder, name));
+    let outputs = ["--report-json", &json, "--hlog", &hlog, "--report-html", &html];
+    let signalled = |args: &[&str], waits: &str| {
+        std::fs::write(&json, "an earlier report").expect("written");
+        let mut command = program();
+        let running = Running::start(command.args(args).args(outputs));
+        running.line(waits);
+        running.signal(Signal::TERM);
+        let outcome = running.ended();
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains("the run did not start"), "{}", outcome.stderr);
+        assert_eq!(std::fs::read_to_string(&json).expect("it is there"), "an earlier report");
+        assert_eq!(reports_in(&folder), [json.clone()], "a file that was not there is not there");
+    };
+    signalled(&["serve", "127.0.0.1:1", "--listen", "0", "--agents", "2"], "waits for");
+    let start =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("later").as_secs() + 3000;
+    signalled(&["127.0.0.1:1", "--start-at", &start.to_string()], "starts at ");
+    // Shortly before the start, with agents.
+    let mock = Mock::start(&[]);
+    let mut command = program();
+    std::fs::write(&json, "an earlier report").expect("written");
+    let serve =
+        ["serve", &address(&mock), "--listen", "0", "--agents", "1", "--rate", "9/s", "--duration", "9s"];
+    let running = Running::start(command.args(serve).args(outputs));
+    let line = running.line("http://");
+    let agent = agent(&line[line.find("http://").expect("a URL")..], &[]);
+    running.line("starts at ");
+    running.signal(Signal::TERM);
+    running.ended().code_is(1);
+    agent.ended().code_is(1);
+    assert_eq!(std::fs::read_to_string(&json).expect("it is there"), "an earlier report");
+    assert_eq!(tokens(&mock).len(), 0);
 }

@@ -1,22 +1,29 @@
 //! `smtpload agent`: sends a part of a run.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use smtpmock::escape::escape;
-use smtpmock::output::Streams;
+use smtpmock::output::{self, PATIENCE, Streams};
 
 use super::{FleetError, TOKEN_VARIABLE, bearer, plan_of, token};
 use crate::fleet::agent::Outcome;
 use crate::fleet::parse_url;
 use crate::fleet::protocol::{NAME_LIMIT, Order};
 use crate::fleet::work::{self, Note, work};
+use crate::program::cli::OutputArgs;
 use crate::program::command::{draw, make_room};
 use crate::program::exit::Exit;
+use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{interrupt, values};
-use crate::report::json;
+use crate::report::{Report, json};
+
+/// The most files of one part in a folder.
+const NUMBERED_LIMIT: u32 = 99;
 
 /// The flags of an agent.
 #[derive(Debug, Args)]
@@ -33,8 +40,9 @@ pub(crate) struct AgentArgs {
     /// Try to reach the coordinator, and to get a place in its run, for this long
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "5m")]
     coordinator_timeout: Duration,
-    /// Write the report of this agent's part there, always; without this flag it is written only if the coordinator does
-    /// not have it, to smtpload-RUN-PART.json
+    /// Write the report of this agent's part there, always; - is standard output. Without this flag it is written only if
+    /// the coordinator has no report with this part: to the new file smtpload-RUN-PART.json, or if that is not possible to
+    /// standard output, in one line
     #[arg(long = "report-json", visible_alias = "json", value_name = "FILE")]
     json: Option<PathBuf>,
     /// Print nothing but errors
@@ -68,56 +76,111 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         make_room(&plan).map_err(|error| error.to_string())?;
         Ok(plan)
     };
-    let mut said = None;
+    let outputs = Outputs::open(&OutputArgs::json_alone(args.json.clone()), [], streams, &interrupt)?;
+    let mut last = None;
     let note = |note: Note| {
-        if args.quiet || said.as_ref() == Some(&note) {
-            return;
+        if !args.quiet && last.as_ref() != Some(&note) {
+            streams.err.put(format!("{}\n", escape(&describe(&note, &coordinator))));
+            last = Some(note);
         }
-        let line = match &note {
-            Note::Unreachable(why) => {
-                format!("no reply from the coordinator at {coordinator}: {why}; trying again")
-            }
-            Note::Full(why) => format!("waits for a place in the run: {why}"),
-            Note::Joined(name) => format!("agent {name} of the coordinator at {coordinator}"),
-            Note::Armed(order) => {
-                format!(
-                    "part {}/{} of run {:08x}: {}",
-                    order.part,
-                    order.parts,
-                    order.run,
-                    without_secrets(&order.flags)
-                )
-            }
-            Note::HandedIn => {
-                "the coordinator has the report of this part; waiting until it has written its own".to_owned()
-            }
-            Note::Stops(why) => format!("starts no more messages: {why}"),
-        };
-        streams.err.put(format!("{}\n", escape(&line)));
-        said = Some(note);
     };
     let done = work(settings, || interrupt.signal(), arm, note).map_err(Stop::Run)?;
+    let lost = match (&done.report, &args.json) {
+        (Some(report), Some(_)) => outputs.write(report, PATIENCE),
+        _ => Vec::new(),
+    };
+    for why in &lost {
+        streams.err.put(format!("smtpload: {}\n", escape(why)));
+    }
     let has_delivered = done.outcome == Outcome::Delivered;
-    if let Some(report) = done.report.filter(|_| !has_delivered || args.json.is_some()) {
-        let (run, part) = done.order.map_or((0, 0), |order| (order.run, order.part));
-        let path = args.json.clone().unwrap_or_else(|| format!("smtpload-{run:08x}-{part}.json").into());
-        let text = json::render(&report).map_err(std::io::Error::other);
-        let written = text.and_then(|text| std::fs::write(&path, text));
-        let shown = path.display();
-        written.map_err(|error| {
-            Stop::Run(std::io::Error::new(error.kind(), format!("writing the report to {shown}: {error}")))
-        })?;
-        if !has_delivered {
-            let line = format!(
-                "smtpload: the report of this part is in {shown}: `smtpload merge` adds it to the others"
-            );
-            streams.err.put(format!("{}\n", escape(&line)));
-        }
+    if let (Some(report), Some(order), false) = (&done.report, &done.order, has_delivered)
+        && has_measured(report)
+    {
+        let safe = args.json.as_ref().filter(|_| lost.is_empty()).map(|path| Ok(named(path)));
+        let line = match safe.unwrap_or_else(|| save(report, order, streams)) {
+            Ok(place) => {
+                format!("the report of this part is {place}: `smtpload merge` adds it to the others")
+            }
+            Err(why) => format!("the report of this part is lost: {why}"),
+        };
+        streams.err.put(format!("smtpload: {}\n", escape(&line)));
     }
     match done.outcome {
-        Outcome::Delivered => Ok(Exit::Fine),
+        Outcome::Delivered if lost.is_empty() => Ok(Exit::Fine),
+        Outcome::Delivered => Ok(Exit::Failed),
         outcome => Err(Stop::Fleet(FleetError::Agent(outcome, coordinator))),
     }
+}
+
+/// A note for people.
+fn describe(note: &Note, coordinator: &str) -> String {
+    match note {
+        Note::Unreachable(why) => {
+            format!("no reply from the coordinator at {coordinator}: {why}; trying again")
+        }
+        Note::Full(why) => format!("waits for a place in the run: {why}"),
+        Note::Joined(name) => format!("agent {name} of the coordinator at {coordinator}"),
+        Note::Armed(order) => {
+            let Order { part, parts, run, flags } = order;
+            format!("part {part}/{parts} of run {run:08x}: {}", without_secrets(flags))
+        }
+        Note::Stops(why) => format!("starts no more messages: {why}"),
+        Note::HandedIn => {
+            "the coordinator has the report of this part; waiting until it has written its own".to_owned()
+        }
+    }
+}
+
+/// Whether a report has more than the end of a run before its start.
+fn has_measured(report: &Report) -> bool {
+    let accounts = &report.accounting;
+    !report.interrupted || accounts.measured.owed() + accounts.warmup.owed() > 0
+}
+
+fn named(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "on standard output".to_owned(),
+        false => format!("in {}", path.display()),
+    }
+}
+
+/// Writes the report of a part to a new file in the working directory, or if that is not possible (a read-only root) to
+/// standard output, in one line of JSON. Returns where it is.
+fn save(report: &Report, order: &Order, streams: &Streams) -> Result<String, String> {
+    let error = match save_in_file(report, order) {
+        Ok(path) => return Ok(named(&path)),
+        Err(error) => error,
+    };
+    streams.err.put(format!("smtpload: {}\n", escape(&error)));
+    streams.out.put(json::line(report).map_err(|error| error.to_string())?);
+    match output::finish([&streams.out], PATIENCE).join("; ") {
+        lost if lost.is_empty() => Ok("on standard output, in one line of JSON".to_owned()),
+        lost => Err(lost),
+    }
+}
+
+/// The same, only to a file: smtpload-RUN-PART.json, or with the first free number behind that.
+fn save_in_file(report: &Report, order: &Order) -> Result<PathBuf, String> {
+    let text = json::render(report).map_err(|error| error.to_string())?;
+    let name = format!("smtpload-{:08x}-{}", order.run, order.part);
+    let numbered = (2..=NUMBERED_LIMIT).map(|number| format!("{name}-{number}.json"));
+    for path in std::iter::once(format!("{name}.json")).chain(numbered).map(PathBuf::from) {
+        let failed = |error: io::Error| format!("can't write {}: {error}", path.display());
+        let mut file = match File::create_new(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        return match file.write_all(&text).and_then(|()| file.sync_all()) {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                // Part of a report is none.
+                let _ = std::fs::remove_file(&path);
+                Err(failed(error))
+            }
+        };
+    }
+    Err(format!("{name}.json, and all {NUMBERED_LIMIT} names with a number, exist"))
 }
 
 /// Flags as logs may show them.

@@ -41,6 +41,8 @@ pub(crate) enum FleetError {
     Flag(&'static str, &'static str),
     /// The coordination ended before the start.
     NotStarted(Ending, u64, Duration),
+    /// All agents ended before their first message: those that were lost, or ended by themselves, with their reasons.
+    Unstarted(Vec<String>),
     /// An agent ended without a delivered report.
     Agent(Outcome, String),
 }
@@ -61,6 +63,7 @@ impl FleetError {
             FleetError::Sinks(_)
             | FleetError::Place(PlaceError::Listen(..))
             | FleetError::NotStarted(..)
+            | FleetError::Unstarted(_)
             | FleetError::Agent(..) => Exit::Failed,
         }
     }
@@ -98,6 +101,16 @@ impl fmt::Display for FleetError {
                     f.write_str("the run did not start: it was ended by a signal")
                 }
             },
+            FleetError::Unstarted(missing) if missing.is_empty() => {
+                f.write_str("the run did not start: it was ended by a signal; nothing was sent")
+            }
+            FleetError::Unstarted(missing) => {
+                write!(
+                    f,
+                    "the run did not start: nothing was sent; agents ended before: {}",
+                    missing.join(", ")
+                )
+            }
             FleetError::Agent(outcome, coordinator) => match outcome {
                 Outcome::Delivered => f.write_str("the report was delivered"),
                 Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),

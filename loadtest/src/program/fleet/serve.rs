@@ -23,7 +23,7 @@ use crate::program::exit::Exit;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{interrupt, values};
-use crate::report::Report;
+use crate::report::{Report, agents};
 use crate::run::digest::digest;
 use crate::run::live::Live;
 
@@ -121,14 +121,19 @@ pub(crate) fn serve(
     };
     let reporting = Reporting { args, plan, before, output, outputs, sinks, streams };
     let view = RefCell::new(view);
-    let show = |event, state: &Coordinator| view.borrow_mut().show(event, state);
+    let show = |event, state: &Coordinator| {
+        if matches!(event, Event::Second(_)) {
+            reporting.outputs.begin();
+        }
+        view.borrow_mut().show(event, state);
+    };
     let conclude = |gathered| {
         view.borrow_mut().live.end();
         let concluded = reporting.conclude(gathered);
         let written = match &concluded {
             Ok(Conclusion { is_written: true, .. }) => Ok(()),
             Ok(_) => Err("the coordinator could not write its report".to_owned()),
-            Err(stop) => Err(format!("the coordinator has no report: {stop}")),
+            Err(stop) => Err(stop.to_string()),
         };
         (concluded, written)
     };
@@ -154,6 +159,12 @@ fn check_flags(run: &RunArgs) -> Result<(), FleetError> {
     Ok(())
 }
 
+/// Whether all agents ended before the first message.
+fn has_sent_nothing(report: &Report) -> bool {
+    let owed = report.accounting.measured.owed() + report.accounting.warmup.owed();
+    report.interrupted && owed == 0 && report.delivered.is_some_and(|delivered| delivered.at_most == Some(0))
+}
+
 /// What the report of a run needs.
 struct Reporting<'a> {
     args: &'a ServeArgs,
@@ -173,6 +184,10 @@ impl Reporting<'_> {
         let Gathered { ending, start, members } = gathered;
         let start = start.ok_or(FleetError::NotStarted(ending, args.agents, args.agents_timeout))?;
         let mut report = report_of(members, start, plan.clone())?;
+        if has_sent_nothing(&report) {
+            let missing = [agents::lost(&report), agents::stopped_early(&report)].concat();
+            return Err(FleetError::Unstarted(missing).into());
+        }
         let delivered = report.delivered.filter(|_| !args.sink_report.is_empty());
         let compared = delivered.map(|delivered| sinks.compare(delivered)).transpose();
         // The report is worth more than its comparison.
