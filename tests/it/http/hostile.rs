@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use smtpmock::{Config, HttpSettings};
 
 use super::mailpit_events;
+use crate::programs::clients::note_skipped;
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, plane, plane_with};
+use crate::support::program::start;
 use crate::support::waiting::eventually;
 
 /// Shapes that two servers behind each other could take for different requests. Each is followed by a request that must not be
@@ -118,6 +121,43 @@ fn idle_connections_make_room_for_new_ones() {
     assert_eq!(idle[0].rest(), "");
     let last = idle.last_mut().expect("one");
     assert_eq!(last.request("GET", "/livez", &[]).status, 200);
+}
+
+/// So many do not fit: those that have been idle longest make room, and neither descriptors nor memory grow with them.
+#[test]
+fn two_thousand_idle_connections_hinder_nobody() {
+    const CLIENTS: usize = 2000;
+    /// Descriptors of this process that other tests may use meanwhile.
+    const OF_OTHERS: usize = 1000;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|most| most < (CLIENTS + OF_OTHERS) as u64) {
+        return note_skipped("two thousand idle connections", "the limit of descriptors is lower");
+    }
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("up to the hard limit");
+    let server = start(["--port", "0", "--http", "0"]);
+    let ready: serde_json::Value = serde_json::from_str(&server.ready_line).expect("JSON");
+    let http = ready["http"][0].as_str().and_then(|url| url.strip_prefix("http://"));
+    let http = http.and_then(|address| address.parse().ok()).expect("an address");
+    let mut sender = Client::greeted(server.address());
+    sender.command("HELO client.example");
+    let mut idle = Vec::new();
+    for number in 1..=CLIENTS {
+        idle.push(HttpClient::connect(http));
+        if number % 100 == 0 {
+            let mut client = HttpClient::connect(http);
+            assert_eq!(client.request("GET", "/livez", &[]).status, 200, "behind {number}");
+            sender.deliver("Subject: meanwhile\r\n\r\n");
+        }
+    }
+    let list = HttpClient::connect(http).request("GET", "/v1/messages?limit=1", &[]).json_as(200);
+    assert_eq!(list["total"], CLIENTS / 100);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a process on Linux").count();
+    assert!(open < 600, "{open} descriptors");
+    idle[..CLIENTS - 600].iter_mut().for_each(|client| assert_eq!(client.rest(), "", "it made room"));
+    for client in &mut idle[CLIENTS - 400..] {
+        assert_eq!(client.request("GET", "/livez", &[]).status, 200);
+    }
 }
 
 /// Streams of events are connections that nothing is requested on, but no idle ones.

@@ -38,7 +38,7 @@ pub(crate) fn output_or_skip(command: &mut Command, input: &str) -> Option<Outpu
 }
 
 /// Written directly and not through the captured output of tests: a skipped part must be visible.
-pub(super) fn note_skipped(program: &str, reason: &str) {
+pub(crate) fn note_skipped(program: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {program}, which this machine does not have ({reason})");
 }
 
