@@ -5,16 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use hyper::StatusCode;
 use tokio::sync::{Mutex as Turns, Notify};
 
-use crate::http::reply::{FITTING_OCTETS, Refusal, error};
 use crate::process::lock;
 
 /// Octets of all unwritten replies. A request beyond it waits until replies have been written or their clients dropped.
 const UNWRITTEN_OCTETS: usize = 256 << 20;
 /// Octets that are reserved for a reply before it is built: most are smaller, and only a single large mail makes a larger one.
-const RESERVED_OCTETS: usize = FITTING_OCTETS;
+pub(super) const RESERVED_OCTETS: usize = 16 << 20;
 /// How long a request waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -73,9 +71,8 @@ impl Budget {
     /// Reserves room for a reply before it is built. Where replies that nobody reads leave none, the one that has been unread longest is
     /// dropped, with its connection.
     ///
-    /// # Errors
-    /// The refusal, if no room becomes free within `PATIENCE`.
-    pub(super) async fn reserve(self: &Arc<Self>) -> Result<Held, Refusal> {
+    /// `None` if no room becomes free within `PATIENCE`.
+    pub(super) async fn reserve(self: &Arc<Self>) -> Option<Held> {
         let room = async {
             let _turn = self.turns.lock().await;
             loop {
@@ -92,10 +89,7 @@ impl Budget {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, room).await.map_err(|_| {
-            let hint = "retry later: unread replies use all the memory for replies";
-            error(StatusCode::SERVICE_UNAVAILABLE, "busy", "", hint)
-        })
+        tokio::time::timeout(PATIENCE, room).await.ok()
     }
 
     /// Takes `octets`, if there is room.
@@ -171,7 +165,7 @@ mod tests {
             let budget = Arc::new(Budget::of_replies());
             let full = budget.count(UNWRITTEN_OCTETS);
             let own = Arc::clone(&budget);
-            let waiting = tokio::spawn(async move { own.reserve().await.is_ok() });
+            let waiting = tokio::spawn(async move { own.reserve().await.is_some() });
             tokio::task::yield_now().await;
             assert!(!waiting.is_finished());
             drop(full);

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
+use hyper::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::http::budget::Budget;
-use crate::http::reply::{Refusal, broken};
+use crate::http::budget::{Budget, Held};
+use crate::http::reply::{Refusal, broken, error};
 use crate::process::lock;
 
 /// One searches, one waits for reactors, and one is free for what is short meanwhile.
@@ -95,8 +96,19 @@ impl Desk {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         // Until the reply that is made is counted, which is as soon as it is here.
-        let _reserved = self.budget.reserve().await?;
+        let _reserved = self.reserve().await?;
         self.run(job).await
+    }
+
+    /// Room for a reply.
+    ///
+    /// # Errors
+    /// The reply where there is none.
+    async fn reserve(&self) -> Result<Held, Refusal> {
+        self.budget.reserve().await.ok_or_else(|| {
+            let hint = "retry later: unread replies use all the memory for replies";
+            error(StatusCode::SERVICE_UNAVAILABLE, "busy", "", hint)
+        })
     }
 
     /// Runs what makes no reply.
@@ -139,7 +151,7 @@ impl Desk {
         job: impl FnOnce(&Asker) -> Result<T, Abandoned> + Send + 'static,
     ) -> Result<T, Refusal> {
         let turn = if reads_mails { Some(take_turn(&self.searching).await?) } else { None };
-        let _reserved = self.budget.reserve().await?;
+        let _reserved = self.reserve().await?;
         self.run_for(move |asker| {
             let _turn = turn;
             job(asker)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
-use super::exposition::Exposition;
+use crate::http::exposition::Exposition;
 use crate::process::own_status;
 use crate::smtp::rules::Tally;
 use crate::stats::Stats;

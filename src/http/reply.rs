@@ -12,6 +12,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::http::body::Body;
+use crate::http::budget::RESERVED_OCTETS;
 
 /// A reply, without the headers that all have.
 pub(super) type Reply = Response<Body>;
@@ -76,9 +77,8 @@ fn json_length(value: &impl Serialize) -> usize {
     count.0
 }
 
-/// Octets of JSON of all messages in one reply: 500 whole mails of 32 KiB fit. So much memory is reserved before a reply is built, of
-/// which a few can be unread at the same time (`budget`).
-pub(super) const FITTING_OCTETS: usize = 16 << 20;
+/// Octets of JSON of all messages in one reply: 500 whole mails of 32 KiB fit. A few of them can be unread at the same time.
+pub(super) const FITTING_OCTETS: usize = RESERVED_OCTETS;
 
 /// As many of these, from the front, as fit into one reply. One that is larger than that is sent alone.
 pub(super) fn fitting<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<T> {

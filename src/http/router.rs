@@ -1,6 +1,5 @@
 //! From a request to the handler that answers it, by the table of `api`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,63 +11,13 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode};
 
 use crate::http::call::{Call, Over};
-use crate::http::parameters::{Parameters, decoded};
+use crate::http::parameters::Parameters;
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, with_common_headers};
-use crate::http::{Plane, api, body, mailhog, mailpit, page};
+use crate::http::route::Route;
+use crate::http::{Plane, api, mailhog, mailpit, page, received};
 
 /// Octets of the body of a request that needs none: it is read to its end, and refused.
 const UNWANTED: usize = 64 << 10;
-
-/// One method of one path, and who answers it.
-pub(super) struct Route {
-    pub(super) method: Method,
-    /// Segments in braces stand for any.
-    pub(super) path: &'static str,
-    /// Credentials are not needed.
-    pub(super) is_open: bool,
-    /// Octets of the body at most; 0: there is none.
-    pub(super) body: usize,
-    pub(super) handler: Handler,
-}
-
-pub(super) type Handler = fn(Call) -> Answer;
-pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
-
-impl Route {
-    pub(super) const fn get(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::GET, path, is_open: false, body: 0, handler }
-    }
-
-    /// The same for one that needs no credentials.
-    pub(super) const fn open(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::GET, path, is_open: true, body: 0, handler }
-    }
-
-    pub(super) const fn delete(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::DELETE, path, is_open: false, body: 0, handler }
-    }
-
-    /// One with a body of at most so many octets.
-    pub(super) const fn with_body(method: Method, path: &'static str, body: usize, handler: Handler) -> Self {
-        Self { method, path, is_open: false, body, handler }
-    }
-
-    /// What stands for the names in braces, if the path is this route's.
-    fn matches(&self, path: &str) -> Option<Vec<String>> {
-        let (mut own, mut given) = (self.path.split('/'), path.split('/'));
-        let mut segments = Vec::new();
-        loop {
-            match (own.next(), given.next()) {
-                (None, None) => return Some(segments),
-                (Some(own), Some(given)) if own.starts_with('{') => {
-                    segments.push(decoded(given).filter(|segment| !segment.is_empty())?);
-                }
-                (Some(own), Some(given)) if own == given => {}
-                _ => return None,
-            }
-        }
-    }
-}
 
 /// The routes of all interfaces.
 fn routes() -> impl Iterator<Item = &'static Route> {
@@ -137,7 +86,7 @@ async fn routed(
     let parameters = Parameters::parse(head.uri.query())?;
     let (handler, segments) = (route.handler, segments.clone());
     let most = if route.body == 0 { UNWANTED } else { route.body };
-    let (body, held) = body::read(body, most, request_timeout, &plane.bodies).await?;
+    let (body, held) = received::body(body, most, request_timeout, &plane.bodies).await?;
     if route.body == 0 && !body.is_empty() {
         // A client that sends one means something by it.
         return Err(invalid("body", "no body: this request takes query parameters only"));

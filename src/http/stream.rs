@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
-use crate::http::connections::Place;
+use crate::http::places::Place;
 
 /// How long writes may wait for a client in total. What the client reads restores some of it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);

@@ -117,7 +117,11 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
         })
         .collect();
     assert_eq!(flat, Vec::<PathBuf>::new(), "only lib.rs and main.rs, or mod.rs, stand beside the rooms");
-    // Repeatedly removes rooms that import only removed rooms, until none is left.
+    check_circles(rooms);
+}
+
+/// Repeatedly removes rooms that import only removed rooms, until none is left.
+pub(crate) fn check_circles(rooms: &[(&str, &[&str])]) {
     let mut left = rooms.to_vec();
     while !left.is_empty() {
         let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
@@ -142,14 +146,14 @@ fn forbidden_import(
 }
 
 /// A chain of `super::` that leaves the room of a source, whose path begins with the folder of the room.
-fn way_out(code: &str, inside: &Path) -> Option<String> {
+pub(crate) fn way_out(code: &str, inside: &Path) -> Option<String> {
     let depth = inside.with_extension("").iter().filter(|part| *part != "mod").count();
     let out = "super::".repeat(depth);
     code.contains(&out).then_some(out)
 }
 
 /// The names that directly follow `prefix` in paths, including those in braces.
-fn imported_rooms(code: &str, prefix: &str) -> BTreeSet<String> {
+pub(crate) fn imported_rooms(code: &str, prefix: &str) -> BTreeSet<String> {
     let name = |text: &str| -> String {
         text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
     };

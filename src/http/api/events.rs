@@ -10,7 +10,7 @@ use crate::http::body::Body;
 use crate::http::call::Call;
 use crate::http::events::{Backlog, Kind, Kinds, message};
 use crate::http::reply::{Refusal, Reply, error, invalid};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/v1/events", |call| Box::pin(listen(call)))];
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, error, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::open("/livez", |call| Box::pin(async move { live(&call) })),

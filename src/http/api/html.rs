@@ -18,7 +18,7 @@ use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::markup::{Urls, for_a_frame, with_own_images};
 use crate::http::reply::{Refusal, Reply, error, of};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::mime::{self, Mail};
 use crate::records::Message;
 use crate::server::random;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
 use serde::Serialize;
 
 use super::selection::{SELECTING, Selection, find};
@@ -13,9 +12,10 @@ use super::views::{Detail, Summary, details, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::desk::Asker;
+use crate::http::download::{download, part_of};
 use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
-use crate::http::router::Route;
-use crate::mime::{self, Mail, PartKind};
+use crate::http::route::Route;
+use crate::mime::{self, Mail};
 use crate::records::Message;
 use crate::records::store::Shown;
 
@@ -167,20 +167,6 @@ async fn part(call: Call) -> Result<Reply, Refusal> {
     .await
 }
 
-/// A part of a message by its number, as a download; `None` where there is no such part.
-pub(in crate::http) fn part_of(message: &Message, number: &str) -> Option<Reply> {
-    let (part, octets) = mime::part(message.body(), number.parse().ok()?)?;
-    let mut reply = of(StatusCode::OK, "application/octet-stream", octets);
-    let is_text = part.content_type.starts_with("text/");
-    let content_type =
-        if is_text { format!("{}; charset=utf-8", part.content_type) } else { part.content_type };
-    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
-        reply.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
-    }
-    let name = part.name.filter(|_| part.kind != PartKind::Text);
-    Some(download(reply, name.as_deref()))
-}
-
 #[derive(Serialize)]
 struct Links {
     links: Vec<LinkView>,
@@ -225,21 +211,4 @@ async fn look(
     let Call { plane, segments, .. } = call;
     let own = Arc::clone(&plane);
     plane.desk.look(move || find(&segments[0], &own).map(|shown| answer(shown, &own))).await?
-}
-
-/// Makes a browser save the reply, not show it. The name comes from the sender, and is encoded.
-pub(in crate::http) fn download(mut reply: Reply, name: Option<&str>) -> Reply {
-    let name = name.map(|name| {
-        let mut encoded = String::new();
-        for octet in name.bytes() {
-            match octet.is_ascii_alphanumeric() || b"-._".contains(&octet) {
-                true => encoded.push(char::from(octet)),
-                false => encoded += &format!("%{octet:02X}"),
-            }
-        }
-        format!("attachment; filename*=UTF-8''{encoded}")
-    });
-    let value = HeaderValue::try_from(name.as_deref().unwrap_or("attachment"));
-    reply.headers_mut().insert(CONTENT_DISPOSITION, value.unwrap_or(HeaderValue::from_static("attachment")));
-    reply
 }

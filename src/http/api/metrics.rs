@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, of};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::http::{exposition, metrics};
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/metrics", |call| Box::pin(scrape(call)))];

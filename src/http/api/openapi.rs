@@ -4,7 +4,7 @@ use hyper::StatusCode;
 
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, of};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] =
     &[Route::get("/v1/openapi.json", |call| Box::pin(async move { describe(&call) }))];

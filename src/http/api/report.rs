@@ -10,7 +10,7 @@ use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::marks;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as, of};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::report::Report;
 use crate::smtp::rules::GrammarError;
 use crate::stats::{Check, Expectation, Stats, Verdict};

@@ -11,13 +11,14 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::config::{ConfigError, Settings};
+use crate::config::ConfigError;
 use crate::http::api::settings::duration;
 use crate::http::call::Call;
+use crate::http::changes::{change_rules, change_rules_at};
 use crate::http::expiry;
 use crate::http::reply::{Refusal, Reply, broken, error, invalid, json, json_as};
-use crate::http::router::Route;
-use crate::server::{ExpiringRule, Reconfigured};
+use crate::http::route::Route;
+use crate::server::ExpiringRule;
 use crate::smtp::rules::{Delay, Rule};
 use crate::stats::RuleStats;
 
@@ -241,7 +242,7 @@ async fn replace(mut call: Call) -> Result<Reply, Refusal> {
         index.map_or("rules".to_owned(), |index| Place::Listed(index).rule())
     };
     let replace = move |_| Ok(rules.into_iter().map(Asked::begin).collect());
-    let done = changed_at(&call, replace, place).await?;
+    let done = change_rules_at(&call, replace, place).await?;
     Ok(json(&List { rules: views(done.rules) }))
 }
 
@@ -255,7 +256,7 @@ async fn add(mut call: Call) -> Result<Reply, Refusal> {
         rules.insert(place, rule.begin());
         Ok(rules)
     };
-    let mut rules = changed(&call, add).await?.rules.into_iter();
+    let mut rules = change_rules(&call, add).await?.rules.into_iter();
     let added = if is_first { rules.next() } else { rules.next_back() };
     Ok(json_as(StatusCode::CREATED, &View::from(added.ok_or_else(broken)?)))
 }
@@ -303,7 +304,7 @@ async fn change_one(
         rules[place] = change(&rules[place]);
         Ok(rules)
     };
-    let done = changed(call, change).await?;
+    let done = change_rules(call, change).await?;
     Ok(json(&view(done.rules, &id)?))
 }
 
@@ -315,7 +316,7 @@ async fn remove(call: Call) -> Result<Reply, Refusal> {
         rules.remove(place(&rules, &name)?);
         Ok(rules)
     };
-    let done = changed(&call, remove).await?;
+    let done = change_rules(&call, remove).await?;
     // Its counts go with it: these are the last.
     Ok(json(&view(done.rules_before, &id)?))
 }
@@ -337,26 +338,4 @@ fn place(rules: &[Rule], id: &str) -> Result<usize, Refusal> {
 fn no_such_rule(id: &str) -> Refusal {
     let hint = "the id of a rule: id=NAME in its text gives it one";
     error(StatusCode::NOT_FOUND, "no_such_rule", id.to_owned(), hint)
-}
-
-/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing. The change is of one
-/// rule, or of a facade's own.
-pub(in crate::http) async fn changed(
-    call: &Call,
-    change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
-) -> Result<Reconfigured, Refusal> {
-    changed_at(call, change, |_| Place::Body.rule()).await
-}
-
-/// The same; `place` names in the request what is invalid.
-async fn changed_at(
-    call: &Call,
-    change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
-    place: impl FnOnce(&ConfigError) -> String,
-) -> Result<Reconfigured, Refusal> {
-    let change = |settings: Settings| {
-        let rules = change(settings.policy().rules().cloned().collect())?;
-        Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule))
-    };
-    super::reconfigured(call, change, place).await
 }

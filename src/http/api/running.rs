@@ -6,8 +6,9 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::http::call::Call;
-use crate::http::reply::{Refusal, Reply, error, json, json_as};
-use crate::http::router::Route;
+use crate::http::changes::not_serving;
+use crate::http::reply::{Refusal, Reply, json, json_as};
+use crate::http::route::Route;
 use crate::server::{ReconfigureError, Server};
 use crate::smtp::rules::MAX_DURATION;
 
@@ -33,11 +34,6 @@ async fn set_paused(call: Call, set: fn(&Server) -> Result<(), ReconfigureError>
     let server = Arc::clone(&call.plane.server);
     let done = call.plane.desk.ask(move || set(&server).map(|()| server.is_paused())).await?;
     done.map(|paused| json(&Accepting { paused })).map_err(|error| not_serving(&error))
-}
-
-/// A server that has stopped or failed changes no more.
-pub(super) fn not_serving(failure: &ReconfigureError) -> Refusal {
-    error(StatusCode::SERVICE_UNAVAILABLE, "not_serving", "server", failure.to_string())
 }
 
 /// Waits for nothing: where the hook ends the program, the reply has been written before this thread ends, as nothing else runs

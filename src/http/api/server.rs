@@ -8,7 +8,7 @@ use super::views::protocol;
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::net::Listening;
 use crate::text::timestamp;
 

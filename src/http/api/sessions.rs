@@ -9,7 +9,7 @@ use super::views::{Tls, protocol};
 use crate::http::call::Call;
 use crate::http::parameters::Parameters;
 use crate::http::reply::{Refusal, Reply, error, invalid, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::net::{Farewell, OpenSession};
 use crate::records::Endpoint;
 

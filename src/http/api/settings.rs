@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::config::{ConfigError, Settings};
 use crate::http::call::Call;
+use crate::http::changes::reconfigured;
 use crate::http::reply::{Refusal, Reply, error, invalid, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::smtp::rules::nearest;
 use table::{FIXED, Setting, settings};
 pub(super) use values::duration;
@@ -37,7 +38,7 @@ async fn change(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let changes: Map<String, Value> = super::parsed(&mut call).await?;
     check_names(&changes)?;
-    let done = super::reconfigured(&call, move |settings| changed(settings, &changes), place).await?;
+    let done = reconfigured(&call, move |settings| changed(settings, &changes), place).await?;
     Ok(json(&view(&done.settings)))
 }
 

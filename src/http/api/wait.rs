@@ -16,7 +16,7 @@ use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::desk::{Abandoned, Asker};
 use crate::http::reply::{Fault, Refusal, Reply, fitting, invalid, json, json_as};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::records::Message;
 use crate::records::store::Shown;
 use crate::time::Deadline;

@@ -3,11 +3,11 @@
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::http::api::change_rules;
 use crate::http::call::Call;
+use crate::http::changes::change_rules;
 use crate::http::document;
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::smtp::rules::Rule;
 
 pub(super) const ROUTES: &[Route] = &[

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::view::MessageView;
 use crate::http::Plane;
-use crate::http::api::{download, part_of};
 use crate::http::call::Call;
 use crate::http::desk::Asker;
-use crate::http::mailpit::{FacadeId, find, newest};
+use crate::http::download::{download, part_of};
+use crate::http::facade::{FacadeId, find, newest};
 use crate::http::reply::{Refusal, Reply, empty, error, fitting, invalid, json, of};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::records::Message;
 use crate::records::store::Shown;
 

@@ -5,7 +5,7 @@ mod jim;
 mod messages;
 mod view;
 
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 const RESOURCES: &[&[Route]] = &[messages::ROUTES, jim::ROUTES];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::http::mailpit::FacadeId;
+use crate::http::facade::FacadeId;
 use crate::mime::raw_parts;
 use crate::records::Message;
 use crate::text::timestamp;

@@ -3,11 +3,11 @@
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::http::api::change_rules;
 use crate::http::call::Call;
+use crate::http::changes::change_rules;
 use crate::http::mailpit::{BODY, bad_request, parsed};
 use crate::http::reply::{Refusal, Reply, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::smtp::rules::Rule;
 use crate::stats::RuleStats;
 

@@ -18,10 +18,11 @@ use tokio::time::{Sleep, sleep};
 
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::facade::{FacadeId, newest};
 use crate::http::mailpit::summary::Summary;
-use crate::http::mailpit::{FacadeId, info, newest, refusal};
+use crate::http::mailpit::{info, refusal};
 use crate::http::reply::{Refusal, Reply, empty};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::http::websocket::{self, Breach, Incoming};
 use crate::records::store::Shown;
 use crate::smtp::RecordId;

@@ -2,8 +2,9 @@
 
 use crate::http::Plane;
 use crate::http::desk::{Abandoned, Asker};
+use crate::http::facade::newest;
+use crate::http::mailpit::bad_request;
 use crate::http::mailpit::marks::Mark;
-use crate::http::mailpit::{bad_request, newest};
 use crate::http::reply::Refusal;
 use crate::records::store::Shown;
 use crate::search::{Candidate, Query};

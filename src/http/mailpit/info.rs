@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::http::call::Call;
-use crate::http::mailpit::newest;
+use crate::http::facade::newest;
 use crate::http::reply::{Refusal, Reply, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/info", |call| Box::pin(info(call))),

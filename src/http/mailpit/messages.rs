@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::desk::{Abandoned, Asker};
+use crate::http::facade::{FacadeId, newest};
 use crate::http::mailpit::filter::{Filter, Found, Marked};
 use crate::http::mailpit::summary::Summary;
-use crate::http::mailpit::{BODY, FacadeId, bad_request, is_mailhog_client, newest, ok, parsed};
+use crate::http::mailpit::{BODY, bad_request, is_mailhog_client, ok, parsed};
 use crate::http::reply::{Refusal, Reply, empty, fitting, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::records::Message;
 
 pub(super) const ROUTES: &[Route] = &[

@@ -6,7 +6,6 @@
 mod chaos;
 mod events;
 mod filter;
-mod id;
 mod info;
 mod marks;
 mod message;
@@ -26,19 +25,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::config::StartError;
-use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::document;
 use crate::http::mailpit::events::News;
 use crate::http::mailpit::marks::Marks;
 use crate::http::parameters::form_decoded;
 use crate::http::reply::{Refusal, Reply, of};
-use crate::http::router::Route;
-use crate::records::store::{Shown, Store};
+use crate::http::route::Route;
+use crate::records::store::Store;
 use crate::server::random;
 use crate::smtp::{RecordId, ServerTag};
-
-pub(super) use id::FacadeId;
 
 const RESOURCES: &[&[Route]] = &[
     messages::ROUTES,
@@ -149,20 +145,6 @@ async fn parsed<T: Default + DeserializeOwned + Send + 'static>(call: &mut Call)
     call.read(document::read)
         .await?
         .map_err(|misfit| bad_request(format!("the body is not as expected: {misfit}")))
-}
-
-/// The accepted messages, the newest first.
-pub(super) fn newest(plane: &Plane) -> Vec<Shown> {
-    let mut records = plane.store.snapshot_from(0).records;
-    records.retain(|shown| shown.message.msg());
-    records.sort_by_key(|shown| std::cmp::Reverse(shown.number));
-    records
-}
-
-/// The accepted message with this id.
-pub(super) fn find(id: &str, plane: &Plane) -> Option<Shown> {
-    let FacadeId(id) = id.parse().ok()?;
-    plane.store.find(id).filter(|shown| shown.message.msg())
 }
 
 /// The fields of a form as those of JSON: `ids` and `IDs` are a list, `Read` is a switch.

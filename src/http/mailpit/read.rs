@@ -12,7 +12,7 @@ use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::messages::known;
 use crate::http::mailpit::{BODY, bad_request, ok, parsed};
 use crate::http::reply::{Refusal, Reply};
-use crate::http::router::Route;
+use crate::http::route::Route;
 use crate::records::store::Shown;
 
 pub(super) const ROUTES: &[Route] =

@@ -5,7 +5,7 @@ use hyper::{Method, StatusCode};
 use crate::http::call::Call;
 use crate::http::mailpit::{BODY, refusal};
 use crate::http::reply::{Refusal, Reply};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/message/{id}/html-check", |call| Box::pin(async move { refuse(&call) })),

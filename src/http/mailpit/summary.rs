@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::http::Plane;
-use crate::http::mailpit::FacadeId;
+use crate::http::facade::FacadeId;
 use crate::http::mailpit::filter::Marked;
 use crate::mime::Mailbox;
 use crate::search::Index;

@@ -8,12 +8,13 @@ use serde::Deserialize;
 
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::facade::newest;
 use crate::http::mailpit::events::News;
 use crate::http::mailpit::marks::{Mark, is_same, is_tag, tidied};
 use crate::http::mailpit::messages::known;
-use crate::http::mailpit::{BODY, bad_request, newest, ok, parsed};
+use crate::http::mailpit::{BODY, bad_request, ok, parsed};
 use crate::http::reply::{Refusal, Reply, json};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/tags", |call| Box::pin(list(call))),

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, empty, of};
-use crate::http::router::Route;
+use crate::http::route::Route;
 
 const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";

@@ -1,8 +1,10 @@
-//! The ids of messages in interfaces whose clients expect letters and digits only. Pure.
+//! Messages as the interfaces of other programs have them: accepted ones only, under ids of letters and digits.
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::http::Plane;
+use crate::records::store::Shown;
 use crate::smtp::{NoRecordId, RecordId};
 
 /// Octets of the tag of a server in an id.
@@ -12,7 +14,7 @@ const TAG: usize = 8;
 ///
 /// Nothing is lost by that: the tag has a fixed length, and behind it there are only numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) struct FacadeId(pub(in crate::http) RecordId);
+pub(super) struct FacadeId(pub(super) RecordId);
 
 impl fmt::Display for FacadeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,6 +29,20 @@ impl FromStr for FacadeId {
         let (tag, numbers) = text.split_at_checked(TAG).ok_or(NoRecordId)?;
         format!("{tag}{}", numbers.replace('x', "-")).parse().map(Self)
     }
+}
+
+/// The accepted messages, the newest first.
+pub(super) fn newest(plane: &Plane) -> Vec<Shown> {
+    let mut records = plane.store.snapshot_from(0).records;
+    records.retain(|shown| shown.message.msg());
+    records.sort_by_key(|shown| std::cmp::Reverse(shown.number));
+    records
+}
+
+/// The accepted message with this id.
+pub(super) fn find(id: &str, plane: &Plane) -> Option<Shown> {
+    let FacadeId(id) = id.parse().ok()?;
+    plane.store.find(id).filter(|shown| shown.message.msg())
 }
 
 #[cfg(test)]
