@@ -1,4 +1,4 @@
-//! Reading one command line, and the address in it.
+//! Parsing one command line, and the address in it.
 
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 

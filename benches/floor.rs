@@ -1,11 +1,11 @@
-//! The guard: server CPU per message of `smtpmock` and of the floor, a null sink that does not even parse,
-//! driven in turn by the same client. Both are processes of their own, and what the kernel says they used
-//! is compared, round by round, so that the machine's drift cancels.
+//! The guard: server CPU per message of `smtpmock` and of the floor, a null sink that does not even parse, driven in
+//! turn by the same client. Both are separate processes, whose CPU times are compared round by round, so that the
+//! machine's drift cancels.
 //!
-//! The floor of sessions within TLS is the same sink over rustls alone, with the same certificate and provider.
+//! The floor of sessions within TLS is the same sink over plain rustls, with the same certificate and provider.
 //!
-//! Fails when the median ratio of a shape is above [`ALARM`], which noise does not reach: a change that
-//! trips it has made something much more expensive. Linux only; `FLOOR_ROUNDS` sets the number of rounds.
+//! Fails if the median ratio of a shape is above [`ALARM`], which noise does not reach. Linux only; `FLOOR_ROUNDS` sets
+//! the number of rounds.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -23,14 +23,14 @@ mod mail;
 mod null_sink;
 mod tls_sink;
 
-/// Above this the guard fails. Seen on a busy two-core machine: medians up to 1.33.
+/// Ratio above which the guard fails. Measured on a busy two-core machine: medians up to 1.33.
 const ALARM: f64 = 1.6;
 const CLIENTS: usize = 16;
-/// Set in a server process: which of the two servers it is.
+/// The server to run, set in a server process.
 const ROLE: &str = "SMTPMOCK_BENCH_ROLE";
 const NULL_SINK: &str = "null sink";
 const SMTPMOCK: &str = "smtpmock";
-/// Set in a server process with TLS: its certificate and key, in PEM.
+/// The certificate and key of a server process with TLS, in PEM.
 const CERTIFICATE: &str = "SMTPMOCK_BENCH_CERTIFICATE";
 const KEY: &str = "SMTPMOCK_BENCH_KEY";
 
@@ -41,11 +41,11 @@ struct Shape {
     name: &'static str,
     size: usize,
     reuses_session: bool,
-    /// By BDAT, in one chunk (RFC 3030).
+    /// With BDAT, in one chunk (RFC 3030).
     is_chunk: bool,
     /// Messages that each client sends in one round.
     messages: usize,
-    /// Of either server: what two cost more than one, two of the floor cost more too.
+    /// Threads of either server: more threads also cost the floor more.
     threads: usize,
     /// Within TLS 1.3 from the start, with these handshakes.
     handshakes: Option<HandshakeKind>,
@@ -110,8 +110,8 @@ fn floor() -> Result<()> {
     Ok(null_sink::sink(move |socket| Encrypted::new(socket, &config))?)
 }
 
-/// `PORT SHARDS EXTENDED`: a server as the program runs it without a capture, with Extended SMTP if the last is 1, until it
-/// is ended.
+/// `PORT SHARDS EXTENDED`: a server like the program's without a capture, with Extended SMTP if the last is 1, until
+/// killed.
 fn smtpmock() -> Result<()> {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u16>());
     let (Some(port), Some(shards), Some(extended)) = (arguments.next(), arguments.next(), arguments.next())
@@ -201,7 +201,7 @@ impl Server {
         Ok(used.as_secs_f64() * 1e6 / (CLIENTS * shape.messages) as f64)
     }
 
-    /// What all threads of the process have used, to the nanosecond.
+    /// CPU time of all threads of the process, to the nanosecond.
     fn cpu(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
@@ -254,10 +254,10 @@ fn send_all(address: SocketAddr, shape: &Shape, identity: &Identity) -> Result<(
     Ok(())
 }
 
-/// Begins the session of this number.
+/// Begins the session with this number.
 type Connector = Box<dyn Fn(usize) -> Result<Client>>;
 
-/// What begins the sessions of one client. The first has no ticket to resume with.
+/// Begins the sessions of one client. The first has no ticket to resume with.
 fn connector(address: SocketAddr, shape: &Shape, identity: &Identity) -> Result<Connector> {
     let Some(kind) = shape.handshakes else {
         return Ok(Box::new(move |_| Ok(Box::new(connect(address)?))));

@@ -1,6 +1,6 @@
-//! Instruction counts of the pure parts, under valgrind: the same on every run, whatever else the machine
-//! does. Each has a limit 3 % above what was counted when it was set (rustc 1.95, x86-64 with AVX2). A change
-//! that exceeds it is either a mistake or raises the limit in the same commit, with the reason.
+//! Instruction counts of the pure parts, under valgrind: the same on every run, on a busy machine too. Each has a limit
+//! 3 % above the count when it was set (rustc 1.95, x86-64 with AVX2). A change that exceeds it is either a mistake or
+//! raises the limit in the same commit, with the reason.
 //!
 //! Needs valgrind and `cargo install gungraun-runner` of the version in `Cargo.lock`.
 
@@ -19,7 +19,7 @@ use smtpmock::smtp::{
 
 mod mail;
 
-/// Octets of message data that are scanned.
+/// Octets of scanned message data.
 const DATA: usize = 64 * 1024;
 
 fn limit(instructions: u64) -> LibraryBenchmarkConfig {
@@ -34,8 +34,7 @@ fn scanned_before(bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-// No input costs much more than text: but for what is found, each octet is looked at once. The last has 16,384 stuffed
-// dots in it.
+// No input costs much more than text: each octet is inspected once, except matches. The last has 16,384 stuffed dots.
 #[library_benchmark]
 #[bench::text(args = (scanned_before(mail::text_lines(DATA))), config = limit(13_480))]
 #[bench::blank_lines(args = (scanned_before(b"\r\n".repeat(DATA / 2))), config = limit(13_480))]
@@ -52,7 +51,7 @@ fn scan_line() -> smtpmock::smtp::LineScan {
     black_box(LineScanner::default()).scan(black_box(b"MAIL FROM:<sender@example.com>\r\n"))
 }
 
-// With the path in it.
+// Including its path.
 #[library_benchmark(config = limit(877))]
 fn parse_command() -> Option<Verb> {
     let grammar = Grammar { addresses: AddressRules::default(), offered: &Extensions::default() };
@@ -67,8 +66,7 @@ fn parse_address() -> usize {
 
 const WARM_UPS: usize = 20;
 
-/// A session with transactions behind it, so that nothing is done for the first time, and the allocator has on
-/// its lists what it needs.
+/// A session after some transactions, so that nothing is done for the first time, and the allocator's lists are filled.
 struct Warm {
     policy: Policy,
     session: Session,
@@ -100,7 +98,7 @@ fn warm_with(keep: Keep, rules: &[String]) -> Box<Warm> {
     warm_under(policy, rules, mail::EHLO)
 }
 
-/// Extended SMTP is on, and the client uses nothing of it: it has not asked for extensions, or it has.
+/// Extended SMTP is on but unused: with HELO or EHLO as the greeting.
 fn warm_extended(greeting: &[u8]) -> Box<Warm> {
     let mut policy = Policy::default();
     policy.keep = Keep::Nothing;
@@ -108,7 +106,7 @@ fn warm_extended(greeting: &[u8]) -> Box<Warm> {
     warm_under(policy, &[], greeting)
 }
 
-/// The same for a client that declares size and body.
+/// A client that declares size and body.
 fn warm_extended_parameters() -> Box<Warm> {
     let mut policy = Policy::default();
     policy.keep = Keep::Nothing;
@@ -117,7 +115,7 @@ fn warm_extended_parameters() -> Box<Warm> {
     warm_sending(policy, mail::EHLO, [mail::MAIL_WITH_PARAMETERS, rcpt, data].concat())
 }
 
-/// A session of EHLO whose driver can begin TLS, and where `is_encrypted` has begun it with STARTTLS.
+/// A session of EHLO whose driver can begin TLS, and with `is_encrypted` has begun it with STARTTLS.
 fn warm_with_tls(is_encrypted: bool) -> Box<Warm> {
     let mut policy = Policy::default();
     policy.keep = Keep::Nothing;
@@ -131,7 +129,7 @@ fn warm_with_tls(is_encrypted: bool) -> Box<Warm> {
     warm
 }
 
-/// Returns the number of replies: to STARTTLS, and to the EHLO behind the handshake.
+/// Returns the number of replies: to STARTTLS, and to the EHLO after the handshake.
 fn begin_tls(policy: &Policy, session: &mut Session) -> usize {
     let replies = run(policy, session, b"STARTTLS\r\n");
     session.set_encrypted();
@@ -164,13 +162,12 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
     replies
 }
 
-// Each reply's code is compared with what its stage accepts, and an accepted message waits for its reply to leave. Keeping
-// everything, the message's record is completed, and the one before it dropped. Among rules, each name and the address
-// are looked up in what the rules name; it does not matter how many rules there are.
-// Extended SMTP that is on costs a session of HELO at most 2 % more than without. One of EHLO that uses nothing else gets
-// enhanced status codes, and an acceptance with the id of its record, which is made for it and freed. With TLS
-// compiled in, the counts are the same to the instruction; within TLS they are those of EHLO, as who drives the session
-// decrypts. Limits leave some 2 % for what compilers inline.
+// Each reply's code is compared with what its stage accepts, and an accepted message waits for its reply to leave. With
+// all records retained, the message's record is completed, and the previous one dropped. With rules, each name and the
+// address are looked up; the number of rules does not matter. Extended SMTP that is on costs a session of HELO at most
+// 2 % more than without. One of EHLO that uses nothing else gets enhanced status codes, and an acceptance with the id
+// of its record, which is allocated and freed. With TLS compiled in, the counts are the same to the instruction; within
+// TLS they are those of EHLO, as the driver of the session decrypts. Limits leave some 2 % for inlining by compilers.
 #[library_benchmark]
 #[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(4_040))]
 #[bench::extended_helo(args = (warm_extended(mail::HELO)), config = limit(4_040))]
@@ -182,12 +179,12 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;
     let replies = run(black_box(policy), session, black_box(input));
-    // The returned value is not freed here, so that only the transaction counts.
+    // The returned value is dropped by the caller, so that only the transaction counts.
     (warm, replies)
 }
 
-// What a handshake adds to its session: the 220, all that is forgotten behind it, and the reply to EHLO once more, which
-// lists what is offered then. That is less than a hundredth of the handshake itself, which the floor measures.
+// The cost of a handshake in its session: the 220, the reset of the session, and another reply to EHLO. That is less
+// than a hundredth of the handshake itself, which the floor measures.
 #[library_benchmark]
 #[bench::starttls(args = (warm_with_tls(false)), config = limit(2_770))]
 fn one_starttls(mut warm: Box<Warm>) -> (Box<Warm>, usize) {

@@ -1,5 +1,5 @@
-//! Whole mail transactions over a loopback socket with a client that waits for each reply. What is
-//! measured is mostly the kernel and the client; it shows that nothing got in between.
+//! Whole mail transactions over a loopback socket with a client that waits for each reply. It mostly measures the
+//! kernel and the client, and shows additional costs.
 
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 

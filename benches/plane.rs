@@ -1,5 +1,5 @@
-//! The control plane among 10,000 messages of 8 KiB: a list, a first search and those behind it, and how long after a message its
-//! wait is answered. Over loopback sockets, with clients in this process.
+//! The control plane with 10,000 messages of 8 KiB: a list, a first search and later ones, and how long after a message
+//! its wait is answered. Over loopback sockets, with clients in this process.
 //!
 //! ```text
 //! cargo bench --package smtpmock-benches --features http --bench plane
@@ -19,13 +19,13 @@ mod mail;
 
 const MESSAGES: usize = 10_000;
 const OCTETS: usize = 8 << 10;
-/// Requests of which the median is shown.
+/// Requests per median.
 const SAMPLES: usize = 101;
 
-/// What the mails are.
+/// The content of the mails.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// One text of ASCII.
+    /// One ASCII text.
     Plain,
     /// A text and HTML, both quoted-printable.
     Alternative,
@@ -123,7 +123,7 @@ impl Asker {
         }
     }
 
-    /// How long the reply to this takes.
+    /// Measures the time to the reply.
     fn timed(&mut self, target: &str) -> Result<Duration, Box<dyn Error>> {
         let begun = Instant::now();
         self.begin(target)?;
@@ -163,7 +163,7 @@ fn wait(smtp: SocketAddr, http: SocketAddr, data: &[u8]) -> Result<Duration, Box
             String::from_utf8(asker.begin("/v1/messages?limit=1").and_then(|()| asker.end())?)?;
         let id = newest.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).ok_or("no id")?;
         begin.send(format!("/v1/messages/wait?limit=1&after={id}"))?;
-        // Until it waits.
+        // Gives the wait time to begin.
         thread::sleep(Duration::from_millis(5));
         for (request, code) in mail::ENVELOPE {
             sender.exchange(request, code)?;
@@ -177,7 +177,7 @@ fn wait(smtp: SocketAddr, http: SocketAddr, data: &[u8]) -> Result<Duration, Box
     Ok(median(samples))
 }
 
-/// The time on processors that all threads of this process have had, where the system counts it.
+/// CPU time of all threads of this process, if the system reports it.
 fn cpu() -> Result<Duration, Box<dyn Error>> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Ok(Duration::ZERO) };
     let mut nanoseconds = 0;
@@ -197,7 +197,7 @@ fn run(kind: Kind) -> Result<(), Box<dyn Error>> {
         sender.send(&kind.data(number))?;
     }
     let mut asker = Asker::connect(http)?;
-    // Of the newest: no other mail is parsed.
+    // Only the newest: no other mail is parsed.
     let list = asker.median("/v1/messages")?;
     let before = cpu()?;
     let first = asker.timed("/v1/messages?query=nowhere-to-be-found")?;

@@ -1,4 +1,4 @@
-//! Finding the end of message data: the scanner beside a bare memchr and a memcpy over the same bytes.
+//! Finding the end of message data: the scanner, compared with memchr and memcpy over the same bytes.
 
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 
@@ -19,7 +19,7 @@ fn shapes(size: usize) -> [(&'static str, Vec<u8>); 8] {
         ("one endless line", vec![b'x'; size]),
         ("all dots", vec![b'.'; size]),
         ("all LFs", vec![b'\n'; size]),
-        // All of the end but its CR, over and over.
+        // All of the end except its CR, repeatedly.
         ("LF and dot", repeated(b"\n.")),
         ("blank lines", repeated(b"\r\n")),
         ("all CRs", vec![b'\r'; size]),
@@ -36,7 +36,7 @@ fn scan(criterion: &mut Criterion) {
             group.bench_with_input(BenchmarkId::new("scanner", size), &bytes, |bencher, bytes| {
                 bencher.iter(|| DataScanner::default().scan(black_box(bytes), |run| _ = black_box(run)));
             });
-            // An octet that is not there: memchr has to see every one, as the scanner has.
+            // An absent octet: memchr must inspect every octet, like the scanner.
             group.bench_with_input(BenchmarkId::new("memchr", size), &bytes, |bencher, bytes| {
                 bencher.iter(|| memchr::memchr(0, black_box(bytes)));
             });

@@ -1,5 +1,5 @@
-//! One whole mail transaction through the session, without I/O: 1 KiB and 64 KiB, keeping nothing and
-//! keeping everything.
+//! One whole mail transaction through the session, without I/O: 1 KiB and 64 KiB, with no records and with complete
+//! ones.
 
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 
@@ -11,7 +11,7 @@ use smtpmock::smtp::{Keep, Policy, Session};
 
 mod mail;
 
-/// MAIL to the final dot, as a client sends it that waits for each reply.
+/// MAIL to the final dot, as sent by a client that waits for each reply.
 fn transaction(size: usize) -> Vec<Vec<u8>> {
     let commands = mail::ENVELOPE.iter().map(|(command, _)| command.to_vec());
     commands.chain([mail::data(&mail::text_lines(size))]).collect()

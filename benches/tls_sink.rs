@@ -1,5 +1,5 @@
-//! TLS of the benchmark of the floor: one certificate for both servers, rustls alone over the sockets of the null sink, and
-//! clients that resume sessions or never do.
+//! TLS for the floor benchmark: one certificate for both servers, plain rustls over the sockets of the null sink, and
+//! clients with and without resumption.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
@@ -33,7 +33,7 @@ impl Identity {
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 
-    /// For the floor: all defaults, and tickets instead of a store of sessions, as `smtpmock` has them.
+    /// For the floor: all defaults, and tickets instead of a session store, like `smtpmock`.
     pub(crate) fn server(&self) -> Result<Arc<ServerConfig>> {
         let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes())?];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
@@ -60,7 +60,7 @@ impl Identity {
     }
 }
 
-/// A client's session within TLS, behind its handshake.
+/// A client's TLS session, after its handshake.
 pub(crate) fn handshake(
     config: &Arc<ClientConfig>,
     mut stream: TcpStream,
@@ -76,7 +76,7 @@ pub(crate) fn handshake(
     }
 }
 
-/// A connection of the floor. As of a socket, a short read has read all that was there.
+/// A connection of the floor. As with a socket, a short read means that nothing is left.
 pub(crate) struct Encrypted {
     below: mio::net::TcpStream,
     connection: ServerConnection,

@@ -1,8 +1,8 @@
-//! The timing wheel with few and with very many timers waiting: the cost of a timer must not depend on it.
+//! The timing wheel with few and with very many timers: the cost of a timer must not depend on their number.
 
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 
-// The wheel is no part of the public interface: its sources are compiled in here.
+// The wheel is not public: its sources are included here.
 #[allow(
     dead_code,
     unreachable_pub,
@@ -47,7 +47,7 @@ impl Deadlines {
     }
 }
 
-/// Does a thing to wheels in which ever more timers wait.
+/// Runs an operation on wheels with ever more timers.
 fn with_waiting<R>(
     criterion: &mut Criterion,
     name: &str,
@@ -74,7 +74,7 @@ fn insert_and_cancel(criterion: &mut Criterion) {
     });
 }
 
-/// Each expired timer is started anew, so that as many wait afterwards.
+/// Each expired timer is restarted, so that their number is constant.
 fn expire_and_restart(criterion: &mut Criterion) {
     with_waiting(criterion, "wheel, expire and restart", |wheel, deadlines| {
         let next = wheel.next_deadline().expect("timers wait");

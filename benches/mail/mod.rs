@@ -1,4 +1,4 @@
-//! The mail that the benchmarks send: one for all, so that their figures are about the same thing.
+//! The mail that the benchmarks send: one for all, so that their figures are comparable.
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
 use std::error::Error;
@@ -7,14 +7,14 @@ use std::io::Read;
 pub(crate) const HELO: &[u8] = b"HELO client.example.com\r\n";
 pub(crate) const EHLO: &[u8] = b"EHLO client.example.com\r\n";
 
-/// The commands of a mail transaction in front of its data, each with the code of the reply to it.
+/// The commands of a mail transaction before its data, each with the code of its reply.
 pub(crate) const ENVELOPE: [(&[u8], &[u8]); 3] = [
     (b"MAIL FROM:<sender@example.com>\r\n", b"250"),
     (b"RCPT TO:<recipient@example.com>\r\n", b"250"),
     (b"DATA\r\n", b"354"),
 ];
 
-/// The first of them, as clients declare their mail where they were offered to.
+/// MAIL with parameters, as sent by clients that were offered extensions.
 pub(crate) const MAIL_WITH_PARAMETERS: &[u8] = b"MAIL FROM:<sender@example.com> SIZE=1028 BODY=8BITMIME\r\n";
 
 /// This many octets of text in lines.
@@ -33,7 +33,7 @@ pub(crate) fn data(text: &[u8]) -> Vec<u8> {
     [text, b"\r\n.\r\n"].concat()
 }
 
-/// Reads one reply and fails unless it has this code.
+/// Reads one reply. Fails unless it has this code.
 pub(crate) fn expect(server: &mut impl Read, code: &[u8]) -> Result<(), Box<dyn Error>> {
     let mut reply = [0; 512];
     let length = server.read(&mut reply)?;

@@ -1,4 +1,4 @@
-//! Dialogues with BDAT (RFC 3030 section 2) and what they come to, worked out in the simplest way.
+//! Dialogues with BDAT (RFC 3030 section 2) and their results, computed by a naive oracle.
 
 /// What a client sends at a time.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(crate) enum Turn {
     },
 }
 
-/// What turns behind EHLO come to.
+/// The results of turns after EHLO.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dialogue {
     pub(crate) input: Vec<u8>,
@@ -32,7 +32,7 @@ enum Mail {
     Refused,
 }
 
-/// Works out a dialogue with a server that takes messages of up to so many octets.
+/// Computes a dialogue with a server that accepts messages of up to `limit` octets.
 pub(crate) fn work_out(turns: &[Turn], limit: usize) -> Dialogue {
     let (mut dialogue, mut mail) = (Dialogue::default(), Mail::None);
     let Dialogue { input, codes, messages } = &mut dialogue;
@@ -63,7 +63,7 @@ pub(crate) fn work_out(turns: &[Turn], limit: usize) -> Dialogue {
                 messages.push(Vec::new());
                 mail = Mail::None;
             }
-            // The dot is no command.
+            // The dot is an unknown command.
             Turn::Data => codes.extend([503, 502]),
             Turn::Rset => {
                 codes.push(250);

@@ -232,7 +232,7 @@ impl Client {
         assert!(reply == "250 Received" || reply.starts_with("250 Ok: queued as "), "{reply}");
     }
 
-    /// Sends octets by BDAT, with `" LAST"` or nothing behind their number, and reads the reply.
+    /// Sends octets by BDAT, with `" LAST"` or nothing after their number, and reads the reply.
     pub(crate) fn bdat(&mut self, octets: impl AsRef<[u8]>, last: &str) -> String {
         let octets = octets.as_ref();
         self.send([format!("BDAT {}{last}\r\n", octets.len()).as_bytes(), octets].concat());

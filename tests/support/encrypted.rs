@@ -1,4 +1,4 @@
-//! A client within TLS, by rustls, which verifies the server's certificate; and what it sends in clear before.
+//! A client within TLS, by rustls, which verifies the server's certificate; and its commands in clear before that.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -114,7 +114,7 @@ impl<S: Read + Write> Encrypted<S> {
         Self(BufReader::new(StreamOwned::new(connection, stream)))
     }
 
-    /// The same behind the handshake.
+    /// The same after the handshake.
     ///
     /// # Errors
     /// What the client finds wrong, or the server has sent an alert for; another for a connection that ended.
@@ -172,7 +172,7 @@ impl<S: Read + Write> Encrypted<S> {
         assert_eq!(self.command(line), reply, "{line}");
     }
 
-    /// A mail, behind EHLO or LHLO.
+    /// A mail, after EHLO or LHLO.
     pub(crate) fn mail(&mut self) {
         self.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
         self.expect("RCPT TO:<bob@example.com>", "250 2.1.5 Received");
@@ -219,7 +219,7 @@ pub(crate) fn clear_reply(stream: &mut TcpStream) -> Vec<String> {
     }
 }
 
-/// A connection behind its greeting and these commands, and the last line of the reply to each.
+/// A connection after its greeting and these commands, and the last line of the reply to each.
 pub(crate) fn clear(address: SocketAddr, commands: &[&str]) -> (TcpStream, Vec<String>) {
     let mut stream = connect(address);
     assert_eq!(clear_reply(&mut stream), ["220 Welcome"]);

@@ -145,7 +145,7 @@ impl HttpClient {
         Self { stream: BufReader::new(stream), host }
     }
 
-    /// Sends a request with these fields, beside `Host` unless it is among them, and reads the reply.
+    /// Sends a request with these fields, and `Host` unless it is among them, and reads the reply.
     pub(crate) fn request(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Reply {
         self.begin(method, target, fields);
         self.reply_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
@@ -203,7 +203,7 @@ impl HttpClient {
         Ok(reply)
     }
 
-    /// The next event of a reply that goes on. Comments and the borders of chunks are between events.
+    /// The next event of an endless reply. Comments and the borders of chunks are between events.
     pub(crate) fn event(&mut self) -> Event {
         let mut event = Event { name: String::new(), id: None, data: Value::Null };
         loop {
@@ -229,7 +229,7 @@ impl HttpClient {
         }
     }
 
-    /// Exactly so many octets of what it sends.
+    /// Exactly this many octets of its output.
     pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
         let mut octets = vec![0; count];
         self.stream.read_exact(&mut octets).expect("an open connection");

@@ -61,7 +61,7 @@ fn without_comments_and_texts(text: &str) -> String {
     code
 }
 
-/// The length of what is quoted, the closing quote included.
+/// The length of what is quoted, including the closing quote.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     let end = text.char_indices().find(|(_, c)| {
@@ -81,13 +81,13 @@ fn without_test_items(code: &str) -> String {
         depth += i32::from(matches!(c, '{' | '(' | '[')) - i32::from(matches!(c, '}' | ')' | ']'));
         depth < 0 || (depth == 0 && matches!(c, '}' | ';' | ','))
     });
-    // A brace that was not opened here ends what is around the item.
+    // A brace that was not opened here ends the code around the item.
     let end = end.map_or(rest.len(), |(at, c)| if depth < 0 { at } else { at + c.len_utf8() });
     before.to_owned() + &without_test_items(&rest[end..])
 }
 
-/// The rooms of a folder as they should be, with only lib.rs and main.rs, or mod.rs, beside them: `rooms` has all of
-/// them and no other, each imports only what it may, by the path of its room, and none in a circle.
+/// Checks the rooms of a folder, which has no other files than lib.rs and main.rs, or mod.rs: `rooms` has exactly
+/// these, each imports only allowed ones, by the path of the room, and none in a circle.
 pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])]) {
     let names: Vec<&str> = rooms.iter().map(|(name, _)| *name).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
