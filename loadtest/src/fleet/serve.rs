@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use crate::fleet::connections::{Connections, Key};
-use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings};
+use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings, Written};
 use crate::fleet::protocol::{AGENTS, BODY_LIMIT, Cause, HELLO_LIMIT, Hello, Refusal, Update};
 use crate::fleet::wire::{Whole, read};
 use crate::time::clock::Timeline;
@@ -139,7 +139,7 @@ pub(crate) struct Gathered {
 
 /// Coordinates a run until it is over or ends after a signal, which `signal` returns; calls `on_event` for all that happens.
 /// Then `conclude` reports, while agents are still answered on a thread: they wait until their reports are in one that is
-/// written. It returns its result, and why nothing was written, if so.
+/// written. It returns its result, and what was written.
 ///
 /// # Errors
 /// The executor can't be started.
@@ -148,7 +148,7 @@ pub(crate) fn serve<R>(
     settings: Settings,
     signal: impl Fn() -> Option<&'static str>,
     mut on_event: impl FnMut(Event, &Coordinator),
-    conclude: impl FnOnce(Gathered) -> (R, Result<(), String>),
+    conclude: impl FnOnce(Gathered) -> (R, Written),
 ) -> io::Result<R> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let clock = Timeline::start();

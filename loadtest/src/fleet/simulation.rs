@@ -1,6 +1,7 @@
 //! Coordinator and agents under a virtual clock, over a network that delays, loses and repeats, with kills. Every case
 //! follows from its seed, which is printed when it fails.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -25,6 +26,8 @@ use crate::run::build;
 use crate::run::digest::digest;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
+
+mod files;
 
 /// When the simulated world begins, since 1970.
 pub(super) const DAWN: Duration = Duration::from_secs(1_800_000_000);
@@ -269,7 +272,7 @@ impl World {
             self.concludes = Some(now + self.writes_after);
         }
         if self.concludes.is_some_and(|at| now >= at) {
-            let written = if self.can_write { Ok(()) } else { Err("no space left".to_owned()) };
+            let written = if self.can_write { Ok(BTreeMap::new()) } else { Err("no space left".to_owned()) };
             self.coordinator.conclude(written);
         }
     }

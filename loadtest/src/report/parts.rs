@@ -112,7 +112,7 @@ impl fmt::Display for PartsError {
             PartsError::Settings { run, names } => {
                 write!(
                     f,
-                    "the parts of run {run} differ in their {names}: what they send must be that of one run, but for --part"
+                    "the parts of run {run} differ in their {names}: use the same flags and the same files for each part"
                 )
             }
         }

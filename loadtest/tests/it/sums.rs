@@ -213,6 +213,16 @@ fn post(coordinator: &Coordinator, path: &str, body: &Value) -> Option<Value> {
     reply.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(text).expect("JSON"))
 }
 
+/// What has become of the report of an agent, once that is decided.
+fn fate(fake: &Fake, coordinator: &Coordinator) -> Value {
+    loop {
+        let answer = fake.update(coordinator, &json!({"state": "ended"}));
+        if !answer["fate"].is_null() {
+            return answer["fate"].clone();
+        }
+    }
+}
+
 #[test]
 fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_reported() {
     let sink = Sink::usual();
@@ -250,6 +260,9 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
         );
     }
     real.ended().code_is(0);
+    // They learn of it, and have their reports.
+    let fate = fate(&other, &coordinator);
+    assert_eq!(fate, json!({"dropped": "its report can't be added: its --to differs"}));
     let outcome = coordinator.ended();
     outcome.code_is(1);
     outcome.check_sum();

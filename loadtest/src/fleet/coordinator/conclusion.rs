@@ -1,6 +1,7 @@
 //! From the end of the run until the report is written: agents wait for that, so that their own reports are not lost with
 //! the coordinator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Coordinator;
@@ -8,10 +9,14 @@ use super::member::Member;
 use super::requests::WHILE_ENDING;
 use crate::fleet::protocol::{Answer, Fate};
 
+/// Whether the report of the run is written: then the parts whose reports it lacks, each with the reason; else why not.
+pub(crate) type Written = Result<BTreeMap<u64, String>, String>;
+
 /// An agent whose part was taken.
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) id: String,
+    part: u64,
     has_report: bool,
     /// Whether a reply had the fate of its report.
     is_informed: bool,
@@ -23,6 +28,7 @@ impl Coordinator {
         let members = std::mem::take(&mut self.members);
         let seat = |member: &Member| Seat {
             id: member.id.clone(),
+            part: member.part,
             has_report: member.report.is_some(),
             is_informed: false,
         };
@@ -31,7 +37,7 @@ impl Coordinator {
     }
 
     /// The report is written, or will not be: why.
-    pub(crate) fn conclude(&mut self, written: Result<(), String>) {
+    pub(crate) fn conclude(&mut self, written: Written) {
         let _ = self.concluded.get_or_insert(written);
     }
 
@@ -49,7 +55,10 @@ impl Coordinator {
         let seat = self.seats.iter_mut().find(|seat| seat.id == id)?;
         let fate = match (seat.has_report, &self.concluded) {
             (false, _) => Some(Fate::Dropped("the run was over when it came".to_owned())),
-            (true, Some(Ok(()))) => Some(Fate::Written),
+            (true, Some(Ok(without))) => Some(match without.get(&seat.part) {
+                None => Fate::Written,
+                Some(why) => Fate::Dropped(why.clone()),
+            }),
             (true, Some(Err(why))) => Some(Fate::Dropped(why.clone())),
             (true, None) => None,
         };

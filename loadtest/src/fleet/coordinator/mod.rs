@@ -14,6 +14,7 @@ use std::time::Duration;
 pub(crate) use member::{Member, Presence, Reported};
 
 use self::conclusion::Seat;
+pub(crate) use self::conclusion::Written;
 use crate::fleet::protocol::{Halt, State};
 use crate::measure::interval::Interval;
 use crate::report::plans::Digest;
@@ -121,7 +122,7 @@ pub(crate) struct Coordinator {
     members: Vec<Member>,
     /// The agents, once what they have reported was taken, and what has become of it.
     seats: Vec<Seat>,
-    concluded: Option<Result<(), String>>,
+    concluded: Option<Written>,
     /// All must stop.
     stop: Option<Halt>,
     /// Seconds that not all agents have reported, for the view.

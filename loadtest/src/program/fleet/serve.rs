@@ -1,6 +1,7 @@
 //! `smtpload serve`: coordinates a run.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -131,14 +132,14 @@ pub(crate) fn serve(
         view.borrow_mut().live.end();
         let concluded = reporting.conclude(gathered);
         let written = match &concluded {
-            Ok(Conclusion { is_written: true, .. }) => Ok(()),
+            Ok((Conclusion { is_written: true, .. }, without)) => Ok(without.clone()),
             Ok(_) => Err("the coordinator could not write its report".to_owned()),
             Err(stop) => Err(stop.to_string()),
         };
         (concluded, written)
     };
     let concluded = coordinate(place, settings, || interrupt.signal(), show, conclude).map_err(Stop::Run)?;
-    concluded.map(|concluded| concluded.exit)
+    concluded.map(|(concluded, _)| concluded.exit)
 }
 
 /// Flags of a run that a coordinator does not have.
@@ -178,8 +179,8 @@ struct Reporting<'a> {
 }
 
 impl Reporting<'_> {
-    /// Reports what was gathered.
-    fn conclude(&self, gathered: Gathered) -> Result<Conclusion, Stop> {
+    /// Reports what was gathered. Returns the parts whose reports are missing in it as well, with the reasons.
+    fn conclude(&self, gathered: Gathered) -> Result<(Conclusion, BTreeMap<u64, String>), Stop> {
         let Reporting { args, plan, before, output, outputs, sinks, streams } = self;
         let Gathered { ending, start, members } = gathered;
         let start = start.ok_or(FleetError::NotStarted(ending, args.agents, args.agents_timeout))?;
@@ -188,14 +189,16 @@ impl Reporting<'_> {
             let missing = [agents::lost(&report), agents::stopped_early(&report)].concat();
             return Err(FleetError::Unstarted(missing).into());
         }
+        let lost = report.agents.iter().filter_map(|row| Some((row.part, row.lost.as_ref()?.why.clone())));
+        let without = lost.collect();
         let delivered = report.delivered.filter(|_| !args.sink_report.is_empty());
         let compared = delivered.map(|delivered| sinks.compare(delivered)).transpose();
         // The report is worth more than its comparison.
         let error = compared.map(|found| report.sinks = found).err();
         let concluded = conclude(report, before.as_ref(), output, outputs, streams, PATIENCE);
-        let Some(error) = error else { return Ok(concluded) };
+        let Some(error) = error else { return Ok((concluded, without)) };
         streams.err.put(format!("smtpload: {}\n", escape(&error.to_string())));
-        Ok(Conclusion { exit: concluded.exit.with_loss(), ..concluded })
+        Ok((Conclusion { exit: concluded.exit.with_loss(), ..concluded }, without))
     }
 }
 
