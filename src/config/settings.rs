@@ -233,6 +233,12 @@ impl<F> Config<F> {
         self
     }
 
+    /// Replaces all rules, in this order.
+    #[must_use]
+    pub fn rules(self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        rules.into_iter().fold(self.without_rules(), Self::rule)
+    }
+
     /// Removes all rules.
     #[must_use]
     pub fn without_rules(mut self) -> Self {

@@ -61,7 +61,7 @@ pub(super) async fn change_rules_at(
 ) -> Result<Reconfigured, Refusal> {
     let change = |settings: Settings| {
         let rules = change(settings.policy().rules().cloned().collect())?;
-        Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule))
+        Ok(settings.rules(rules))
     };
     reconfigured(call, change, place).await
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Settings;
 use crate::http::Plane;
 use crate::server::ReconfigureError;
 
@@ -51,7 +50,7 @@ pub(super) async fn expire(plane: Arc<Plane>) {
                 let count = rules.len();
                 rules.retain(|rule| rule.expires_at().is_none_or(|at| at > now));
                 match rules.len() < count {
-                    true => Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule)),
+                    true => Ok(settings.rules(rules)),
                     false => Err(Unchanged::NoneExpired),
                 }
             })

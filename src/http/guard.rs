@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::http::call::Over;
 use crate::http::reply::{Refusal, error};
-use crate::http::settings::{HttpSettings, Secret};
+use crate::http::settings::{Credentials, HttpSettings, Secret};
 use crate::process::host_name;
 use crate::smtp::rules::Glob;
 use crate::text::hosts;
@@ -24,6 +24,7 @@ pub(super) struct Guard {
     /// This machine's own name.
     machine: String,
     origins: Vec<String>,
+    /// `USER:PASSWORD`.
     credentials: Option<Secret>,
     token: Option<Secret>,
 }
@@ -35,7 +36,9 @@ impl Guard {
             hosts: hosts.iter().map(|host| Glob::new(host)).collect(),
             machine: host_name(),
             origins: origins.clone(),
-            credentials: credentials.clone(),
+            credentials: credentials
+                .as_ref()
+                .map(|Credentials { user, password }| Secret(format!("{user}:{}", password.0))),
             token: token.clone(),
         }
     }
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn only_hosts_that_no_other_site_can_have_are_accepted() {
-        let guard = guard(&open().host("*.test.example").host("mail.example.com"));
+        let guard = guard(&open().allow_host("*.test.example").allow_host("mail.example.com"));
         for (host, expected) in [
             ("127.0.0.1:8025", 200),
             ("127.0.0.1", 200),
@@ -249,7 +252,7 @@ mod tests {
             status(reply)
         };
         assert_eq!(status(guard(&open()).check_credentials(&head(&[]))), 200);
-        let (user, token) = (|| open().auth("ann:se:cret"), || open().token("t0ken"));
+        let (user, token) = (|| open().auth("ann", "se:cret"), || open().token("t0ken"));
         for (settings, value, expected) in [
             (user(), basic("ann:se:cret"), 200),
             (user(), basic("ann:se:cret").replace("Basic", "basic"), 200),
@@ -261,9 +264,9 @@ mod tests {
             (token(), "Bearer t0ken".to_owned(), 200),
             (token(), "Bearer t0ke".to_owned(), 401),
             (token(), basic("t0ken"), 401),
-            (token().auth("ann:x"), "Bearer t0ken".to_owned(), 200),
-            (token().auth("ann:x"), basic("ann:x"), 200),
-            (token().auth("ann:x"), "Bearer ann:x".to_owned(), 401),
+            (token().auth("ann", "x"), "Bearer t0ken".to_owned(), 200),
+            (token().auth("ann", "x"), basic("ann:x"), 200),
+            (token().auth("ann", "x"), "Bearer ann:x".to_owned(), 401),
         ] {
             assert_eq!(ask(settings.clone(), &value), expected, "{settings:?} {value}");
         }

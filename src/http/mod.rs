@@ -44,6 +44,7 @@ mod websocket;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -79,7 +80,7 @@ use settings::StopHook;
 ///
 /// let server = Arc::new(Server::start(Config::default())?);
 /// let plane = ControlPlane::start(&server, &HttpSettings::at("127.0.0.1:0"))?;
-/// let address = plane.endpoint().inet().expect("TCP");
+/// let address = plane.local_addr();
 ///
 /// let mut client = TcpStream::connect(address)?;
 /// write!(client, "GET /v1/messages HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
@@ -224,6 +225,14 @@ impl ControlPlane {
         let thread = std::thread::Builder::new().name("smtpmock-http".into()).spawn(serve);
         let thread = thread.map_err(|error| failed("starting the thread of the control plane", error))?;
         Ok(Self { endpoint, stop: Some(stop), thread: Some(thread), _workers: workers })
+    }
+
+    /// The TCP address where it listens, with its port.
+    ///
+    /// # Panics
+    /// It listens at a Unix socket: see [`endpoint`](Self::endpoint).
+    pub fn local_addr(&self) -> SocketAddr {
+        self.endpoint.inet().expect("a TCP listener: the control plane is at a Unix socket")
     }
 
     /// Where it listens.

@@ -14,7 +14,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The settings of a [`ControlPlane`](crate::ControlPlane).
 ///
 /// Requests are answered only if their `Host` is one that no web page of another site can have: an IP address, a name without
-/// a dot, a name below `localhost`, this machine's own name, or one of [`host`](Self::host). Over a Unix socket it may be any.
+/// a dot, a name below `localhost`, this machine's own name, or one of [`allow_host`](Self::allow_host). Over a Unix socket it may be any.
 /// A request with an `Origin`, which browsers send, is answered only if that is the host's own or one of
 /// [`allow_origin`](Self::allow_origin).
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct HttpSettings {
     pub(super) listen: String,
     pub(super) hosts: Vec<String>,
     pub(super) origins: Vec<String>,
-    pub(super) credentials: Option<Secret>,
+    pub(super) credentials: Option<Credentials>,
     pub(super) token: Option<Secret>,
     pub(super) request_timeout: Duration,
     pub(super) effective: Vec<(String, String)>,
@@ -37,6 +37,13 @@ impl std::fmt::Debug for StopHook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("StopHook")
     }
+}
+
+/// Of Basic authentication.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    pub(super) user: String,
+    pub(super) password: Secret,
 }
 
 /// A text that is not shown.
@@ -68,7 +75,7 @@ impl HttpSettings {
 
     /// Also accepts requests whose `Host` matches this pattern: `*` matches any octets, `?` exactly one.
     #[must_use]
-    pub fn host(mut self, glob: impl Into<String>) -> Self {
+    pub fn allow_host(mut self, glob: impl Into<String>) -> Self {
         self.hosts.push(glob.into());
         self
     }
@@ -80,11 +87,11 @@ impl HttpSettings {
         self
     }
 
-    /// Requires Basic authentication (RFC 7617) with `USER:PASSWORD`. If a [token](Self::token) is set too, either is
-    /// accepted.
+    /// Requires Basic authentication (RFC 7617) with these. A name of a user has no colon. If a [token](Self::token) is set too,
+    /// either is accepted.
     #[must_use]
-    pub fn auth(mut self, credentials: impl Into<String>) -> Self {
-        self.credentials = Some(Secret(credentials.into()));
+    pub fn auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some(Credentials { user: user.into(), password: Secret(password.into()) });
         self
     }
 
@@ -142,9 +149,9 @@ impl HttpSettings {
                 "origins as browsers send them, like http://localhost:3000 or https://app.example.com";
             return Err(ConfigError::new("http_allow_origin", origin, expected));
         }
-        let is_pair = |Secret(text): &Secret| text.split_once(':').is_some_and(|(user, _)| !user.is_empty());
-        if self.credentials.as_ref().is_some_and(|pair| !is_pair(pair)) {
-            return Err(ConfigError::new("http_auth", "", "USER:PASSWORD"));
+        let user = self.credentials.as_ref().map(|Credentials { user, .. }| user);
+        if let Some(user) = user.filter(|user| user.is_empty() || user.contains(':')) {
+            return Err(ConfigError::new("http_auth", user, "the name of a user, without a colon"));
         }
         let is_token =
             |Secret(text): &Secret| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic());

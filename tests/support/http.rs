@@ -30,7 +30,7 @@ pub(crate) fn plane(config: Config) -> Plane {
 pub(crate) fn plane_with(config: Config, settings: &HttpSettings) -> Plane {
     let server = Arc::new(start(config));
     let control = ControlPlane::start(&server, settings).expect("a control plane on a free port");
-    let http = control.endpoint().inet().expect("TCP");
+    let http = control.local_addr();
     Plane { server, _control: control, http }
 }
 

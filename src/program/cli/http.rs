@@ -34,9 +34,10 @@ pub(super) fn http(
             "{typed}: expected --{HTTP} beside it, without which it has no effect"
         )));
     };
-    let settings = hosts.into_iter().fold(HttpSettings::at(listen), HttpSettings::host);
+    let settings = hosts.into_iter().fold(HttpSettings::at(listen), HttpSettings::allow_host);
     let settings = origins.into_iter().fold(settings, HttpSettings::allow_origin);
-    let settings = auth.into_iter().fold(settings, HttpSettings::auth);
+    let settings =
+        auth.into_iter().fold(settings, |settings, (user, password)| settings.auth(user, password));
     let settings = token.into_iter().fold(settings, HttpSettings::token);
     Ok((config.keep_records(true).max_records(keep_messages), Some(settings)))
 }

@@ -306,7 +306,7 @@ fn an_event_has_the_first_recipients_and_their_number() {
 fn clients_of_each_control_plane_of_a_server_hear_of_sessions() {
     let plane = plane(Config::default());
     let other = ControlPlane::start(&plane.server, &HttpSettings::at("0")).expect("another control plane");
-    let mut clients = [plane.http, other.endpoint().inet().expect("TCP")].map(HttpClient::connect);
+    let mut clients = [plane.http, other.local_addr()].map(HttpClient::connect);
     for client in &mut clients {
         client.begin("GET", "/v1/events?types=session", &[]);
         assert_eq!(client.reply().expect("a head").status, 200);

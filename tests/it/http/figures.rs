@@ -205,7 +205,7 @@ fn a_scrape_counts_rules_that_came_and_went_since_the_last_one() {
 
 #[test]
 fn a_scrape_needs_the_credentials_of_other_paths() {
-    let plane = plane_with(Config::default(), &HttpSettings::at("0").auth("ann:secret").token("t0ken"));
+    let plane = plane_with(Config::default(), &HttpSettings::at("0").auth("ann", "secret").token("t0ken"));
     let ask =
         |fields: &[(&str, &str)]| HttpClient::connect(plane.http).request("GET", "/metrics", fields).status;
     assert_eq!(ask(&[]), 401);

@@ -50,7 +50,8 @@ fn pages_of_other_origins_are_refused_unless_they_are_allowed() {
 
 #[test]
 fn credentials_are_needed_for_all_but_the_health_of_the_server() {
-    let settings = HttpSettings::at("0").auth("ann:secret").token("t0ken").allow_origin("http://a.example");
+    let settings =
+        HttpSettings::at("0").auth("ann", "secret").token("t0ken").allow_origin("http://a.example");
     let plane = plane_with(Config::default(), &settings);
     let ask = |target: &str, fields: &[(&str, &str)]| {
         HttpClient::connect(plane.http).request("GET", target, fields)

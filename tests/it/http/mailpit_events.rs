@@ -130,7 +130,7 @@ fn pings_are_answered_and_breaches_end_the_stream() {
 /// A page of another site that a browser shows could read all mail.
 #[test]
 fn a_stream_is_opened_from_where_other_requests_may_come_and_there_are_so_many() {
-    let plane = plane_with(Config::default(), &HttpSettings::at("0").auth("ann:secret"));
+    let plane = plane_with(Config::default(), &HttpSettings::at("0").auth("ann", "secret"));
     let open = |field: (&str, &str)| {
         let fields = [UPGRADE, &[field, ("Authorization", "Basic YW5uOnNlY3JldA==")]].concat();
         HttpClient::connect(plane.http).request("GET", "/api/events", &fields).status

@@ -87,7 +87,7 @@ fn a_file_that_the_browser_has_is_not_sent_again() {
 
 #[test]
 fn the_guard_applies_to_the_page() {
-    let closed = plane_with(Config::default(), &HttpSettings::at("0").auth("ann:secret"));
+    let closed = plane_with(Config::default(), &HttpSettings::at("0").auth("ann", "secret"));
     for (host, status) in [("evil.example", 421), ("localhost", 401)] {
         for target in ["/", "/page/main.js"] {
             let reply = HttpClient::connect(closed.http).request("GET", target, &[("Host", host)]);

@@ -4,7 +4,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smtpmock::{Config, ControlPlane, HttpSettings, Milestone, Settings};
+use smtpmock::{Config, ControlPlane, HttpSettings, Milestone};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, Plane, Reply, plane};
@@ -270,13 +270,10 @@ fn a_rule_in_the_place_of_one_that_was_to_expire_stays() {
     plane
         .server
         .reconfigure(|settings| {
-            let rules: Vec<_> =
-                settings.policy().rules().map(ToString::to_string).filter(|rule| rule != own).collect();
-            assert_eq!(rules.len(), 3);
-            let ours =
-                settings.policy().rules().filter(|rule| rule.to_string() != own).cloned().collect::<Vec<_>>();
-            let settings = ours.into_iter().fold(settings.without_rules(), Settings::rule);
-            settings.rule(own.parse().expect("a rule"))
+            let others: Vec<_> =
+                settings.policy().rules().filter(|rule| rule.to_string() != own).cloned().collect();
+            assert_eq!(others.len(), 3);
+            settings.rules(others).rule(own.parse().expect("a rule"))
         })
         .expect("valid");
     // It expires behind them.
@@ -316,7 +313,7 @@ fn a_rule_expires_whether_or_not_its_client_waits_for_the_answer() {
 fn each_control_plane_of_a_server_removes_the_rules_that_expire() {
     let plane = plane(Config::default());
     let other = ControlPlane::start(&plane.server, &HttpSettings::at("0")).expect("another control plane");
-    let address = other.endpoint().inet().expect("TCP");
+    let address = other.local_addr();
     let rule = json!({ "rule": "rcpt accept", "ttl": "200ms" }).to_string();
     HttpClient::connect(address).request_with("POST", "/v1/rules", &rule).json_as(201);
     drop(other);

@@ -124,10 +124,10 @@ fn what_is_taken_during_a_wait_no_longer_counts() {
 fn a_wait_is_answered_when_the_control_plane_ends() {
     let server = Arc::new(start(Config::default()));
     let control = ControlPlane::start(&server, &HttpSettings::at("0")).expect("a free port");
-    let mut waiting = HttpClient::connect(control.endpoint().inet().expect("TCP"));
+    let mut waiting = HttpClient::connect(control.local_addr());
     waiting.begin("GET", "/v1/messages/wait?timeout=10m", &[]);
     // Its connection came first, and so is its request read.
-    let mut other = HttpClient::connect(control.endpoint().inet().expect("TCP"));
+    let mut other = HttpClient::connect(control.local_addr());
     assert_eq!(other.request("GET", "/livez", &[]).status, 200);
     drop(control);
     assert_eq!(waiting.reply().expect("a reply").reason(503), "stopping");

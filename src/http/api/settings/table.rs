@@ -431,7 +431,7 @@ fn set_rules(settings: Settings, value: &Value) -> Result<Settings, Expected> {
         None => rule,
     };
     let rules: Vec<_> = rules.into_iter().map(same).collect();
-    Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule))
+    Ok(settings.rules(rules))
 }
 
 /// Users without their passwords.

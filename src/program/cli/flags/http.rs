@@ -22,7 +22,7 @@ pub(in crate::program::cli) struct HttpOptions {
     pub(in crate::program::cli) listen: Option<String>,
     pub(in crate::program::cli) hosts: Vec<String>,
     pub(in crate::program::cli) origins: Vec<String>,
-    pub(in crate::program::cli) auth: Option<String>,
+    pub(in crate::program::cli) auth: Option<(String, String)>,
     pub(in crate::program::cli) token: Option<String>,
     pub(in crate::program::cli) keep_messages: Option<usize>,
 }
@@ -49,14 +49,15 @@ pub(super) fn http() -> Vec<Flag> {
         });
         Flag::new(name, placeholder, help, read).listing().defaults_to("")
     };
-    let secret = |name: &str, placeholder, help: &str, set: fn(&mut HttpOptions, String)| Flag {
+    let secret = |name, placeholder, help, read| Flag {
         refuses_empty: true,
-        ..Flag::new(
-            name,
-            placeholder,
-            help,
-            reading(text, move |options: Options, text| options.with_http(|http| set(http, text))),
-        )
+        ..Flag::new(name, placeholder, help, read)
+    };
+    let pair = move |raw: &std::ffi::OsStr| {
+        let text = text(raw)?;
+        let pair = text.split_once(':').filter(|(user, _)| !user.is_empty());
+        pair.map(|(user, password)| (user.to_owned(), password.to_owned()))
+            .ok_or(Expected::new("USER:PASSWORD"))
     };
     vec![
         Flag::new(
@@ -86,13 +87,19 @@ pub(super) fn http() -> Vec<Flag> {
             |http, origins| http.origins = origins,
         )
         .checked_as("http_allow_origin"),
-        secret("httpAuth", "USER:PASSWORD", "Require these for all requests except /livez and /readyz", |http, auth| {
-            http.auth = Some(auth);
-        })
+        secret(
+            "httpAuth",
+            "USER:PASSWORD",
+            "Require these for all requests except /livez and /readyz",
+            reading(pair, |options: Options, auth| options.with_http(|http| http.auth = Some(auth))),
+        )
         .checked_as("http_auth"),
-        secret("httpToken", "TOKEN", "Require this bearer token for all requests except /livez, /readyz and the page's files; with --http-auth either is accepted", |http, token| {
-            http.token = Some(token);
-        })
+        secret(
+            "httpToken",
+            "TOKEN",
+            "Require this bearer token for all requests except /livez, /readyz and the page's files; with --http-auth either is accepted",
+            reading(text, |options: Options, token| options.with_http(|http| http.token = Some(token))),
+        )
         .checked_as("http_token"),
         Flag::new(
             "keepMessages",
