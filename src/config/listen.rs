@@ -20,14 +20,12 @@ const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "androi
 /// Octets of the name of an inbox.
 const LONGEST_INBOX: usize = 64;
 
-/// The transport of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
     Tcp,
     Unix,
 }
 
-/// The scheme of a URL.
 struct Scheme {
     name: &'static str,
     protocol: Protocol,

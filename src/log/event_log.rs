@@ -31,7 +31,6 @@ const AROUND: usize = 128;
 /// The maximum number of bytes of an [escaped](escape_octets) octet.
 const ESCAPED: usize = 6;
 
-/// An event that is logged.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// The address of the first listener: `port: 2525`, as in go-smtp-mock, or `unix:/run/mock.sock`.
@@ -126,7 +125,6 @@ impl EventLog {
         self.queue.offer(&mut vec![(at, event)], weight);
     }
 
-    /// Creates the notes of a thread.
     pub(crate) fn notes(&self) -> Notes {
         Notes { event_log: self.clone(), entries: Vec::new(), weight: 0 }
     }

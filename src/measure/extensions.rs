@@ -57,7 +57,6 @@ impl Extensions {
         }
     }
 
-    /// Measures a step.
     pub(super) fn note_step(&mut self, stats: &mut ExtensionStats, step: &Step) {
         let is_last_chunk = || step.message.is_some_and(|message| message.is_chunked);
         match step.stage {

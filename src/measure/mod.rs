@@ -53,7 +53,6 @@ pub(crate) struct Probe {
     opened: Timestamp,
     /// When our last reply left; `None` while the client has no reason to wait.
     replied: Option<Timestamp>,
-    /// The stage of that reply.
     last_stage: Stage,
     commands: u32,
     /// Messages whose acceptance has left.
@@ -95,7 +94,6 @@ struct Transaction {
     refusal: Option<(Stage, u16)>,
 }
 
-/// The content of its message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Content {
     #[default]
@@ -490,7 +488,6 @@ impl Probe {
         self.left_before_greeting = true;
     }
 
-    /// The client reset the connection.
     pub(crate) fn note_reset(&mut self) {
         self.was_reset = true;
     }

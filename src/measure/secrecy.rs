@@ -16,7 +16,6 @@ const DENIED: u8 = 32;
 /// The handshake is done, and the client has sent nothing within TLS except QUIT.
 const UNUSED: u8 = 16;
 
-/// The session's state.
 #[derive(Debug, Default)]
 pub(super) struct Secrecy {
     /// Bits.
@@ -37,7 +36,6 @@ impl Secrecy {
         self.shown & UNUSED != 0
     }
 
-    /// Measures a step.
     pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
         if !matches!(step.stage, Stage::Greeting | Stage::Quit) {
             self.shown &= !UNUSED;

@@ -53,7 +53,6 @@ pub(crate) struct Tries {
     pub(super) id: Option<u64>,
 }
 
-/// One of its recipients.
 #[derive(Debug)]
 pub(super) struct Recipient {
     /// Reverse-path and forward-path.
@@ -116,7 +115,6 @@ impl Tries {
         recipient.is_over = outcome.is_refused_for_good() && !recipient.is_accepted;
     }
 
-    /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
         let again = self.recipients.iter().map(|recipient| recipient.again.capacity());
         size_of::<Self>()

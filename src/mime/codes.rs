@@ -3,7 +3,6 @@
 use super::Mail;
 use super::links::urls;
 
-/// Most codes of one mail.
 const MOST_CODES: usize = 100;
 
 /// Beginnings of words around a code.

@@ -13,7 +13,6 @@ const LONGEST_HEADER: usize = 1 << 20;
 const LONGEST_WITH_PARAMETERS: usize = 16 << 10;
 /// Most octets of any other field that are parsed.
 const LONGEST: usize = 256 << 10;
-/// Most fields of a header.
 const MOST_FIELDS: usize = 10_000;
 /// Most addresses of one field, and most characters of them and their names.
 const MOST_ADDRESSES: usize = 1000;

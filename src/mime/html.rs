@@ -2,7 +2,6 @@
 
 use mail_parser::decoders::html::html_to_text;
 
-/// The text of HTML.
 pub(super) fn to_text(html: &str) -> String {
     html_to_text(html)
 }
@@ -14,7 +13,6 @@ pub(super) struct Anchor {
     pub(super) text: String,
 }
 
-/// The anchors of HTML, in order.
 pub(super) fn anchors(html: &str) -> Vec<Anchor> {
     let mut anchors = Vec::new();
     let mut rest = html;

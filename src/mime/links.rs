@@ -3,7 +3,6 @@
 use super::Mail;
 use super::html::{Anchor, anchors};
 
-/// Most links of one mail.
 const MOST_LINKS: usize = 1000;
 
 /// A link in a mail.

@@ -11,7 +11,6 @@ use memchr::memmem;
 
 use super::fields::Fields;
 
-/// Most parts of one mail.
 pub(super) const MOST_PARTS: usize = 1000;
 /// Greatest depth of multiparts that are divided. Each is searched for its boundary once.
 const DEEPEST: usize = 32;
@@ -31,7 +30,6 @@ pub(super) struct Entity<'x> {
     pub(super) given: Option<ContentType<'static>>,
 }
 
-/// The structure of a mail.
 pub(super) struct Structure<'x> {
     /// The header of the mail itself.
     pub(super) fields: Rc<Fields<'x>>,

@@ -258,7 +258,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Greets the client.
     pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.welcome(context, resources);
         self.settle(context, resources)

@@ -89,7 +89,6 @@ impl Service {
 pub(super) struct Rates {
     /// Rate of replies.
     pub(super) drip: Option<ByteRate>,
-    /// Rate of reading.
     pub(super) read: Option<ByteRate>,
 }
 
@@ -145,7 +144,6 @@ impl Context {
         Self { checks, ..self }
     }
 
-    /// With TLS.
     pub(crate) fn with_tls(self, tls: Option<ServerTls>) -> Self {
         Self { tls, ..self }
     }

@@ -151,7 +151,6 @@ impl Control {
         self.ask(|sender| Message::Sessions(range, sender))
     }
 
-    /// Ends sessions.
     pub(crate) fn end(&self, order: EndOrder) -> Receiver<Ended> {
         self.ask(|sender| Message::End(order, sender))
     }

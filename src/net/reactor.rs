@@ -317,7 +317,6 @@ mod tests {
     use crate::smtp::Stage;
     use crate::smtp::rules::Rule;
 
-    /// Turns of the reactor in a test.
     const TURNS: usize = 100;
 
     fn reactor(rules: impl IntoIterator<Item = Rule>) -> (Reactor, SocketAddr) {

@@ -107,7 +107,6 @@ impl Resources {
         }
     }
 
-    /// Begins a turn.
     pub(super) fn begin_turn(&mut self) {
         self.now = self.clock.now();
         self.handshake_steps = HANDSHAKE_STEPS_PER_TURN;

@@ -66,7 +66,6 @@ impl PartialEq for ShardFailure {
 
 impl Eq for ShardFailure {}
 
-/// A running shard.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) control: Arc<Control>,

@@ -58,7 +58,6 @@ impl Job {
     }
 }
 
-/// A reactor's handle of the queue.
 #[derive(Debug)]
 pub(super) struct Verifier {
     queue: Arc<CheckQueue>,
@@ -97,7 +96,6 @@ impl Verifier {
         Ticket { queue: Arc::clone(&self.queue), number, memory }
     }
 
-    /// Takes the next check.
     #[cfg(test)]
     pub(super) fn next(&self) -> Option<(Token, Box<Check>)> {
         lock(&self.queue.0).jobs.pop_first().map(|(_, job)| (job.token, job.check))

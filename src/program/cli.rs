@@ -301,7 +301,6 @@ fn suggestion<'t>(kebab: &str, table: &'t [Flag]) -> Option<&'t str> {
     nearest(kebab, names()).or_else(|| names().find(|name| kebab.len() > 2 && name.starts_with(kebab)))
 }
 
-/// The validated settings of a run.
 fn settle(
     options: Options,
     given: &[Given],

@@ -61,7 +61,6 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     interrupts.end(code)
 }
 
-/// A running server.
 struct Run {
     server: Arc<Server>,
     events: Receiver<Event>,

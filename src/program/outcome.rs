@@ -11,7 +11,6 @@ use smtpmock::stats::Expectation;
 use crate::program::cli::outputs::{HTML_REPORT, JSON_REPORT};
 use crate::program::cli::{Failure, Reporting};
 
-/// The exit code if a check failed.
 const CHECK_FAILED: u8 = 10;
 
 /// The requested reports and the expectations.

@@ -95,7 +95,6 @@ impl Reporter {
     }
 }
 
-/// The outputs of the reporter.
 pub(crate) struct Outputs<'o> {
     pub(crate) opening: &'o mut Opening,
     pub(crate) streams: Streams,

@@ -68,7 +68,6 @@ pub struct Message {
 /// A client named by a proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxied {
-    /// The endpoint of the proxy.
     pub(crate) proxy: Endpoint,
     pub(crate) client: smtp::ClientAttributes,
 }
@@ -467,7 +466,6 @@ impl Message {
         self.accepted_at = self.accepted_at.filter(|_| self.record.msg);
     }
 
-    /// Without its text.
     pub(crate) fn without_text(mut self) -> Self {
         self.record.msg_request = None;
         self

@@ -92,7 +92,6 @@ impl fmt::Debug for Show {
     }
 }
 
-/// Formats mails.
 struct Page {
     text: String,
     /// Mails so far, including those not shown.
@@ -195,7 +194,6 @@ fn sender(message: &Message) -> String {
     }
 }
 
-/// The envelope's recipients.
 fn recipients(message: &Message) -> String {
     let paths = message.forward_paths();
     let named = paths.iter().take(NAMED).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");

@@ -251,7 +251,6 @@ impl Store {
         self.waits.wake(|awaited| self.has(awaited));
     }
 
-    /// Whether a wait is satisfied.
     fn has(&self, awaited: Awaited) -> bool {
         match awaited {
             Awaited::Records(count) => self.visible.load(Ordering::SeqCst) >= count,
@@ -299,7 +298,6 @@ impl Store {
         self.removed.load(Ordering::Relaxed)
     }
 
-    /// Number of visible records.
     #[cfg(feature = "http")]
     pub(crate) fn visible(&self) -> usize {
         self.visible.load(Ordering::Relaxed)

@@ -36,7 +36,6 @@ impl WaitError {
         Self { expected, timeout, arrived, is_selective: false }
     }
 
-    /// No message matches.
     pub(crate) fn no_match(timeout: Duration, arrived: Vec<Message>) -> Self {
         Self { expected: 1, timeout, arrived, is_selective: true }
     }

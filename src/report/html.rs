@@ -20,7 +20,6 @@ macro_rules! put {
     ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
 }
 
-/// Renders a report.
 pub(super) fn render(report: &Report<'_>) -> String {
     let stats = report.stats();
     let mut out = String::new();

@@ -15,7 +15,6 @@ use crate::text::timestamp;
 /// The version of the schema; an incompatible change raises it.
 pub(super) const SCHEMA: u64 = 2;
 
-/// Renders a report.
 pub(super) fn render(report: &Report<'_>) -> String {
     let stats = report.stats();
     let document = Document {
@@ -164,7 +163,6 @@ impl Distribution {
     }
 }
 
-/// Counts by stage and code.
 type ByCode<'s> = BTreeMap<&'static str, &'s BTreeMap<u16, u64>>;
 
 fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> ByCode<'_> {
@@ -175,7 +173,6 @@ fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> By
 /// The name of all names that are not counted separately; no host or cipher suite has it.
 pub(super) const OTHERS: &str = "(other)";
 
-/// Counts by name.
 struct ByName<'s>(&'s Tally);
 
 impl Serialize for ByName<'_> {

@@ -52,7 +52,6 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
-/// Reads a report.
 pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     let document: Value =
         serde_json::from_str(text).map_err(|error| ReadError::new("", format!("not JSON: {error}")))?;
@@ -172,7 +171,6 @@ fn distribution(node: &Node<'_>, unit: Unit) -> Result<Numbers, ReadError> {
     Ok(numbers)
 }
 
-/// Reads counts by stage and code.
 fn by_code(
     node: &Node<'_>,
     codes: std::ops::Range<u16>,

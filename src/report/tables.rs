@@ -11,7 +11,6 @@ use crate::text::units::{decimal, duration, octets};
 /// The quantiles in tables.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// A table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
     /// The description of its rows.

@@ -25,7 +25,6 @@ macro_rules! line {
     ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
 }
 
-/// Renders a report.
 pub(super) fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
     head(report, &mut out);

@@ -50,7 +50,6 @@ const FIELDS: usize = 7;
 const SNIPPET: usize = 200;
 
 impl Index {
-    /// Parses a message.
     pub(crate) fn of(message: &Message) -> Self {
         Self::of_mail(message, &Mail::parse(message.body()))
     }

@@ -69,7 +69,6 @@ pub struct Query {
     terms: Vec<Term>,
 }
 
-/// A message to be searched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'c> {
     pub(crate) message: &'c Message,
@@ -198,7 +197,6 @@ impl Query {
     }
 }
 
-/// The words of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Words {
     words: Vec<Word>,

@@ -134,7 +134,6 @@ impl Term {
         self.test.holds(candidate) != self.is_negated
     }
 
-    /// Why a message does not match.
     pub(super) fn explain(&self, candidate: Candidate<'_>) -> String {
         let found = self.test.found(candidate);
         match found.char_indices().nth(LONGEST_FOUND) {

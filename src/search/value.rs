@@ -23,7 +23,6 @@ pub(super) fn size(text: &str) -> Option<u64> {
     (octets <= 2_f64.powi(53)).then_some(octets as u64)
 }
 
-/// A moment.
 pub(crate) fn moment(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {

@@ -75,7 +75,6 @@ const WAITS_FOR_ITSELF: &str = "was called by a hook on a reactor thread of the 
 /// ```
 pub struct Server {
     listeners: Vec<Listening>,
-    /// The TCP addresses.
     addresses: Vec<SocketAddr>,
     shutdown_timeout: Duration,
     store: Option<Arc<Store>>,

@@ -119,7 +119,6 @@ impl Serving {
         }
     }
 
-    /// Creates the context of a shard.
     pub(super) fn context(&self, records: Records, budget: &Budget, counters: &Arc<Counters>) -> Context {
         let (state, retries) = (Arc::clone(&self.state), Arc::clone(&self.retries));
         Context::new(self.service().of_shard(), records, budget, Arc::clone(counters), state, retries)
@@ -157,7 +156,6 @@ impl Serving {
         drop((before, counts, left));
     }
 
-    /// The figures of retries so far.
     pub(super) fn retries(&self) -> RetryStats {
         // Sessions wait for this lock.
         let (mut stats, tentative) = lock(&self.retries).figures();

@@ -10,7 +10,6 @@ use crate::smtp::rules::{RuleTally, Tally};
 /// Ids with separate counts; further ones are counted with the rules without an id.
 const MOST_IDS: usize = 64;
 
-/// The counts of removed rules.
 #[derive(Debug, Default)]
 pub(super) struct RemovedRules {
     /// Rules without an id have the empty one. Ids are never removed.

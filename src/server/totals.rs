@@ -10,7 +10,6 @@ use crate::process::lock;
 use crate::stats::{Additive, Stats};
 use crate::time::{Clock, wall_time};
 
-/// The figures collected so far.
 #[derive(Debug)]
 pub(crate) struct Totals {
     clock: Clock,

@@ -64,7 +64,6 @@ pub struct Finding {
     pub reference: &'static str,
 }
 
-/// Checks for one finding.
 type Check = fn(&Stats) -> Option<Finding>;
 
 /// Ordered by effect: lost mail, refused mail, wasted time and connections.

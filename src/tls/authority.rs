@@ -24,7 +24,6 @@ const AUTHORITY_LASTS: Duration = DAY.saturating_mul(10 * 365);
 /// March 2026 (CA/Browser Forum's baseline requirements, section 6.3.2).
 const CERTIFICATE_LASTS: Duration = DAY.saturating_mul(199);
 
-/// An authority.
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// Its certificate, and those above it if any.
@@ -68,7 +67,6 @@ impl Authority {
         self.sign(&leaf(names, Lifetime::Present), &key)
     }
 
-    /// Signs a certificate for this key.
     pub(super) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Issued, rcgen::Error> {
         let certificate = params.signed_by(key, &self.issuer)?;
         Ok(issued(&certificate, key, &self.chain))
@@ -80,7 +78,6 @@ pub(super) fn issued(certificate: &Certificate, key: &KeyPair, chain: &[Certific
     (chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
 }
 
-/// The validity of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lifetime {
     /// From yesterday: clocks differ.

@@ -113,7 +113,6 @@ impl ServerTls {
         Ok(Self { config, ca_pem, versions, others: Arc::new(others) })
     }
 
-    /// The latest enabled version.
     pub(crate) fn newest(&self) -> TlsVersion {
         *self.versions.end()
     }

@@ -85,7 +85,6 @@ impl ClientCertificate {
         self.names().next()
     }
 
-    /// All its names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = [self.common_name(), self.alternative_name(), Some(self.subject())];
         names.into_iter().flatten().filter(|name| !name.is_empty())

@@ -21,7 +21,6 @@ impl Checking {
         self.since
     }
 
-    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.ticket.memory()
     }

@@ -21,7 +21,6 @@ pub(in crate::net) struct Origin {
     pub(in crate::net) connected_at: SystemTime,
     /// The accept time, since the server's start.
     pub(in crate::net) connected: Duration,
-    /// The listener's protocol.
     pub(in crate::net) protocol: Protocol,
     /// TLS begins with the connection.
     pub(in crate::net) is_encrypted: bool,

@@ -80,7 +80,6 @@ impl Waiting {
         assert_eq!(memory, self.records_memory, "memory of the records that wait");
     }
 
-    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>()
             + self.replies.capacity() * size_of::<Outgoing>()

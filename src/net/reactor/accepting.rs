@@ -72,7 +72,6 @@ impl Accepting {
     }
 }
 
-/// Accepting connections.
 impl Reactor {
     pub(super) fn accept_all(&mut self) {
         if self.is_paused {

@@ -16,7 +16,6 @@ impl Reactor {
         Sessions { sessions, total: self.connections.len(), newest: newest.unwrap_or(0) }
     }
 
-    /// Ends the sessions of a range.
     pub(super) fn end_sessions(&mut self, EndOrder { range, up_to, farewell }: EndOrder) -> Ended {
         let chosen =
             self.choose(range, |connection| connection.session_id() <= up_to && !connection.is_ending());

@@ -21,7 +21,6 @@ use crate::records::Endpoint;
 use crate::smtp::rules::HandshakePlan;
 use crate::tls::{ServerTls, TlsSession};
 
-/// The server's name.
 const NAME: &str = "localhost";
 /// Its Ed25519 key: all signatures have one length.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -108,7 +107,6 @@ impl Cipher for Rustls {
     }
 }
 
-/// The server's socket.
 #[derive(Debug)]
 struct Socket(Rc<RefCell<Wire>>);
 

@@ -53,7 +53,6 @@ impl Bench {
         self.connection_of(index, capacity, false)
     }
 
-    /// With TLS.
     #[cfg(feature = "tls")]
     pub(super) fn encrypting(mut self, tls: Option<crate::tls::ServerTls>) -> Self {
         self.context = self.context.with_tls(tls);

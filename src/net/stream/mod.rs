@@ -139,7 +139,6 @@ pub(super) trait Transport {
     }
 }
 
-/// The state of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
 pub(super) enum Handshake {
@@ -151,7 +150,6 @@ pub(super) enum Handshake {
     Failed(HandshakeFault),
 }
 
-/// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
 pub(super) enum HandshakeFault {
@@ -196,7 +194,6 @@ impl HandshakeFault {
     }
 }
 
-/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// At least one octet.
@@ -416,7 +413,6 @@ impl Transport for Stream {
     }
 }
 
-/// Options of a listening socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListenOptions {
     /// Largest number of connections that wait to be accepted.

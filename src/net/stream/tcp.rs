@@ -12,7 +12,6 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write_once};
 use crate::records::Endpoint;
 
-/// A TCP connection.
 #[derive(Debug)]
 pub(in crate::net) struct Tcp {
     socket: TcpStream,
@@ -101,7 +100,6 @@ impl Transport for Tcp {
 /// Whether `SO_REUSEPORT` spreads connections over the sockets of one port. On other systems one socket gets all.
 const SPREADS_OVER_SOCKETS: bool = cfg!(target_os = "linux");
 
-/// A listening TCP socket.
 #[derive(Debug)]
 pub(crate) struct TcpAcceptor(pub(super) TcpListener);
 

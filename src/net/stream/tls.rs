@@ -529,7 +529,6 @@ impl Room<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Received {
     Octets {
-        /// The socket may have more.
         may_have_more: bool,
     },
     Nothing,

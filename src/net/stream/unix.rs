@@ -26,7 +26,6 @@ use crate::records::Endpoint;
 const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A connection over a Unix socket.
 #[derive(Debug)]
 pub(in crate::net) struct Unix {
     socket: UnixStream,

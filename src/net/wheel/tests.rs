@@ -9,7 +9,6 @@ use proptest::sample::Index;
 use super::{LAST_TICK, LEVELS, TICK, Timer, Wheel, start_of_tick, tick_at};
 use crate::time::Timestamp;
 
-/// An operation on a wheel.
 #[derive(Clone, Debug)]
 enum Operation {
     /// Starts a timer with this distance.

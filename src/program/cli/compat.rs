@@ -9,7 +9,6 @@ use super::flag::Flag;
 use super::flags::{LISTEN, OF_DEFAULT_LISTENER};
 use super::goflags::Given;
 
-/// The flag.
 pub(super) const COMPAT: &str = "compat";
 pub(super) const MAILPIT: &str = "mailpit";
 

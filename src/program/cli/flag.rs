@@ -23,7 +23,6 @@ pub(super) enum Arity {
     Repeated,
 }
 
-/// One flag.
 pub(super) struct Flag {
     /// Name in go-smtp-mock's style: `sessionTimeout`.
     pub(super) name: String,

@@ -74,10 +74,8 @@ pub(super) fn is_secret(kebab: &str) -> bool {
     [AUTH, AUTH_TOKEN, HTTP_AUTH, HTTP_TOKEN].iter().any(|name| super::letters(name) == super::letters(kebab))
 }
 
-/// The flag that prints mails.
 pub(super) const SHOW: &str = "show";
 
-/// The flag that prints the report.
 pub(super) const REPORT: &str = "report";
 
 /// The flags allowed with [`MERGE_REPORTS`], which need no server.
@@ -297,7 +295,6 @@ fn lists() -> Vec<Flag> {
     ]
 }
 
-/// The formats of a capture.
 pub(super) const CAPTURE_FORMATS: &[(&str, CaptureFormat)] = &[
     ("jsonl", CaptureFormat::JsonLines),
     ("mbox", CaptureFormat::Mbox),

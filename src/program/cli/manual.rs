@@ -9,7 +9,6 @@ use smtpmock::manual::{SHELLS, completions, page};
 use super::flag::{Arity, Flag};
 use super::{Action, Failure, flags, help};
 
-/// The commands.
 pub(super) const MAN: &str = "man";
 pub(super) const COMPLETIONS: &str = "completions";
 

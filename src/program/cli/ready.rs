@@ -9,13 +9,11 @@ use smtpmock::hosts;
 use super::values::{self, SignedSpan};
 use super::{Action, Failure};
 
-/// The command.
 pub(super) const READY: &str = "ready";
 
 /// How long `--wait` waits by default.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// The server to ask.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReadyTarget {
     /// As typed.

@@ -8,7 +8,6 @@ use super::Failure;
 use super::flag::Flag;
 use super::goflags::Given;
 
-/// The prefix of all variables.
 const PREFIX: &str = "SMTPMOCK_";
 
 /// The variables of the flags that were not typed or that accumulate.

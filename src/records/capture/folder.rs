@@ -14,7 +14,6 @@ use crate::output::Pulse;
 use crate::process::{host_name, is_out_of_descriptors, with_descriptor};
 use crate::records::Message;
 
-/// The kind of folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A maildir, with `tmp`, `new` and `cur`; lines end with LF.

@@ -9,7 +9,6 @@ use fearless_simd::{Level, Simd, dispatch};
 use super::mail;
 use crate::records::Message;
 
-/// Appends a mail.
 pub(super) fn append(file: &mut Vec<u8>, message: &Message, at: SystemTime) {
     let sender = message.reverse_path().unwrap_or_default();
     // A space would end the sender.

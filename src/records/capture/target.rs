@@ -14,7 +14,6 @@ const WRITE_AT: usize = PIECE;
 /// Largest buffer that is retained.
 const RETAINED: usize = 16 * WRITE_AT;
 
-/// An open capture.
 #[derive(Debug)]
 pub(crate) enum Target {
     /// Records in one output, each written whole: others may write to the same output.
@@ -78,7 +77,6 @@ impl Target {
         }
     }
 
-    /// Writes the buffer.
     pub(super) fn flush(&mut self, pulse: &Pulse) -> io::Result<()> {
         if let Self::File { output, gathered, .. } = self {
             output.write(gathered, pulse)?;

@@ -4,7 +4,6 @@ use memchr::{memchr, memmem};
 
 use super::charset::{Charset, Quoted, from_base64, unquoted};
 
-/// One encoded word.
 struct Word {
     charset: Charset,
     octets: Vec<u8>,

@@ -42,7 +42,6 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// The first text entity in this one.
 fn first_text(entity: &[u8], depth: usize) -> Option<&[u8]> {
     let content_type = field(entity, "Content-Type").unwrap_or_default().trim_start().to_owned();
     let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|own| own.eq_ignore_ascii_case(kind));

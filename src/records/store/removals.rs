@@ -25,7 +25,6 @@ pub(crate) enum Removal {
     },
 }
 
-/// The log of removals.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     last: VecDeque<Removal>,

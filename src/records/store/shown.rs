@@ -56,7 +56,6 @@ impl Store {
         Snapshot { records: finished.chain(running).collect(), end }
     }
 
-    /// The record with this id.
     #[cfg(feature = "http")]
     pub(crate) fn find(&self, id: RecordId) -> Option<Shown> {
         let mut archive = lock(&self.archive);

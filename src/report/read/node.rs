@@ -94,7 +94,6 @@ impl<'v> Node<'v> {
         self.wanted(count, "a count: a whole number from 0 to 2^53")
     }
 
-    /// A duration in seconds.
     pub(super) fn seconds(&self) -> Result<Duration, ReadError> {
         let seconds = self.value.as_f64().filter(|seconds| (0.0..=LONGEST).contains(seconds));
         self.wanted(seconds, "a number of seconds from 0").map(Duration::from_secs_f64)

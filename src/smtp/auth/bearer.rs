@@ -5,7 +5,6 @@ use std::borrow::Cow;
 /// Separates the parts of a message.
 const SEPARATOR: u8 = 1;
 
-/// A user and its token.
 pub(super) struct Bearer<'m> {
     /// Empty if the message has none.
     pub(super) user: Cow<'m, [u8]>,

@@ -24,7 +24,6 @@ impl Check {
         Self { password: Secret(password.into()), hash: hash.into() }
     }
 
-    /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
         #[cfg(feature = "auth")]
         let hash = self.hash.len();
@@ -44,7 +43,6 @@ impl Check {
     }
 }
 
-/// A check of this password.
 #[cfg(all(test, feature = "auth"))]
 pub(crate) fn a_check(password: &[u8]) -> Box<Check> {
     Box::new(Check::bcrypt(password, "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"))

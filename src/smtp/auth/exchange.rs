@@ -146,7 +146,6 @@ impl AuthExchange {
         Identity { user: self.user.unwrap_or_default(), mechanism: Some(self.mechanism) }
     }
 
-    /// Bytes in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         let state = match &self.state {
             #[cfg(feature = "auth")]
@@ -158,7 +157,6 @@ impl AuthExchange {
         size_of::<Self>() + state + self.user.as_deref().map_or(0, <[u8]>::len)
     }
 
-    /// Takes a response.
     pub(in crate::smtp) fn respond(
         &mut self,
         response: &[u8],

@@ -96,7 +96,6 @@ impl Auth {
         credentials.into_iter().for_each(|credential| self.add(credential));
     }
 
-    /// Replaces all tokens.
     #[cfg(feature = "http")]
     pub(crate) fn replace_tokens(&mut self, credentials: impl IntoIterator<Item = Credential>) {
         self.tokens.clear();
@@ -122,13 +121,11 @@ impl Auth {
         self.takes_any
     }
 
-    /// The names of users.
     #[cfg(feature = "http")]
     pub(crate) fn user_names(&self) -> impl Iterator<Item = &[u8]> {
         self.users.keys().map(|name| &**name)
     }
 
-    /// The credential of a user.
     #[cfg(feature = "http")]
     pub(crate) fn user(&self, name: &[u8]) -> Option<Credential> {
         self.users
@@ -159,7 +156,6 @@ impl Auth {
         self.listed.clone().unwrap_or_else(default)
     }
 
-    /// This mechanism is offered.
     pub(in crate::smtp) fn offers(&self, mechanism: Mechanism) -> bool {
         match &self.listed {
             Some(listed) => listed.contains(&mechanism),

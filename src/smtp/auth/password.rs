@@ -20,7 +20,6 @@ pub(super) enum Password {
     Bcrypt(Box<str>),
 }
 
-/// The result of a comparison.
 #[derive(Debug)]
 pub(super) enum Comparison {
     Same,

@@ -15,7 +15,6 @@ use super::secret::is_same;
 /// Rounds of the hash (RFC 7677 section 4 asks for at least 4,096). The minimum keeps tests fast.
 const ITERATIONS: u32 = 4096;
 
-/// The hash of a mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Hash {
@@ -133,7 +132,6 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         self.front.capacity() + self.signed.capacity()
     }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// A password or a token.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Secret(pub(super) Box<[u8]>);
 

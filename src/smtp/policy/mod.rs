@@ -128,7 +128,6 @@ pub struct Policy {
     pub addresses: AddressRules,
     /// Peers that may name another address as the client's.
     trusted: Vec<Trusted>,
-    /// Sessions can begin TLS.
     has_tls: bool,
     /// Clients may be identified by certificates.
     has_external: bool,
@@ -180,7 +179,6 @@ impl Policy {
         self.follow();
     }
 
-    /// Resets a reply to its default.
     #[cfg(feature = "http")]
     pub(crate) fn reset_reply(&mut self, kind: ReplyKind) {
         self.set_reply(kind, kind.default_text());
@@ -467,7 +465,6 @@ impl Policy {
         &self.plan
     }
 
-    /// Draws the delay of a point.
     pub(in crate::smtp) fn draw_delay(&self, point: DelayPoint, moment: Moment) -> Duration {
         let delay = self.delay(point);
         delay.as_constant().unwrap_or_else(|| {
@@ -492,7 +489,6 @@ impl Policy {
         &self.book
     }
 
-    /// Whether rules were added.
     pub(crate) fn has_rules(&self) -> bool {
         !self.book.is_empty()
     }

@@ -84,7 +84,6 @@ impl Policy {
         state.retain(self.book.identities(), |own| own.is_on(self), self.limits.rate);
     }
 
-    /// The active built-in rules.
     pub(super) fn own_rules(&self) -> impl Iterator<Item = BuiltIn> {
         BUILT_INS.iter().copied().filter(|own| own.is_on(self))
     }

@@ -68,7 +68,6 @@ impl RetryKeys {
         RetryKey::Delivery(self.pair(recipient), self.message_id.finish())
     }
 
-    /// The key of DATA.
     pub(in crate::smtp) fn data(&mut self, is_in_transaction: bool) -> RetryKey {
         self.message_id = MessageIdFinder::default();
         if is_in_transaction { RetryKey::Data } else { RetryKey::Nothing }

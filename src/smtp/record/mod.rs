@@ -36,7 +36,6 @@ pub struct Exchange {
     pub(in crate::smtp) decided: Decided,
     /// The name or mailbox in the request.
     pub(in crate::smtp) name: Option<Part>,
-    /// The parameters in it.
     pub(in crate::smtp) parameters: Option<Part>,
 }
 
@@ -54,7 +53,6 @@ impl Exchange {
             .map_or(Parameters::default(), |words| Parameters::of_words(words.within(&self.request)))
     }
 
-    /// A recorded line with its reply.
     #[cfg(test)]
     pub(crate) fn recorded(line: &[u8], response: Reply) -> Self {
         let grammar = Grammar { addresses: AddressRules::Any, offered: &Extensions::default() };
@@ -133,7 +131,6 @@ impl Authentication {
         self.identity.mechanism
     }
 
-    /// Bytes in memory.
     fn memory(&self) -> usize {
         BLOCK + ARC + size_of::<Self>() + self.exchange.heap() + self.identity.memory()
     }

@@ -65,7 +65,6 @@ impl Event<'_> {
     }
 }
 
-/// A RCPT.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Recipient<'l> {
     pub(in crate::smtp) line: &'l [u8],
@@ -215,7 +214,6 @@ impl Recorder {
         }
     }
 
-    /// Bytes in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         self.record().memory()
     }

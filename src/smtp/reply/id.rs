@@ -9,7 +9,6 @@ use crate::smtp::reply::wire::Wire;
 /// misread.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Octets of a tag.
 const LENGTH: usize = 8;
 
 /// Distinguishes the records of one run of a server from those of all others, drawn at random when the server starts.
@@ -99,7 +98,6 @@ const LONGEST: usize = LENGTH + 1 + DIGITS + 1 + 10;
 /// Digits of the longest number.
 const DIGITS: usize = 20;
 
-/// Appends a number in decimal.
 pub(super) fn append_number(wire: &mut Wire, number: u64) {
     let mut digits = [b'0'; DIGITS];
     let start = put_number(&mut digits, DIGITS, number);

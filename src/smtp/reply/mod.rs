@@ -79,7 +79,6 @@ struct Rendered {
     offers: Extensions,
 }
 
-/// The source of a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// Lines of text.

@@ -13,7 +13,6 @@ const LONGEST: usize = 64 + 1 + 255;
 /// Length of the code at the start of a text, which has no places.
 const CODE: usize = 3;
 
-/// The value of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     To,

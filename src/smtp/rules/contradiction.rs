@@ -9,7 +9,6 @@ use super::rule::{Action, Conditions, Key, Ordinals, Rule};
 use crate::smtp::command::Parameter;
 use crate::smtp::reply::Stage;
 
-/// Why a rule is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contradiction {
     /// The term that the caret points to; `None` if a term is missing.

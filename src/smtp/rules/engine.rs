@@ -56,7 +56,6 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) is_other_peer: bool,
     /// The server's own answer would accept, so far.
     pub(in crate::smtp) is_valid: bool,
-    /// The command is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
     pub(in crate::smtp) helo: Option<&'q [u8]>,
     pub(in crate::smtp) from: Option<&'q [u8]>,
@@ -195,7 +194,6 @@ impl RuleBook {
         self.edition
     }
 
-    /// The identities of all rules.
     pub(in crate::smtp) fn identities(&self) -> &BTreeSet<Identity> {
         &self.identities
     }

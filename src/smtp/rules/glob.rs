@@ -25,7 +25,6 @@ impl Glob {
         self.pattern.is_empty()
     }
 
-    /// The shape of the pattern.
     pub(super) fn shape(&self) -> Shape<'_> {
         let pattern = self.pattern.as_bytes();
         let is_literal = |part: &[u8]| !part.iter().any(|octet| matches!(octet, b'*' | b'?'));

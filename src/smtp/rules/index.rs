@@ -280,7 +280,6 @@ impl Parts {
     }
 }
 
-/// Rules by networks.
 #[derive(Clone, Debug, Default)]
 struct Networks {
     rules: HashMap<Cidr, Vec<u32>>,

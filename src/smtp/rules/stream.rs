@@ -30,7 +30,6 @@ pub(super) fn hash(octets: impl Iterator<Item = u8>) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Moment {
     pub(in crate::smtp) seed: u64,
-    /// The session's number.
     pub(in crate::smtp) session: u64,
     /// The step's number within the session; the greeting's is 0.
     pub(in crate::smtp) step: u32,

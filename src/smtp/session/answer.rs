@@ -14,7 +14,6 @@ use crate::smtp::session::turn::Turn;
 /// The decision of the protocol: the reply that accepts or refuses a command.
 pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
 
-/// The answer to a command.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Answer<'p> {
     /// The reply as configured, before its places are filled.
@@ -46,7 +45,6 @@ pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) parameters: Parameters<'l>,
     /// The authentication exchange being answered.
     pub(in crate::smtp) claimed: Option<&'l AuthExchange>,
-    /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
     /// It names another client than the one that the session is counted for.
     pub(in crate::smtp) is_other_peer: bool,

@@ -454,7 +454,6 @@ impl Dialogue {
         self.receiving = Receiving::default();
     }
 
-    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         let incoming = match &self.receiving {
             Receiving::Commands(_) | Receiving::Chunk(_) => 0,

@@ -227,7 +227,6 @@ impl Envelope {
         self.names.reserve_exact(more + self.names.len().clamp(64, GROWTH));
     }
 
-    /// Bytes in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
         let Self {
             names,

@@ -32,7 +32,6 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.content.text.capacity()
     }
@@ -92,7 +91,6 @@ impl Dialogue {
         self.answer_next_recipient(turn)
     }
 
-    /// Answers the next recipient.
     #[inline(never)]
     pub(super) fn answer_next_recipient(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let policy = turn.policy;

@@ -22,7 +22,6 @@ pub(super) enum Sequence {
     Past(Transaction),
 }
 
-/// A mail transaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Transaction {
     /// RCPTs, including refused ones.

@@ -152,7 +152,6 @@ pub struct Step {
     pub auth: Option<Box<AuthStep>>,
     /// Identifies retries by the client.
     pub(crate) retry_key: RetryKey,
-    /// The use of extensions.
     pub(crate) usage: Usage,
     /// The effect on the records. They must be filed before the reply is sent, so that a client that has read it, in
     /// LMTP the last reply to a message, can see them.

@@ -29,7 +29,6 @@ pub(super) fn agreed(
     Some(TlsSession { version, cipher_suite, server_name, is_resumed, client })
 }
 
-/// The fault for an error of rustls.
 pub(super) fn fault_of(error: &rustls::Error) -> HandshakeFault {
     match error {
         rustls::Error::AlertReceived(alert) => {

@@ -55,7 +55,6 @@ impl Layer {
         Ok(self.outgoing.is_empty())
     }
 
-    /// Queues close_notify.
     fn close(&mut self) -> io::Result<()> {
         let front = self.outgoing.len();
         self.seal(OVERHEAD, close_notify)?;
