@@ -48,7 +48,7 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     write_alone(&Writer::start(output, |_| {})?, text)
 }
 
-/// Prints to standard error like [`print`](Self::print), ignoring errors.
+/// Prints to standard error like [`print()`], ignoring errors.
 pub fn print_error(text: &str) {
     let output = opened(Output::standard_error(), Target::StandardError);
     match output.and_then(|output| Writer::start(output, |_| {})) {
