@@ -67,6 +67,8 @@ pub(crate) enum Outcome {
     Stopped(String),
     /// It can't run: why.
     Unable(String),
+    /// Its run failed, and has no report: why.
+    Broken(String),
     /// This signal came before its run.
     Interrupted(String),
     /// The coordinator has refused it.
@@ -203,7 +205,7 @@ impl Agent {
             State::Ended if !self.is_signal_spent => {
                 let _ = self.outcome.get_or_insert(Outcome::Undelivered(self.refusal.clone()));
             }
-            State::Started | State::Ended | State::Left(_) | State::Failed(_) => {}
+            State::Started | State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_) => {}
         }
     }
 
@@ -322,6 +324,7 @@ impl Agent {
         self.start = self.start.or(answer.start_ns.map(Duration::from_nanos));
         match &self.state {
             State::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
+            State::Broken(why) => self.outcome = Some(Outcome::Broken(why.clone())),
             State::Left(signal) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
             State::Ended => {
                 self.is_handed_in |= answer.has_report;
@@ -420,7 +423,7 @@ impl Agent {
                 self.stopped.take_if(|_| !report.interrupted);
                 self.report = Some(Box::new(report));
             }
-            Err(why) => self.state = State::Failed(reason(&why)),
+            Err(why) => self.state = State::Broken(reason(&why)),
         }
     }
 }

@@ -132,8 +132,9 @@ fn with_agent(mut report: Report, row: impl FnOnce(&Report) -> AgentRow) -> Repo
 fn silence(member: &Member) -> String {
     match &member.state {
         State::Failed(why) => why.clone(),
+        State::Broken(why) => format!("its run failed: {why}"),
         State::Left(why) => format!("it has signed off before the start: {why}"),
-        _ if !member.has_start => "it was gone before the start, and has sent nothing".to_owned(),
+        _ if !member.has_start => "it was gone before the start".to_owned(),
         _ if member.presence == Presence::Lost => "nothing came from it any more".to_owned(),
         _ => "it has not reported its end".to_owned(),
     }
@@ -150,8 +151,7 @@ fn of_lost(mut member: Member, why: String, plan: &Plan, start: Duration) -> Rep
     let started = accounts.measured.started.saturating_add(accounts.warmup.started);
     // An agent that knew the start goes on until it notices that there is no coordinator.
     let may_run = match member.state {
-        State::Left(_) => false,
-        State::Failed(_) => member.has_start && started > 0,
+        State::Left(_) | State::Failed(_) => false,
         _ => member.has_start,
     };
     let may_run_until = member.heard.saturating_add(STOPS_WITHIN).saturating_sub(start);

@@ -54,3 +54,8 @@ pub(crate) mod work;
 
 pub(crate) use doubt::gather as report_of;
 pub(crate) use wire::parse_url;
+
+/// `1 agent`, `3 agents`.
+pub(crate) fn agents(count: u64) -> String {
+    if count == 1 { "1 agent".to_owned() } else { format!("{count} agents") }
+}

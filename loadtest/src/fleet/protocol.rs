@@ -90,6 +90,8 @@ pub(crate) enum State {
     Left(String),
     /// It can't run, and has sent nothing: why.
     Failed(String),
+    /// Its run failed, and has no report: why.
+    Broken(String),
 }
 
 /// What an agent reports.

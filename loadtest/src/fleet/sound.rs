@@ -72,7 +72,7 @@ pub(crate) fn check_hello(hello: &Hello) -> Result<(), Unsound> {
 /// Something in it can't be true.
 pub(crate) fn check(update: &mut Update, known: &Known<'_>) -> Result<Vec<Interval>, Unsound> {
     let failed = match &update.state {
-        State::Failed(why) | State::Left(why) => Some(why.clone()),
+        State::Failed(why) | State::Left(why) | State::Broken(why) => Some(why.clone()),
         State::Waiting | State::Armed | State::Started | State::Ended => None,
     };
     let stopped = update.stopped.as_ref().map(ToString::to_string);

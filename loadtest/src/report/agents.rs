@@ -1,6 +1,9 @@
 //! The agents of a run in its report, and how many messages its servers must have received.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use smtpmock::units::duration;
 
 #[cfg(any(test, feature = "fleet"))]
 use crate::account::accounting::Accounting;
@@ -140,6 +143,20 @@ fn in_doubt(account: &Accounting) -> u64 {
     aborted.chain(timed_out).fold(account.in_flight, u64::saturating_add)
 }
 
+impl Lost {
+    /// For people: `it reported 3 s with 300 messages started, and may have started up to 1600`.
+    fn text(&self) -> String {
+        let reported = duration(Duration::try_from_secs_f64(self.reported_s).unwrap_or_default());
+        let reported = format!("it reported {reported} with {} messages started", self.started);
+        match self.started_at_most {
+            Some(0) => "it has sent nothing".to_owned(),
+            Some(most) if most == self.started => reported,
+            Some(most) => format!("{reported}, and may have started up to {most}"),
+            None => format!("{reported}, and nothing limits how many it may have started"),
+        }
+    }
+}
+
 impl AgentRow {
     /// For people: `a: part 0, clock +3.20 ms (± 100 us), started 200 us late`.
     pub(crate) fn text(&self) -> String {
@@ -157,11 +174,7 @@ impl AgentRow {
             text.push_str(&format!(", STOPPED EARLY: {why}"));
         }
         if let Some(lost) = &self.lost {
-            let most = lost.started_at_most.map_or_else(|| "unbounded".to_owned(), |most| most.to_string());
-            text.push_str(&format!(
-                ", LOST: {}; it reported {} s with {} messages started, and may have started up to {most}",
-                lost.why, lost.reported_s, lost.started
-            ));
+            text.push_str(&format!(", LOST: {}; {}", lost.why, lost.text()));
         }
         text
     }

@@ -274,7 +274,9 @@ fn who_is_no_agent_of_the_run_is_refused_on_both_sides_with_what_is_right() {
         ("--listen 0.0.0.0:0 --agents 1", "--token or SMTPLOAD_TOKEN is needed"),
         ("--listen 0 --agents 1 --part 0/2 --seed 1", "the coordinator gives each agent its part"),
         ("--listen 0 --agents 1 --start-at 2001-01-01T00:00:00Z", "when all agents are there"),
-        ("--listen 0 --agents 3 --count 2", "--count 2 with --part 0/3"),
+        ("--listen 0 --agents 3 --count 2", "--count 2 with --agents 3: it is divided over all agents"),
+        ("--listen 0 --agents 2 -c 1", "--connections 1 with --agents 2"),
+        ("--listen 0 --agents 3 --rate 1/s --duration 2s", "--agents 3: fewer than 3 messages are due"),
         ("--listen x --agents 1", "like 7000, or an address and a port"),
         ("--listen 0 --agents 0", "1..=1000"),
     ] {
@@ -338,7 +340,7 @@ fn who_is_no_agent_of_the_run_is_refused_on_both_sides_with_what_is_right() {
     coordinator.program.line("2 of 2");
     let third = coordinator.agent(&token).ended();
     third.code_is(1);
-    let full = third.stderr.contains("all 2 agents of this run are there");
+    let full = third.stderr.contains("this run has its 2 agents");
     assert!(full || third.stderr.contains("has begun without this agent"), "{}", third.stderr);
     waiting.ended().code_is(0);
     second.ended().code_is(0);
@@ -355,7 +357,7 @@ fn a_run_that_does_not_start_says_who_is_missing() {
     assert!(stopped.stderr.contains("not all agents came in time"), "{}", stopped.stderr);
     let outcome = coordinator.ended();
     outcome.code_is(1);
-    assert!(outcome.stderr.contains("only 1 of 2 agents were ready within 2 s: alone"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("only 1 of 2 agents came within 2 s: alone"), "{}", outcome.stderr);
 
     // An agent that can't run its part, as its machine lacks the address, ends the run before it starts.
     let coordinator = Coordinator::start(&sink.address(), "--agents 1 --count 10 --bind 192.0.2.1");

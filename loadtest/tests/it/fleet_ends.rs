@@ -1,5 +1,11 @@
 //! How a run of several machines ends when one of them does not do its part.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -107,7 +113,7 @@ fn an_agent_without_a_place_waits_for_one() {
     // It takes the only place, and is never ready.
     assert!(coordinator.ask("POST /v1/agents HTTP/1.1", &hello).starts_with("HTTP/1.1 200"));
     let waits = coordinator.agent(&["--name", "waits"]);
-    waits.line("waits for a place in the run: all 1 agents of this run are there: silent");
+    waits.line("waits for a place in the run: this run has its 1 agent: silent");
     coordinator.program.line("agent silent is gone");
     let waits = waits.ended();
     waits.code_is(0);
@@ -315,4 +321,75 @@ fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
     agent.ended().code_is(1);
     assert_eq!(std::fs::read_to_string(&json).expect("it is there"), "an earlier report");
     assert_eq!(tokens(&mock).len(), 0);
+}
+
+/// A proxy in front of a coordinator, which answers with status 502 while it is out of order.
+struct Proxy {
+    url: String,
+    is_out_of_order: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn start(to: &str) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let is_out_of_order = Arc::<AtomicBool>::default();
+        let (is_bad, to) = (Arc::clone(&is_out_of_order), to.to_owned());
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (is_bad, to) = (Arc::clone(&is_bad), to.clone());
+                std::thread::spawn(move || drop(relay(stream, &to, &is_bad)));
+            }
+        });
+        Proxy { url, is_out_of_order }
+    }
+}
+
+/// Passes on requests with their replies, one at a time.
+fn relay(mut from: TcpStream, to: &str, is_bad: &AtomicBool) -> io::Result<()> {
+    let mut server = TcpStream::connect(to)?;
+    let mut buffer = [0; 65536];
+    loop {
+        let length = from.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if is_bad.load(Ordering::Relaxed) {
+            return from
+                .write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+        server.write_all(&buffer[..length])?;
+        // A request of more than one piece has its reply with the last.
+        server.set_read_timeout(Some(Duration::from_millis(50)))?;
+        while let Ok(length @ 1..) = server.read(&mut buffer) {
+            from.write_all(&buffer[..length])?;
+        }
+    }
+}
+
+#[test]
+fn the_status_of_a_proxy_is_like_no_reply() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 6s --seed 5");
+    let proxy = Proxy::start(coordinator.address());
+    proxy.is_out_of_order.store(true, Ordering::Relaxed);
+    let agent = agent(&proxy.url, &[]);
+    let says = "no coordinator of smtpload answers there, but with status 502 Bad Gateway; trying again";
+    agent.line(says);
+    proxy.is_out_of_order.store(false, Ordering::Relaxed);
+    coordinator.program.line(" 1 s ");
+    proxy.is_out_of_order.store(true, Ordering::Relaxed);
+    agent.line(says);
+    proxy.is_out_of_order.store(false, Ordering::Relaxed);
+    let agent = agent.ended();
+    agent.code_is(0);
+    assert!(!agent.stderr.contains("starts no more messages"), "{}", agent.stderr);
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 240);
+    // What is no coordinator at all is the wrong address.
+    let sink = Mock::start(&["--http", "0"]);
+    let http = sink.ready()["http"][0].as_str().expect("a URL").to_owned();
+    let lost = plain(&["agent", &http]);
+    lost.code_is(1);
+    assert!(lost.stderr.contains("no coordinator of smtpload answers there"), "{}", lost.stderr);
 }

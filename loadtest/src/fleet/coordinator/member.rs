@@ -89,13 +89,13 @@ impl Member {
     pub(crate) fn is_working(&self) -> bool {
         self.presence == Presence::There
             && self.stopped.is_none()
-            && !matches!(self.state, State::Failed(_) | State::Left(_))
+            && !matches!(self.state, State::Failed(_) | State::Left(_) | State::Broken(_))
     }
 
     /// Whether nothing more is expected of it.
     pub(super) fn is_settled(&self) -> bool {
         self.report.is_some()
             || self.presence == Presence::Lost
-            || matches!(self.state, State::Failed(_) | State::Left(_))
+            || matches!(self.state, State::Failed(_) | State::Left(_) | State::Broken(_))
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::member::{Member, Presence, Reported};
 use super::{Coordinator, EXCHANGES, Event, Settings, Stage};
+use crate::fleet::agents;
 use crate::fleet::protocol::{
     Answer, Cause, Hello, Order, PROTOCOL, Refusal, State, Update, VERSION, Welcome,
 };
@@ -46,8 +47,8 @@ impl Coordinator {
         let taken = |part: u64| self.members.iter().any(|member| member.part == part);
         let Some(part) = (0..self.settings.agents).find(|part| !taken(*part)) else {
             let hint = format!(
-                "all {} agents of this run are there: {}; --agents of the coordinator sets their number",
-                self.settings.agents,
+                "this run has its {}: {}; --agents of the coordinator sets their number",
+                agents(self.settings.agents),
                 self.names().join(", ")
             );
             return Err(Refusal::new(Cause::Full, hint));
@@ -163,7 +164,9 @@ impl Coordinator {
         }
         member.heard = member.heard.max(now);
         member.clock = update.clock.or(member.clock);
-        if member.report.is_some() || matches!(member.state, State::Failed(_) | State::Left(_)) {
+        if member.report.is_some()
+            || matches!(member.state, State::Failed(_) | State::Left(_) | State::Broken(_))
+        {
             return;
         }
         let has_stopped = member.stopped.is_none() && update.stopped.is_some();
@@ -179,7 +182,9 @@ impl Coordinator {
                     self.miss(&name);
                 }
             }
-            State::Failed(_) if matches!(self.stage, Stage::Started { .. }) => self.lose(name),
+            State::Failed(_) | State::Broken(_) if matches!(self.stage, Stage::Started { .. }) => {
+                self.lose(name)
+            }
             _ => {
                 if let Some(why) = stopped {
                     self.miss(&name);

@@ -28,7 +28,10 @@ impl Coordinator {
     pub(super) fn show_seconds(&mut self) {
         let awaited = self.members.iter().filter(|member| {
             member.presence == Presence::There
-                && !matches!(member.state, State::Ended | State::Left(_) | State::Failed(_))
+                && !matches!(
+                    member.state,
+                    State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_)
+                )
         });
         let complete = awaited.map(|member| member.reported.seconds).min().unwrap_or(u64::MAX);
         while let Some(entry) = self.behind.first_entry() {

@@ -13,12 +13,14 @@ use smtpmock::units::duration;
 pub(crate) use self::agent::{AgentArgs, agent};
 pub(crate) use self::serve::{ServeArgs, serve};
 use crate::fleet::agent::Outcome;
+use crate::fleet::agents as agents_text;
 use crate::fleet::coordinator::Ending;
 use crate::fleet::protocol::{Cause, NAME_LIMIT};
 use crate::fleet::serve::PlaceError;
 use crate::fleet::sinks::SinkError;
 use crate::load::part::Part;
 use crate::load::plan::Plan;
+use crate::load::schedule::RATE_LIMIT;
 use crate::program::cli::Cli;
 use crate::program::command::draw;
 use crate::program::exit::Exit;
@@ -41,6 +43,8 @@ pub(crate) enum FleetError {
     Flag(&'static str, &'static str),
     /// The coordination ended before the start.
     NotStarted(Ending, u64, Duration),
+    /// The run can't be cut into parts for so many agents.
+    Plan(PlanError, u64),
     /// All agents ended before their first message: those that were lost, or ended by themselves, with their reasons.
     Unstarted(Vec<String>),
     /// An agent ended without a delivered report.
@@ -54,6 +58,7 @@ impl FleetError {
             | FleetError::Token
             | FleetError::Name
             | FleetError::Url(_)
+            | FleetError::Plan(..)
             | FleetError::Flag(..) => Exit::Usage,
             FleetError::Agent(Outcome::Refused(refusal), _)
                 if matches!(refusal.cause, Cause::Token | Cause::Version) =>
@@ -81,16 +86,18 @@ impl fmt::Display for FleetError {
             FleetError::Url(error) => write!(f, "URL {error}"),
             FleetError::Flag(flag, instead) => write!(f, "{flag} is no flag of `smtpload serve`: {instead}"),
             FleetError::NotStarted(ending, agents, patience) => match ending {
-                Ending::Missing(names) if names.is_empty() => {
-                    write!(f, "none of the {agents} agents came within {}", duration(*patience))
+                Ending::Missing(names) => {
+                    let names_count = names.len() as u64;
+                    let (expected, names) = (agents_text(*agents), names.join(", "));
+                    let patience = duration(*patience);
+                    match names_count {
+                        0 if *agents == 1 => write!(f, "no agent came within {patience}"),
+                        0 => write!(f, "none of the {expected} came within {patience}"),
+                        all if all == *agents => write!(f, "not ready within {patience}: one of {names}"),
+                        some => write!(f, "only {some} of {expected} came within {patience}: {names}"),
+                    }?;
+                    f.write_str("; --agents-timeout sets the time")
                 }
-                Ending::Missing(names) => write!(
-                    f,
-                    "only {} of {agents} agents were ready within {}: {}; --agents-timeout sets the time",
-                    names.len(),
-                    duration(*patience),
-                    names.join(", ")
-                ),
                 Ending::Unable(name, why) => {
                     write!(f, "the run did not start: agent {name} can't run: {why}")
                 }
@@ -100,6 +107,24 @@ impl fmt::Display for FleetError {
                 Ending::Interrupted | Ending::Complete => {
                     f.write_str("the run did not start: it was ended by a signal")
                 }
+            },
+            FleetError::Plan(error, agents) => match error {
+                PlanError::IdleParts { flag, count, .. } => write!(
+                    f,
+                    "{flag} {count} with --agents {agents}: it is divided over all agents, and one would have none; give at \
+                     least {agents}"
+                ),
+                PlanError::FewArrivals(_) => write!(
+                    f,
+                    "--agents {agents}: fewer than {agents} messages are due in the whole run, and an agent would have \
+                     none; use fewer agents, or a higher rate or a longer --duration"
+                ),
+                PlanError::Rate(highest) => write!(
+                    f,
+                    "--rate, --ramp, --steps: {highest}/s for each agent is too much: at most {RATE_LIMIT}/s; use more \
+                     --agents"
+                ),
+                error => error.fmt(f),
             },
             FleetError::Unstarted(missing) if missing.is_empty() => {
                 f.write_str("the run did not start: it was ended by a signal; nothing was sent")
@@ -114,6 +139,7 @@ impl fmt::Display for FleetError {
             FleetError::Agent(outcome, coordinator) => match outcome {
                 Outcome::Delivered => f.write_str("the report was delivered"),
                 Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
+                Outcome::Broken(why) => write!(f, "the run of this agent failed: {why}"),
                 Outcome::Interrupted(signal) => {
                     write!(f, "this agent received {signal} before its run began; nothing was sent")
                 }

@@ -9,7 +9,8 @@ use clap::Args;
 use smtpmock::escape::escape;
 use smtpmock::output::{PATIENCE, Streams, Writer};
 
-use super::{FleetError, TOKEN_VARIABLE, bearer, plan_of, token};
+use super::{FleetError, PlanOfError, TOKEN_VARIABLE, bearer, plan_of, token};
+use crate::fleet::agents as agents_text;
 use crate::fleet::coordinator::{Coordinator, Event, Settings};
 use crate::fleet::protocol::AGENTS_LIMIT;
 use crate::fleet::serve::{Gathered, Place, serve as coordinate};
@@ -99,7 +100,10 @@ pub(crate) fn serve(
     }
     // Source addresses are those of the agents' machines.
     let mine: Vec<String> = flags.iter().filter(|flag| !flag.starts_with("--bind=")).cloned().collect();
-    let plan = plan_of(&mine, 0, args.agents, id)?;
+    let plan = plan_of(&mine, 0, args.agents, id).map_err(|error| match error {
+        PlanOfError::Plan(error) => FleetError::Plan(error, args.agents).into(),
+        error => Stop::from(error),
+    })?;
     let whole = Plan { part: Part::WHOLE, ..plan.clone() };
     let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
     let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
@@ -110,7 +114,7 @@ pub(crate) fn serve(
     let inputs = run.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
     let view = View { live: Live::new(&whole, output.quiet, &streams.err), to: &streams.err, args, output };
-    view.say(&format!("waits for {} agents at http://{}", args.agents, place.address()));
+    view.say(&format!("waits for {} at http://{}", agents_text(args.agents), place.address()));
     let settings = Settings {
         agents: args.agents,
         patience: args.agents_timeout,
@@ -241,7 +245,8 @@ impl View<'_> {
             Event::Second(interval) => {
                 let members = state.members();
                 let working = members.iter().filter(|member| member.is_working()).count();
-                self.live.show_with(&interval, &format!("  {working} of {} agents", members.len()));
+                self.live
+                    .show_with(&interval, &format!("  {working} of {}", agents_text(members.len() as u64)));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Coordinator and agents under a virtual clock, over a network that delays, loses and repeats, with kills. Every case
 //! follows from its seed, which is printed when it fails.
 
+mod cases;
+mod files;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,8 +29,6 @@ use crate::run::build;
 use crate::run::digest::digest;
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
-
-mod files;
 
 /// When the simulated world begins, since 1970.
 pub(super) const DAWN: Duration = Duration::from_secs(1_800_000_000);
@@ -140,6 +141,8 @@ struct Machine {
     begins: Duration,
     killed: Option<Duration>,
     signalled: Option<Duration>,
+    /// When its run fails.
+    breaks: Option<Duration>,
     cut: Option<(Duration, Duration)>,
     travelling: Option<(Duration, Travelling)>,
     /// When the request that is on its way is given up.
@@ -197,6 +200,7 @@ impl World {
                 begins: DAWN,
                 killed: None,
                 signalled: None,
+                breaks: None,
                 cut: None,
                 travelling: None,
                 timeout: Duration::MAX,
@@ -288,6 +292,10 @@ impl World {
         if let Some(load) = &mut machine.load {
             let must_stop = machine.agent.stopped().is_some();
             let is_batch = now.saturating_sub(load.start).as_millis() % BATCH.as_millis() < STEP.as_millis();
+            if !load.is_over && machine.breaks.is_some_and(|at| now >= at) {
+                load.is_over = true;
+                machine.agent.ended(Err("no descriptors".to_owned()), local);
+            }
             if !load.is_over && now >= load.start && (is_batch || must_stop) {
                 for second in load.advance(now, must_stop) {
                     machine.agent.second(&second);
@@ -399,14 +407,6 @@ impl World {
     }
 }
 
-/// What one process reports of the same samples.
-fn alone() -> Report {
-    let order = Order { flags: Vec::new(), part: 0, parts: 1, run: 7 };
-    let mut load = Load::new(&order, DAWN, DAWN);
-    (1..=LENGTH.as_secs()).for_each(|second| drop(load.advance(DAWN + Duration::from_secs(second), false)));
-    load.report(false)
-}
-
 /// Runs a case for several seeds, and names the one that fails.
 fn for_seeds(case: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in 0..6 {
@@ -415,274 +415,4 @@ fn for_seeds(case: impl Fn(u64) + std::panic::RefUnwindSafe) {
             std::panic::resume_unwind(why);
         }
     }
-}
-
-#[test]
-fn without_kills_both_sides_agree_and_percentiles_are_those_of_one_process() {
-    let alone = alone();
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 1 + seed % 4, seed, false);
-        world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        let start = world.start.unwrap();
-        for machine in &world.machines {
-            assert_eq!(machine.outcome, Some(Outcome::Delivered));
-            // Each starts when the coordinator wants, but for the error that is reported.
-            let began = machine.load.as_ref().unwrap().start;
-            let name = format!("m{}", machine.agent.order().unwrap().part);
-            let member = world.gathered.iter().find(|member| member.part.to_string() == name[1..]);
-            let clock = member.unwrap().clock.unwrap();
-            assert!(clock.offset_ns.abs_diff(machine.offset) <= clock.uncertainty_ns);
-            let skew = began.abs_diff(start);
-            assert!(skew <= Duration::from_nanos(clock.uncertainty_ns), "{skew:?} of {clock:?}");
-        }
-        let sent = world.sent();
-        let report = world.report();
-        let (accepted, delivered) = (report.accounting.measured.accepted, report.delivered.unwrap());
-        assert_eq!((accepted, delivered.at_least, delivered.at_most), (sent, sent, Some(sent)));
-        assert_eq!(sent, alone.accounting.measured.accepted);
-        assert_eq!(report.latency.message, alone.latency.message, "sample for sample");
-        assert_eq!(report.intervals.len(), alone.intervals.len());
-        assert!(report.agents.iter().all(|agent| agent.lost.is_none()));
-    });
-}
-
-#[test]
-fn what_a_killed_agent_has_sent_is_in_the_range_and_it_is_named() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
-        // From before the start to after the end.
-        let at = DAWN + Duration::from_millis(world.random.rand_range(500..34_000));
-        world.machines[1].killed = Some(at);
-        world.run();
-        if world.events.iter().any(|event| event == "m1 dropped") {
-            return; // before the start: another could take its place
-        }
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        let sent = world.sent();
-        // With losses, another may have learned of the start too late: it is named as well.
-        let lost = world.events.iter().filter_map(|event| event.strip_suffix(" lost"));
-        let mut lost: Vec<String> = lost.map(ToOwned::to_owned).collect();
-        lost.sort();
-        let report = world.report();
-        let delivered = report.delivered.unwrap();
-        assert!((delivered.at_least..=delivered.at_most.unwrap()).contains(&sent), "{sent} of {delivered:?}");
-        let named = report.agents.iter().filter(|agent| agent.lost.is_some()).map(|agent| agent.name.clone());
-        let mut named: Vec<String> = named.collect();
-        named.sort();
-        assert_eq!(named, lost);
-        assert!(report.accounting.measured.balances());
-        assert_eq!(report.latency.message.ok.count(), report.accounting.measured.accepted);
-    });
-}
-
-#[test]
-fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
-        world.machines[1].signalled =
-            Some(DAWN + Duration::from_millis(world.random.rand_range(5_000..25_000)));
-        world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        let name =
-            world.gathered.iter().find(|member| member.part == world.machines[1].agent.order().unwrap().part);
-        let name = name.unwrap().name.clone();
-        assert!(world.events.contains(&format!("{name} stopped: SIGTERM")), "{:?}", world.events);
-        let (sent, alone) = (world.sent(), alone().accounting.measured.accepted);
-        assert!(sent < alone, "{sent}");
-        let report = world.report();
-        let delivered = report.delivered.unwrap();
-        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
-        for row in &report.agents {
-            let expected = match (row.name == name, seed % 2 == 1) {
-                (true, _) => Some(Stopped::Signal { signal: "SIGTERM".to_owned() }),
-                (false, true) => Some(Stopped::LostAgent { agent: name.clone() }),
-                (false, false) => None,
-            };
-            assert_eq!(row.stopped, expected, "{}", row.name);
-        }
-        assert_eq!(stopped_early(&report), [format!("{name} (SIGTERM)")]);
-    });
-}
-
-/// Steps until the start is decided.
-fn until_decided(world: &mut World) -> Duration {
-    loop {
-        world.step();
-        if let Some(start) = world.start {
-            return start;
-        }
-    }
-}
-
-#[test]
-fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another() {
-    for_seeds(|seed| {
-        let mut world = World::with_spares(seed, 3, 2, seed, seed % 2 == 1);
-        // All places are taken; one agent leaves, and one is gone before it was ready. The spare ones wait for their places.
-        world.machines[3..].iter_mut().for_each(|machine| machine.begins = DAWN + Duration::from_secs(1));
-        while world.machines[0].agent.id().is_none() {
-            world.step();
-        }
-        world.machines[0].killed = Some(world.now);
-        let left = DAWN + Duration::from_millis(world.random.rand_range(1_500..4_500));
-        world.machines[1].signalled = Some(left);
-        world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        assert_eq!(world.machines[1].outcome, Some(Outcome::Interrupted("SIGTERM".to_owned())));
-        assert!(world.machines[1].load.is_none());
-        let delivered = [2, 3, 4].map(|index| world.machines[index].outcome.clone());
-        assert!(delivered.iter().all(|outcome| *outcome == Some(Outcome::Delivered)), "{delivered:?}");
-        let sent = world.sent();
-        assert_eq!(sent, alone().accounting.measured.accepted);
-        assert_eq!(world.report().delivered.unwrap().at_most, Some(sent));
-    });
-}
-
-#[test]
-fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, seed, true);
-        let decided = until_decided(&mut world).checked_sub(Duration::from_secs(5)).unwrap();
-        let at = |millis| Some(decided + Duration::from_millis(millis));
-        let millis = world.random.rand_range(50..400);
-        match seed % 3 {
-            0 => world.machines[1].killed = at(millis),
-            1 => world.machines[1].signalled = at(millis),
-            _ => world.machines[1].cut = at(millis).map(|from| (from, Duration::MAX)),
-        }
-        world.run();
-        let ending = world.coordinator.ending().unwrap();
-        assert!(matches!(ending, Ending::Lost(..)), "{ending:?}: {:?}", world.events);
-        assert_eq!(world.sent(), 0);
-        for index in [0, 2] {
-            let outcome = world.machines[index].outcome.clone().unwrap();
-            assert!(matches!(&outcome, Outcome::Stopped(why) if why.contains("was lost")), "{outcome:?}");
-        }
-    });
-}
-
-#[test]
-fn a_signal_at_any_time_is_named_and_the_range_is_right() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
-        let start = until_decided(&mut world);
-        let at = world.random.rand_range(0..4_000);
-        world.machines[2].signalled = Some(start + Duration::from_millis(at) - Duration::from_secs(3));
-        world.run();
-        let sent = world.sent();
-        if let Some(Ending::Lost(..)) = world.coordinator.ending() {
-            assert_eq!(sent, 0);
-            return;
-        }
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        let events = world.events.clone();
-        let outcome = world.machines[2].outcome.clone();
-        let report = world.report();
-        let delivered = report.delivered.unwrap();
-        assert!((delivered.at_least..=delivered.at_most.unwrap()).contains(&sent), "{sent} of {delivered:?}");
-        let named = [stopped_early(&report), lost(&report)].concat();
-        assert!(named.iter().any(|one| one.contains("SIGTERM")), "{named:?}: {events:?} {outcome:?}");
-    });
-}
-
-#[test]
-fn a_coordinator_that_stood_still_loses_no_agent_and_names_those_that_stopped() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 2, 0, false);
-        while world.start.is_none_or(|start| world.now < start + Duration::from_secs(4)) {
-            world.step();
-        }
-        let pause = Duration::from_secs(if seed % 2 == 0 { 8 } else { 17 });
-        let until = world.now + pause;
-        while world.now < until {
-            world.now += STEP;
-            (0..world.machines.len()).for_each(|index| world.work_unanswered(index));
-        }
-        world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        assert!(!world.events.iter().any(|event| event.ends_with("lost")), "{:?}", world.events);
-        let (sent, events) = (world.sent(), world.events.clone());
-        let report = world.report();
-        let delivered = report.delivered.unwrap();
-        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
-        let expected = if seed % 2 == 0 { 0 } else { 2 };
-        assert_eq!(stopped_early(&report).len(), expected, "{events:?}");
-    });
-}
-
-#[test]
-fn a_link_that_heals_leaves_nothing_in_doubt_and_one_that_does_not_stops_its_agent() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, 5, false);
-        let from = DAWN + Duration::from_millis(world.random.rand_range(8_000..15_000));
-        let length = if seed % 2 == 0 { Duration::from_millis(7_000) } else { Duration::MAX };
-        world.machines[2].cut = Some((from, from.saturating_add(length)));
-        world.run();
-        let (sent, start) = (world.sent(), world.start.unwrap());
-        let load = world.machines[2].load.as_ref().unwrap();
-        if seed % 2 == 0 {
-            assert!(world.events.contains(&"m2 back".to_owned()), "{:?}", world.events);
-            assert_eq!(world.machines[2].outcome, Some(Outcome::Delivered));
-        } else {
-            assert_eq!(world.machines[2].outcome, Some(Outcome::Undelivered(None)));
-            let most = due(&load.plan, (from + STOPS_WITHIN).saturating_sub(start)).unwrap();
-            assert!(load.sent <= most, "{} of {most}", load.sent);
-        }
-        let delivered = world.report().delivered.unwrap();
-        let range = delivered.at_least..=delivered.at_most.unwrap();
-        assert!(range.contains(&sent), "{sent} of {delivered:?}");
-        assert_eq!(range.start() == range.end(), seed % 2 == 0, "{delivered:?}");
-    });
-}
-
-#[test]
-fn agents_of_a_coordinator_that_is_gone_stop_within_the_bound_and_have_their_reports() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, 0, false);
-        let gone = DAWN + Duration::from_secs(10);
-        world.machines.iter_mut().for_each(|machine| machine.cut = Some((gone, Duration::MAX)));
-        while world.machines.iter().any(|machine| machine.outcome.is_none()) {
-            world.step();
-            assert!(world.now < DAWN + Duration::from_secs(300));
-        }
-        let start = world.start.unwrap();
-        for machine in &world.machines {
-            assert_eq!(machine.outcome, Some(Outcome::Undelivered(None)));
-            let load = machine.load.as_ref().unwrap();
-            let most = due(&load.plan, (gone + STOPS_WITHIN).saturating_sub(start)).unwrap();
-            assert!(load.sent <= most, "{} of {most}", load.sent);
-            assert_eq!(machine.agent.report_of_part().unwrap().accounting.measured.accepted, load.sent);
-        }
-    });
-}
-
-#[test]
-fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, seed, false);
-        let start = until_decided(&mut world);
-        // From the first reports on until after the coordinator's own is written.
-        let dies = start + LENGTH + Duration::from_millis(world.random.rand_range(0..3_000));
-        world.dies = Some(dies);
-        world.run();
-        let is_written = world.concludes.is_some_and(|at| at <= dies);
-        for machine in &world.machines {
-            let outcome = machine.outcome.clone().unwrap();
-            assert!(is_written || outcome == Outcome::Undelivered(None), "{outcome:?} without a report");
-            let report = machine.agent.report_of_part().unwrap();
-            assert_eq!(report.accounting.measured.accepted, machine.load.as_ref().unwrap().sent);
-        }
-    });
-}
-
-#[test]
-fn a_report_that_can_not_be_written_leaves_its_parts_to_the_agents() {
-    for_seeds(|seed| {
-        let mut world = World::new(seed, 3, seed, false);
-        world.can_write = false;
-        world.run();
-        let dropped = Outcome::Dropped("no space left".to_owned());
-        assert!(world.machines.iter().all(|machine| machine.outcome.as_ref() == Some(&dropped)));
-    });
 }
