@@ -165,7 +165,7 @@ pub(crate) fn parse(
         argv.push(setting.argument());
         given.push(setting);
     }
-    let (compatible, ignored) = compat::settings(&given, &table, &environment);
+    let (compatible, ignored) = compat::settings(&given, &table, &environment, compat::has_ipv6);
     for setting in compatible {
         argv.push(setting.argument());
         given.push(setting);

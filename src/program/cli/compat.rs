@@ -4,6 +4,7 @@
 //! Each becomes a setting of a flag with the lowest precedence: arguments, variables and file override it.
 
 use std::ffi::OsString;
+use std::net::{Ipv6Addr, UdpSocket};
 
 use super::flag::Flag;
 use super::flags::{LISTEN, OF_DEFAULT_LISTENER};
@@ -18,13 +19,20 @@ const PREFIX: &str = "MP_";
 /// The variables that together configure one listener.
 const BIND_ADDR: &str = "MP_SMTP_BIND_ADDR";
 const REQUIRE_TLS: &str = "MP_SMTP_REQUIRE_TLS";
+const UI_BIND_ADDR: &str = "MP_UI_BIND_ADDR";
 
-/// The listeners and replies. Not `[::]`, which some containers lack. Names below `internal` are assigned to nobody:
-/// `host.docker.internal` is the host of a container.
+/// All addresses, IPv4 ones too, as Mailpit binds them; and those of a machine without IPv6, as some containers are.
+const EVERYWHERE: &str = "[::]";
+const EVERYWHERE_IN_IPV4: &str = "0.0.0.0";
+/// Port of the only listener.
+const SMTP_PORT: &str = ":1025";
+
+/// The listeners and replies. Names below `internal` are assigned to nobody: `host.docker.internal` is the host of a
+/// container.
 const DEFAULTS: &[(&str, &str)] = &[
-    ("host", "0.0.0.0"),
+    ("host", EVERYWHERE),
     ("port", "1025"),
-    ("http", "0.0.0.0:8025"),
+    ("http", "[::]:8025"),
     ("http-host", "*.internal"),
     ("esmtp", "true"),
     ("extensions", "-PIPELINING,-DSN,-CHUNKING,-BINARYMIME,-LIMITS"),
@@ -70,16 +78,38 @@ pub(super) fn is_on(given: &[Given]) -> bool {
     given.iter().rfind(|given| given.kebab == COMPAT).is_some_and(|given| given.value == MAILPIT)
 }
 
+/// Whether sockets of this machine can have IPv6 addresses.
+pub(super) fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
+}
+
+/// The address as Mailpit binds it, whose library takes no host and `0.0.0.0` for all addresses of IPv4 and IPv6.
+fn bound(address: &str, has_ipv6: bool) -> String {
+    let (host, port) = address.rsplit_once(':').filter(|_| address != EVERYWHERE).unwrap_or((address, ""));
+    let is_everywhere = ["", EVERYWHERE, EVERYWHERE_IN_IPV4].contains(&host);
+    match is_everywhere {
+        true if port.is_empty() => everywhere(has_ipv6).to_owned(),
+        true => format!("{}:{port}", everywhere(has_ipv6)),
+        false => address.to_owned(),
+    }
+}
+
+fn everywhere(has_ipv6: bool) -> &'static str {
+    if has_ipv6 { EVERYWHERE } else { EVERYWHERE_IN_IPV4 }
+}
+
 /// The settings equivalent to Mailpit's variables and defaults, unless given explicitly, and a line for each variable
 /// that is set but has no effect.
 pub(super) fn settings(
     given: &[Given],
     table: &[Flag],
     environment: &[(OsString, OsString)],
+    has_ipv6: impl FnOnce() -> bool,
 ) -> (Vec<Given>, Vec<String>) {
     if !is_on(given) {
         return (Vec::new(), Vec::new());
     }
+    let has_ipv6 = has_ipv6();
     let (mut settings, mut doubts) = (Vec::new(), Vec::new());
     let variables = || {
         let pairs = environment.iter().map(|(name, value)| (name.to_str(), value.to_string_lossy()));
@@ -92,8 +122,12 @@ pub(super) fn settings(
     for (name, value) in variables() {
         let pairs = match name {
             // Both configure the same and only listener, which is encrypted.
-            BIND_ADDR if requires_tls => Some(vec![("listen", tls_listener(&value))]),
-            REQUIRE_TLS if requires_tls && !is_bound => Some(vec![("listen", tls_listener("0.0.0.0:1025"))]),
+            BIND_ADDR if requires_tls => Some(vec![("listen", tls_listener(&bound(&value, has_ipv6)))]),
+            REQUIRE_TLS if requires_tls && !is_bound => {
+                Some(vec![("listen", tls_listener(&bound(SMTP_PORT, has_ipv6)))])
+            }
+            BIND_ADDR if unix_path(&value).is_none() => Some(vec![("host", bound(&value, has_ipv6))]),
+            UI_BIND_ADDR => Some(vec![("http", bound(&value, has_ipv6))]),
             _ => of_variable(&name[PREFIX.len()..], &value),
         };
         match pairs {
@@ -122,7 +156,12 @@ pub(super) fn settings(
     let by_default: Vec<_> = by_default
         .map(|(kebab, value)| Given {
             kebab: (*kebab).to_owned(),
-            value: value.into(),
+            value: if ["host", "http"].contains(kebab) {
+                bound(value, has_ipv6)
+            } else {
+                (*value).to_owned()
+            }
+            .into(),
             typed: format!("--{COMPAT} {MAILPIT}"),
         })
         .collect();
@@ -159,11 +198,7 @@ fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
     let one = |kebab| vec![(kebab, value.to_owned())];
     let names = value.strip_prefix("sans:");
     Some(match name {
-        "SMTP_BIND_ADDR" => match unix_path(value) {
-            Some(path) => vec![("listen", format!("smtp+unix://{path}"))],
-            None => one("host"),
-        },
-        "UI_BIND_ADDR" => one("http"),
+        "SMTP_BIND_ADDR" => vec![("listen", format!("smtp+unix://{}", unix_path(value)?))],
         "MAX_MESSAGES" => match value {
             // All are retained, within the memory limit.
             "0" => vec![("keep-messages", "1000000".to_owned())],
@@ -207,4 +242,24 @@ fn chaos(value: &str) -> Option<Vec<String>> {
         })
     };
     value.split(',').map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_bound_as_by_mailpit() {
+        for (address, with_ipv6, without) in [
+            (":1025", "[::]:1025", "0.0.0.0:1025"),
+            ("0.0.0.0:1025", "[::]:1025", "0.0.0.0:1025"),
+            ("[::]:8025", "[::]:8025", "0.0.0.0:8025"),
+            ("[::]", "[::]", "0.0.0.0"),
+            ("[::1]:1025", "[::1]:1025", "[::1]:1025"),
+            ("127.0.0.1:1025", "127.0.0.1:1025", "127.0.0.1:1025"),
+            ("unix:/run/mail.sock:0600", "unix:/run/mail.sock:0600", "unix:/run/mail.sock:0600"),
+        ] {
+            assert_eq!((bound(address, true), bound(address, false)), (with_ipv6.into(), without.into()));
+        }
+    }
 }

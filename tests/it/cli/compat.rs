@@ -1,6 +1,6 @@
 //! `--compat mailpit`: in the place of Mailpit, as containers start it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
@@ -20,6 +20,34 @@ fn address(process: &Process, kind: &str) -> SocketAddr {
     let ready: Value = serde_json::from_str(&process.ready_line).expect("JSON");
     let port = ready[kind][0].as_str().and_then(|text| text.rsplit(':').next()?.parse().ok());
     ([127, 0, 0, 1], port.expect("a port")).into()
+}
+
+/// All addresses of this machine.
+fn everywhere() -> &'static str {
+    if std::net::TcpListener::bind("[::]:0").is_ok() { "[::]" } else { "0.0.0.0" }
+}
+
+/// As Mailpit, whose library takes `0.0.0.0` and no host for all addresses. A client that looks up `localhost` may try either.
+#[test]
+fn clients_of_ipv4_and_of_ipv6_are_served() {
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let loopbacks = ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+    for variables in [
+        &[][..],
+        &[("MP_SMTP_BIND_ADDR", ":0"), ("MP_UI_BIND_ADDR", ":0")],
+        &[("MP_SMTP_BIND_ADDR", "0.0.0.0:0"), ("MP_UI_BIND_ADDR", "0.0.0.0:0")],
+        &[("MP_SMTP_BIND_ADDR", "[::]:0"), ("MP_UI_BIND_ADDR", "[::]:0")],
+    ] {
+        let arguments = ["--compat", "mailpit", "--port=0"];
+        let http = variables.is_empty().then(|| format!("--http={}:0", everywhere()));
+        let mut command = command(arguments.into_iter().map(str::to_owned).chain(http));
+        let server = start_command(command.envs(variables.iter().copied()));
+        for ip in loopbacks.into_iter().filter(|ip| ip.is_ipv4() || has_ipv6) {
+            let at = |kind| SocketAddr::new(ip, address(&server, kind).port());
+            assert_eq!(Client::connect(at("smtp")).reply(), "220 localhost Mailpit ESMTP Service ready");
+            assert_eq!(HttpClient::connect(at("http")).request("GET", "/livez", &[]).status, 200);
+        }
+    }
 }
 
 /// All lines of the reply to EHLO.
@@ -98,7 +126,8 @@ fn arguments_override_what_it_stands_for_and_without_it_nothing_is_read() {
     let mut with = command(["--compat=mailpit", "--msg-greeting=220 own", "--print-config"]);
     let printed = Ended::of(with.env("MP_SMTP_BIND_ADDR", "127.0.0.1:2525")).stdout;
     assert!(
-        printed.contains("msg-greeting = \"220 own\"") && printed.contains("http = \"0.0.0.0:8025\""),
+        printed.contains("msg-greeting = \"220 own\"")
+            && printed.contains(&format!("http = \"{}:8025\"", everywhere())),
         "{printed}"
     );
     assert!(printed.contains("host = [\"127.0.0.1:2525\"]"), "{printed}");
@@ -111,10 +140,11 @@ fn arguments_override_what_it_stands_for_and_without_it_nothing_is_read() {
 /// A listener in clear beside the one under TLS would take mail that Mailpit refuses.
 #[test]
 fn required_tls_is_of_the_only_listener_at_the_address_that_is_set() {
+    let everywhere = format!("smtps://{}:1025", everywhere());
     for (variables, listener) in [
-        (&[("MP_SMTP_REQUIRE_TLS", "true")][..], "smtps://0.0.0.0:1025"),
+        (&[("MP_SMTP_REQUIRE_TLS", "true")][..], &*everywhere),
         (&[("MP_SMTP_BIND_ADDR", "127.0.0.1:2599"), ("MP_SMTP_REQUIRE_TLS", "1")], "smtps://127.0.0.1:2599"),
-        (&[("MP_SMTP_REQUIRE_TLS", "on"), ("MP_SMTP_BIND_ADDR", "0.0.0.0:1025")], "smtps://0.0.0.0:1025"),
+        (&[("MP_SMTP_REQUIRE_TLS", "on"), ("MP_SMTP_BIND_ADDR", "0.0.0.0:1025")], &*everywhere),
         (&[("MP_SMTP_REQUIRE_TLS", "true"), ("MP_SMTP_BIND_ADDR", "unix:/s:0600")], "smtps+unix:///s"),
     ] {
         let mut command = command(["--compat=mailpit", "--print-config"]);
