@@ -292,6 +292,28 @@ fn parts_of_other_settings_or_of_another_message_file_are_refused_with_what_diff
 }
 
 #[test]
+fn parts_of_older_versions_without_a_digest_are_compared_in_what_their_reports_state() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
+    let args = "-c 4 --count 12 --seed 3";
+    let older = |more: &str, part: &str| {
+        let file = reports(&folder, &sink, &format!("{args} {more}"), &[part]).remove(0);
+        let mut report = files::json(&file);
+        assert!(report.as_object_mut().and_then(|report| report.remove("plans")).is_some());
+        std::fs::write(&file, report.to_string()).expect("a file");
+        file
+    };
+    let first = older("", "0/4");
+    let newer = reports(&folder, &sink, args, &["1/4"]).remove(0);
+    assert_eq!(merge(&[&first, &newer, &older("", "2/4")], &[]).expect(1).count("accepted"), 9);
+    let other = older("--warmup 1ns", "3/4");
+    for one in [&first, &newer] {
+        let refused = merge(&[&other, one], &[]);
+        refused.code_is(2);
+        assert!(refused.stderr.contains("their warm-up:"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn parts_of_several_runs_are_merged_in_any_order() {
     let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
     let run = |name: &str, args: &str| -> Vec<String> {

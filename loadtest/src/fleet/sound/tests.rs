@@ -41,7 +41,7 @@ impl Two {
                         agent.welcomed(coordinator.register(now, &hello).unwrap(), now);
                     }
                     Todo::Update(update) => {
-                        let answer = coordinator.update(now, &agent.id().unwrap().to_owned(), *update);
+                        let answer = coordinator.update(now, agent.id().unwrap(), *update);
                         agent.answered(answer.unwrap(), now, now);
                     }
                     Todo::Arm(_) => agent.armed(Ok(digest(&plan(0, 2))), now),
