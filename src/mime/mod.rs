@@ -1,6 +1,7 @@
 //! Parsed mails: header fields, texts, attachments, links and codes; by [`Message::mail`](crate::Message::mail).
 //!
-//! Any octets parse to a [`Mail`]; malformed input is read as far as possible. A nested message is one part and is not parsed.
+//! Any octets parse to a [`Mail`]; malformed input is read as far as possible. A nested message is one part and is not
+//! parsed.
 // Pure. Imports no other module.
 
 mod codes;

@@ -1,5 +1,5 @@
-//! The settings that a connection is served with and the state that it shares with others. Both are borrowed for one turn,
-//! on the shard's thread.
+//! The settings that a connection is served with and the state that it shares with others. Both are borrowed for one
+//! turn, on the shard's thread.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

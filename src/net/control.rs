@@ -1,5 +1,5 @@
-//! Messages from other threads to a reactor. A sender puts a message into the reactor's mailbox and wakes the reactor, which
-//! reads the mailbox in order, between two turns. Serving a mail takes no lock.
+//! Messages from other threads to a reactor. A sender puts a message into the reactor's mailbox and wakes the reactor,
+//! which reads the mailbox in order, between two turns. Serving a mail takes no lock.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, SendError, Sender};
@@ -212,8 +212,8 @@ impl Mailbox {
         lock(&self.0).rest.take()
     }
 
-    /// Closes the mailbox of a reactor that ends. A caller that waits for an answer gets an error and finds the remaining
-    /// figures here.
+    /// Closes the mailbox of a reactor that ends. A caller that waits for an answer gets an error and finds the
+    /// remaining figures here.
     fn close(&self, rest: Box<Stats>, has_died: bool) {
         let mut mail = lock(&self.0);
         debug_assert!(!mail.is_closed, "a reactor ends once");

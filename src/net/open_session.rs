@@ -78,8 +78,8 @@ impl fmt::Display for SessionState {
     }
 }
 
-/// How a session is ended by [`Server::end_session`](crate::Server::end_session). The client is not at fault: the session counts
-/// as ended by the server.
+/// How a session is ended by [`Server::end_session`](crate::Server::end_session). The client is not at fault: the
+/// session counts as ended by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
     /// With 421, then closed; a delayed reply is replaced by it.

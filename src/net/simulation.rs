@@ -1,5 +1,5 @@
 //! A seeded simulation of many clients and the real connections that serve them, on a virtual clock. Dialogues, pauses,
-//! ends and rules are random. it runs over a transport like TCP, over one that retains octets, and over TLS.
+//! ends and rules are random. It runs over a transport like TCP, over one that retains octets, and over TLS.
 //! [`World::check`] asserts what must be true at the end; the invariants of the parts are checked after each turn.
 //!
 //! `SMTPMOCK_SEED=n` runs only this seed.

@@ -17,8 +17,8 @@ const OCTETS_WAIT: Duration = Duration::from_secs(60);
 /// The content of the file. A pipe, such as the shell's `<(…)`, is read to its end.
 ///
 /// # Errors
-/// It can't be read, is larger than `limit` bytes, or is a pipe that has no writer for five seconds, or gives nothing for a
-/// minute.
+/// It can't be read, is larger than `limit` bytes, or is a pipe that has no writer for five seconds, or gives nothing
+/// for a minute.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_dir() || kind.is_socket() {

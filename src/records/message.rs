@@ -23,8 +23,8 @@ use crate::smtp::{self, Record, RecordId, ServerTag, Unsent};
 use crate::text::escape::escape;
 use crate::tls::TlsSession;
 
-/// One mail with its dialogue: requests and replies from HELO to the end of the message; or that of a whole session, see
-/// [`RecordMode`](smtp::RecordMode).
+/// One mail with its dialogue: requests and replies from HELO to the end of the message; or that of a whole session,
+/// see [`RecordMode`](smtp::RecordMode).
 ///
 /// The getters up to [`is_consistent`](Self::is_consistent) are go-smtp-mock's, under their snake_case
 /// names. Texts that are not UTF-8 are shown with replacement characters; [`record`](Self::record) has

@@ -21,7 +21,8 @@ figures! {
         /// section 6), in the same session or another, by any mechanism that reveals them: PLAIN, LOGIN, XOAUTH2 and
         /// OAUTHBEARER.
         pub repeated: u64 = ["auth.repeated", Number, "a user and password tried again unchanged after 535"],
-        /// Round trips of an exchange that was accepted or refused: one for the AUTH command, and one for each response.
+        /// Round trips of an exchange that was accepted or refused: one for the AUTH command, and one for each
+        /// response.
         pub round_trips: Numbers = ["auth.round_trips", Number, "round trips of an AUTH exchange"],
         /// Sessions authenticated by PLAIN.
         pub plain: u64 = ["auth.plain", Number, "sessions authenticated by PLAIN"],

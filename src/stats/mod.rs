@@ -130,11 +130,11 @@ figures! {
     pub struct MessageStats {
         /// Messages whose end was answered with an acceptance, counted when all of that reply was written.
         pub accepted: u64 = ["messages", Number, "messages accepted, by a completely written reply"],
-        /// Mail transactions that ended with a refusal of MAIL, of RCPT without a later accepted DATA or BDAT, of DATA, of
-        /// BDAT, or of the end of the message. [`StageStats::transactions_refused`] has the last such reply of each.
+        /// Mail transactions that ended with a refusal of MAIL, of RCPT without a later accepted DATA or BDAT, of DATA,
+        /// of BDAT, or of the end of the message. [`StageStats::transactions_refused`] has the last such reply of each.
         pub refused: u64 = ["messages.refused", Number, "mail transactions that ended with a refusal"],
-        /// Mail transactions that ended neither accepted nor refused: without a refusal, RSET, another MAIL or EHLO,
-        /// or the end of the session came before the end of the message or before the positive reply to it was completely
+        /// Mail transactions that ended neither accepted nor refused: without a refusal, RSET, another MAIL or EHLO, or
+        /// the end of the session came before the end of the message or before the positive reply to it was completely
         /// written.
         pub aborted: u64 = ["messages.aborted", Number, "mail transactions neither accepted nor refused"],
         /// Aborted ones in which the client closed in the middle of the data, without QUIT and with no reply pending.
@@ -160,7 +160,8 @@ figures! {
         /// offered (RFC 6152), under Extended SMTP and in LMTP. Those with SMTPUTF8 do not count.
         pub with_undeclared_eight_bit: u64 =
             ["messages.with_undeclared_8bit", Number, "inspected messages in 8 bits without BODY=8BITMIME"],
-        /// Messages received to their end whose MAIL declared their size by SIZE (RFC 1870), under Extended SMTP and in LMTP.
+        /// Messages received to their end whose MAIL declared their size by SIZE (RFC 1870), under Extended SMTP and in
+        /// LMTP.
         pub declared: u64 = ["messages.declared", Number, "messages whose size was declared by SIZE"],
         /// Messages larger than their declared size (RFC 1870 section 6.3).
         pub larger_than_declared: u64 =
@@ -170,17 +171,17 @@ figures! {
             ["message.declared_difference", Octets, "difference between the declared and the real size"],
         /// RCPTs accepted, per message.
         pub recipients: Numbers = ["message.recipients", Number, "RCPTs accepted for a message"],
-        /// From the 354, or the first octet of the first chunk, to the end of the message. Without messages sent before the
-        /// 354, and without chunks that were read at once.
+        /// From the 354, or the first octet of the first chunk, to the end of the message. Without messages sent before
+        /// the 354, and without chunks that were read at once.
         pub data_time: Durations =
             ["data.time", Microseconds, "from the 354, or the first chunk, to the end of the message"],
         /// Octets per second in that time, as read by the server. A message that the system has completely received
         /// before the server reads it takes almost no time, so for short messages the rate may far exceed that of the
         /// network.
         pub data_rate: Numbers = ["data.rate", OctetsPerSecond, "octets per second in that time"],
-        /// The longest time between two reads of a message, or of one chunk of it, for each message of more than one read. Not
-        /// measured while reads are throttled ([`Config::read_rate`](crate::Config::read_rate)), because the server causes the
-        /// gaps then.
+        /// The longest time between two reads of a message, or of one chunk of it, for each message of more than one
+        /// read. Not measured while reads are throttled ([`Config::read_rate`](crate::Config::read_rate)), because the
+        /// server causes the gaps then.
         pub longest_gap: Durations =
             ["data.longest_gap", Microseconds, "longest time between two reads of a message"],
     }
@@ -276,7 +277,8 @@ figures! {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct PipelineStats {
-        /// Sizes of groups of two or more commands sent together. A final dot counts as a command, and BDAT with its octets.
+        /// Sizes of groups of two or more commands sent together. A final dot counts as a command, and BDAT with its
+        /// octets.
         pub groups: Numbers = ["pipelining.groups", Number, "commands sent together, two or more"],
         /// How often clients waited for replies: after each group, including groups of one command.
         pub round_trips: u64 = ["pipelining.round_trips", Number, "times that clients waited for replies"],
@@ -289,9 +291,9 @@ figures! {
 }
 
 figures! {
-    /// Retries after a 4yz reply to RCPT, DATA, BDAT or the end of the message: later mail transactions with the same reverse-path
-    /// and forward-path, on any connection. They are counted when the transaction has ended. Only the first 100
-    /// recipients of a transaction are tracked.
+    /// Retries after a 4yz reply to RCPT, DATA, BDAT or the end of the message: later mail transactions with the same
+    /// reverse-path and forward-path, on any connection. They are counted when the transaction has ended. Only the
+    /// first 100 recipients of a transaction are tracked.
     ///
     /// A message is identified by its ENVID (RFC 3461) or Message-ID, or by the transaction; another SIZE (RFC 1870)
     /// means another message. Otherwise messages are assumed to be the same until a second message with the same
@@ -301,9 +303,9 @@ figures! {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct RetryStats {
-        /// Recipients deferred with a 4yz reply to RCPT, DATA, BDAT or the end of the message. Each counts once until it gets
-        /// another reply. Messages from the same sender to the same recipient count as one unless their Message-IDs
-        /// are known to differ.
+        /// Recipients deferred with a 4yz reply to RCPT, DATA, BDAT or the end of the message. Each counts once until
+        /// it gets another reply. Messages from the same sender to the same recipient count as one unless their
+        /// Message-IDs are known to differ.
         pub deferred: u64 = ["retries.deferred", Number, "recipients deferred with a 4yz reply"],
         /// Deferred recipients that were retried, once each.
         pub retried: u64 = ["retries.retried", Number, "deferred recipients that were retried"],

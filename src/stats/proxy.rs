@@ -5,8 +5,8 @@ use super::catalogue::figures;
 figures! {
     /// Connections at listeners that accept PROXY headers, and XCLIENT.
     ///
-    /// A session begins when the header is complete. Before that the connection is in no other figure, and it may end in
-    /// one of these ways: `malformed`, `late`, `untrusted` or `broken_off`.
+    /// A session begins when the header is complete. Before that the connection is in no other figure, and it may end
+    /// in one of these ways: `malformed`, `late`, `untrusted` or `broken_off`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct ProxyStats {

@@ -51,7 +51,8 @@ figures! {
         /// Handshakes without the required client certificate (`Tls::client_required`).
         pub no_client_certificate: u64 =
             ["tls.no_client_certificate", Number, "handshakes without the client's certificate that is required"],
-        /// Handshakes in which the client's certificate was not trusted, not valid now, not for clients, or not its own.
+        /// Handshakes in which the client's certificate was not trusted, not valid now, not for clients, or not its
+        /// own.
         pub bad_client_certificate: u64 =
             ["tls.bad_client_certificate", Number, "handshakes with a client's certificate that is not trusted"],
         /// Handshakes during which the client closed the connection, unless a rule had changed their course.

@@ -1,13 +1,13 @@
 //! Names of hosts in requests over HTTP.
 //!
-//! A web page that a browser shows can send requests to addresses of this machine. It can't choose the `Host` that the browser
-//! sends: that is the page's own name, also where its owner lets that name lead here (DNS rebinding). So a server without
-//! credentials answers only to names that no owner of a site can have.
+//! A web page that a browser shows can send requests to addresses of this machine. It can't choose the `Host` that the
+//! browser sends: that is the page's own name, also where its owner lets that name lead here (DNS rebinding). So a
+//! server without credentials answers only to names that no owner of a site can have.
 
 use std::net::IpAddr;
 
-/// The name in a `Host`, whose port may be any, without the dot at its end. An IPv6 address is in brackets. `None` if it is no
-/// name of a host.
+/// The name in a `Host`, whose port may be any, without the dot at its end. An IPv6 address is in brackets. `None` if
+/// it is no name of a host.
 pub fn name(host: &str) -> Option<&str> {
     let name = without_port(host)?;
     if let Some(literal) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

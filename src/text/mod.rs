@@ -1,5 +1,5 @@
-//! Formatting of values: escaping of untrusted text, names of hosts, durations, sizes and timestamps. Imports no other module;
-//! any thread.
+//! Formatting of values: escaping of untrusted text, names of hosts, durations, sizes and timestamps. Imports no other
+//! module; any thread.
 
 pub mod escape;
 pub mod hosts;

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
-/// Inspects the page: nothing exceeds its container, lines have colours, nothing was fetched. The result replaces the page.
+/// Inspects the page: nothing exceeds its container, lines have colours, nothing was fetched. The result replaces the
+/// page.
 const INSPECTION: &str = r#"<script>
 addEventListener("load", () => {
   const found = [];

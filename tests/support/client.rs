@@ -84,8 +84,8 @@ impl Client {
         client
     }
 
-    /// Connects as a client that does not read: it has little room for replies, and each of its writes waits at most this long
-    /// for the server to read.
+    /// Connects as a client that does not read: it has little room for replies, and each of its writes waits at most
+    /// this long for the server to read.
     pub(crate) fn deaf(address: SocketAddr, patience: Duration) -> Self {
         let client = Self::greeted(address);
         SockRef::from(client.socket()).set_recv_buffer_size(4096).expect("a small buffer");

@@ -1,4 +1,5 @@
-//! What is expected of each recorded dialogue: the recording, its corrected form, or the recording with a named exception.
+//! What is expected of each recorded dialogue: the recording, its corrected form, or the recording with a named
+//! exception.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,8 @@ use super::transcript::{self, Case};
 /// Number of recorded dialogues.
 const RECORDED: usize = 531;
 
-/// Sessions in which the client sent nothing. Readiness probes are not mail, so that they leave no record; in go-smtp-mock
-/// they leave an empty one.
+/// Sessions in which the client sent nothing. Readiness probes are not mail, so that they leave no record; in
+/// go-smtp-mock they leave an empty one.
 const SENT_NOTHING: &[&str] =
     &["abort-after-connect-immediately", "half-close-after-connect", "timeout-negative"];
 

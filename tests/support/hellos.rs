@@ -1,4 +1,5 @@
-//! Octets in place of a client's hello, sent to a server that encrypts from the first octet. Also part of a fuzz target.
+//! Octets in place of a client's hello, sent to a server that encrypts from the first octet. Also part of a fuzz
+//! target.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -28,8 +29,8 @@ impl Encrypting {
         Self { server: Server::start(config).expect("a server"), path }
     }
 
-    /// Sends these octets and ends the output. Asserts that the server ends the connection too, and returns its answer: records,
-    /// and not many.
+    /// Sends these octets and ends the output. Asserts that the server ends the connection too, and returns its answer:
+    /// records, and not many.
     pub(crate) fn feed(&self, octets: &[u8]) -> Vec<u8> {
         let mut stream = UnixStream::connect(&self.path).expect("a listener");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -8,8 +8,8 @@ pub(crate) struct Data {
     pub(crate) end: Option<usize>,
 }
 
-/// Splits the input into lines, which only CRLF ends: a line of one dot ends the data, and from any other line that starts
-/// with a dot that dot is removed. Of truncated input, the part that is certainly content is content.
+/// Splits the input into lines, which only CRLF ends: a line of one dot ends the data, and from any other line that
+/// starts with a dot that dot is removed. Of truncated input, the part that is certainly content is content.
 pub(crate) fn data(input: &[u8]) -> Data {
     let mut content = Vec::new();
     let mut start = 0;

@@ -99,7 +99,8 @@ impl Process {
         signal(self.pid(), name);
     }
 
-    /// Waits until it ends, which something else must cause. The output is the part after the lines that were waited for.
+    /// Waits until it ends, which something else must cause. The output is the part after the lines that were waited
+    /// for.
     pub(crate) fn ended(mut self) -> Ended {
         within_patience(self.pid(), || self.drain())
     }
@@ -191,7 +192,8 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
 }
 
-/// Calls a function that waits for a process, and kills the process after the longest wait, so that the function returns.
+/// Calls a function that waits for a process, and kills the process after the longest wait, so that the function
+/// returns.
 fn within_patience<T>(pid: u32, work: impl FnOnce() -> T) -> T {
     let (done, is_done) = mpsc::channel::<()>();
     thread::scope(move |scope| {

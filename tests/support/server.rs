@@ -23,7 +23,8 @@ pub(crate) fn ruled(config: Config, rules: &[&str]) -> Config {
     rules.iter().map(rule).fold(config, Config::rule)
 }
 
-/// Waits until no process listens there. A process that another test starts may have a copy of the listener for a moment.
+/// Waits until no process listens there. A process that another test starts may have a copy of the listener for a
+/// moment.
 pub(crate) fn until_refused(address: SocketAddr) {
     eventually("the port to close", || is_refused(address));
 }

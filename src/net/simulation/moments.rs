@@ -125,7 +125,8 @@ fn a_clock_that_jumps_a_year() {
     assert!(next.since(bench.resources.clock.now()) <= SESSION_TIMEOUT + ROUNDING);
 }
 
-/// A client whose greeting closes the connection may have sent input already: closing at once would destroy the greeting.
+/// A client whose greeting closes the connection may have sent input already: closing at once would destroy the
+/// greeting.
 #[test]
 fn a_client_that_sends_too_early_can_read_why_it_is_closed() {
     let refusing = || {

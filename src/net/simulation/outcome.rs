@@ -513,8 +513,8 @@ impl Heard {
     }
 }
 
-/// Compares the output with the model: it must be a prefix of the model's answers, followed by 421 where the server ended
-/// the session.
+/// Compares the output with the model: it must be a prefix of the model's answers, followed by 421 where the server
+/// ended the session.
 fn heard(written: &[u8], model: &Model, policy: &Policy) -> Heard {
     let answers = model.answers.partition_point(|answer| {
         written.len() >= answer.output_end && starts_with(written, &model.output[..answer.output_end])

@@ -1,4 +1,5 @@
-//! The messages of XOAUTH2 and OAUTHBEARER (RFC 7628): a bearer token, and the error that the server sends as a challenge.
+//! The messages of XOAUTH2 and OAUTHBEARER (RFC 7628): a bearer token, and the error that the server sends as a
+//! challenge.
 
 use std::borrow::Cow;
 

@@ -147,7 +147,8 @@ impl Auth {
         self.listed = Some(listed);
     }
 
-    /// The mechanisms that are offered, in the order of [`Mechanism::ALL`]; EXTERNAL only to clients with a certificate.
+    /// The mechanisms that are offered, in the order of [`Mechanism::ALL`]; EXTERNAL only to clients with a
+    /// certificate.
     pub fn mechanisms(&self) -> Vec<Mechanism> {
         let default = || {
             let possible = Mechanism::ALL.iter().copied().filter(|one| self.can_complete(*one));

@@ -1,5 +1,5 @@
-//! Splits octets into lines and message data: line ends, dot-terminated data, and the inspection of message text. Imports
-//! `command`, `reply`, `policy` and the crates for searching; pure.
+//! Splits octets into lines and message data: line ends, dot-terminated data, and the inspection of message text.
+//! Imports `command`, `reply`, `policy` and the crates for searching; pure.
 
 pub(super) mod incoming;
 pub(super) mod lines;

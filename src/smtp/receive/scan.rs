@@ -1,5 +1,5 @@
-//! Finds the end of a command line and of message data. Both scanners resume where they stopped, so that bytes that arrive
-//! one by one cost no more than bytes that arrive together.
+//! Finds the end of a command line and of message data. Both scanners resume where they stopped, so that bytes that
+//! arrive one by one cost no more than bytes that arrive together.
 
 mod crlf_dot;
 
@@ -115,7 +115,8 @@ pub struct DataScan {
     pub ended: bool,
 }
 
-/// Splits message data into its content, with the stuffed dots removed, and its end (RFC 5321 sections 4.1.1.4 and 4.5.2).
+/// Splits message data into its content, with the stuffed dots removed, and its end (RFC 5321 sections 4.1.1.4 and
+/// 4.5.2).
 ///
 /// Only CRLF is a line end. A bare CR or LF is content, so only `CRLF.CRLF` ends the data and only a dot right after
 /// CRLF is removed. SMTP smuggling relies on servers that disagree about the end of a message.

@@ -204,8 +204,8 @@ pub struct Record {
     pub ehlo: bool,
     /// MAIL was accepted.
     pub mailfrom: bool,
-    /// Any RCPT was accepted; with [`RecordMode::Session`](crate::smtp::RecordMode::Session) and without `multiple_rcptto` the
-    /// last.
+    /// Any RCPT was accepted; with [`RecordMode::Session`](crate::smtp::RecordMode::Session) and without
+    /// `multiple_rcptto` the last.
     pub rcptto: bool,
     /// DATA was accepted.
     pub data: bool,

@@ -1,5 +1,5 @@
-//! One record per mail transaction (RFC 5321 section 3.3), with all its recipients. The end of the transaction completes the
-//! record; commands outside of transactions are not recorded.
+//! One record per mail transaction (RFC 5321 section 3.3), with all its recipients. The end of the transaction
+//! completes the record; commands outside of transactions are not recorded.
 
 use crate::smtp::policy::Policy;
 use crate::smtp::record::recorder::{Answered, Event, Filing, LastRecord};

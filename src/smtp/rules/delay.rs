@@ -56,7 +56,8 @@ enum Shape {
         p50: Duration,
         p99: Duration,
     },
-    /// Points of the distribution function, strictly increasing in both coordinates, with linear interpolation between them.
+    /// Points of the distribution function, strictly increasing in both coordinates, with linear interpolation between
+    /// them.
     Percentiles(Box<[(Chance, Duration)]>),
 }
 
@@ -180,8 +181,8 @@ impl Shape {
     }
 }
 
-/// The inverse of the distribution function at `share` (from 0 to 1), in seconds. It starts at zero and is constant beyond
-/// the last point.
+/// The inverse of the distribution function at `share` (from 0 to 1), in seconds. It starts at zero and is constant
+/// beyond the last point.
 fn interpolate(points: &[(Chance, Duration)], share: f64) -> f64 {
     let mut from = (0.0, 0.0);
     for (chance, delay) in points {

@@ -1,8 +1,9 @@
 //! Finds the rules that a line can match by its contents: any number of rules for another address, name, network or
 //! session cost nothing.
 //!
-//! Conditions on forward-paths and their inboxes are special: after RCPT they hold if any accepted recipient matches. Each
-//! recipient is therefore matched once, when it is accepted ([`RecipientIndex`]), and only the matched conditions are retained.
+//! Conditions on forward-paths and their inboxes are special: after RCPT they hold if any accepted recipient matches.
+//! Each recipient is therefore matched once, when it is accepted ([`RecipientIndex`]), and only the matched conditions
+//! are retained.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -86,8 +87,8 @@ impl StageIndex {
             && others.is_empty()
     }
 
-    /// The rules whose conditions may hold, in order. `is_asked` returns whether a rule that matched a recipient belongs to this
-    /// stage.
+    /// The rules whose conditions may hold, in order. `is_asked` returns whether a rule that matched a recipient
+    /// belongs to this stage.
     pub(super) fn candidates(
         &self,
         question: &Question<'_>,

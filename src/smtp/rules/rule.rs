@@ -427,8 +427,8 @@ impl Rule {
         self.ending(Action::DropAfter(how))
     }
 
-    /// Sends no reply and holds the connection: nothing more happens on it. At [`Stage::Tls`] the hello gets no answer, until
-    /// the session timeout.
+    /// Sends no reply and holds the connection: nothing more happens on it. At [`Stage::Tls`] the hello gets no answer,
+    /// until the session timeout.
     #[must_use]
     pub fn silent(self) -> Self {
         self.ending(Action::Silent)

@@ -169,8 +169,8 @@ impl State {
         self.rates.values.entry(key).or_default().take(now, limit)
     }
 
-    /// Reserves a place for a session whose client is about to connect. Returns false if `limit` places are taken already. Every
-    /// reserved place must be [released](Self::give_back_place).
+    /// Reserves a place for a session whose client is about to connect. Returns false if `limit` places are taken
+    /// already. Every reserved place must be [released](Self::give_back_place).
     pub fn take_place(&mut self, limit: u64) -> bool {
         let is_free = self.open_sessions < limit;
         self.open_sessions += u64::from(is_free);

@@ -12,8 +12,8 @@ use rand::rngs::ChaCha8Rng;
 pub(in crate::smtp) struct Impairment(u64);
 
 impl Impairment {
-    /// A rule, identified by its text and not by its position, so that a rule added before it does not change its draws.
-    /// `occurrence` distinguishes equal rules.
+    /// A rule, identified by its text and not by its position, so that a rule added before it does not change its
+    /// draws. `occurrence` distinguishes equal rules.
     pub(in crate::smtp) fn named(words: &str, occurrence: u64) -> Self {
         Self(hash(words.bytes().chain(occurrence.to_le_bytes())))
     }

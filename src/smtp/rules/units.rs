@@ -140,8 +140,8 @@ pub fn compared_number(text: &str) -> Option<f64> {
     (number.is_finite() && number >= 0.0).then_some(number)
 }
 
-/// Splits a rate into its amount and its seconds: `300/m` is `300` in 60. Without a unit of time it is per second. `None` for
-/// a unit other than `/s`, `/m` and `/h`.
+/// Splits a rate into its amount and its seconds: `300/m` is `300` in 60. Without a unit of time it is per second.
+/// `None` for a unit other than `/s`, `/m` and `/h`.
 pub fn split_rate(text: &str) -> Option<(&str, f64)> {
     let Some((amount, unit)) = text.rsplit_once('/') else { return Some((text, 1.0)) };
     let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == unit.trim())?;
