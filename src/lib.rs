@@ -109,13 +109,10 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | none | the server, its messages and figures |
-//! | `auth` (default) | authentication by hashes: CRAM-MD5, SCRAM, and files of hashed passwords. PLAIN, LOGIN and
-//! tokens need no feature |
-//! | `tls` (default) | STARTTLS, listeners for TLS, and certificates made at the start, by rustls with aws-lc-rs:
-//! building it needs a C compiler |
+//! | `auth` (default) | authentication by hashes: CRAM-MD5, SCRAM, and files of hashed passwords. PLAIN, LOGIN and tokens need no feature |
+//! | `tls` (default) | STARTTLS, listeners for TLS, and certificates made at the start, by rustls with aws-lc-rs: building it needs a C compiler |
 //! | `report` (default) | module `report`: the figures as text, JSON, a page with plots, and an interval log |
-//! | `mime` (default) | parsed mails (`Message::mail`: subject, texts, attachments, links and codes) and searching
-//! (`Server::search`), by mail-parser |
+//! | `mime` (default) | parsed mails (`Message::mail`: subject, texts, attachments, links and codes) and searching (`Server::search`), by mail-parser |
 //! | `http` (default) | `ControlPlane`: messages over HTTP, with waiting, searching and taking |
 //! | `cli` (default) | the program `smtpmock`; nothing to the library |
 //!

@@ -35,15 +35,13 @@ const MOST_TERMS: usize = 64;
 ///
 /// | term | matches |
 /// |---|---|
-/// | `from:` `to:` `cc:` `bcc:` `reply-to:` `subject:` `message-id:` | mails whose header field contains this; `bcc:`
-/// recipients that are in no field too |
+/// | `from:` `to:` `cc:` `bcc:` `reply-to:` `subject:` `message-id:` | mails whose header field contains this; `bcc:` recipients that are in no field too |
 /// | `addressed:ann` | mails with this in one of the fields with addresses |
 /// | `header:X-Tag=news` | mails with this field, whose value contains this |
 /// | `has:attachment` `has:inline` | mails with such a part |
 /// | `larger:1.5m` `smaller:20k` | mails of more, or fewer, octets |
 /// | `after:2026-11-27` `before:2026-11-27T10:00:00Z` | mails that arrived since then, or before |
-/// | `mail-from:` `rcpt-to:` | mails whose reverse-path, or accepted forward-path, contains this; `mail-from:<>` the
-/// null reverse-path |
+/// | `mail-from:` `rcpt-to:` | mails whose reverse-path, or accepted forward-path, contains this; `mail-from:<>` the null reverse-path |
 /// | `param:BODY=8BITMIME` | mails with this parameter of MAIL or RCPT; without `=` with any value |
 /// | `inbox:test-1` | mails that [belong](crate::Message::inboxes) to exactly this inbox |
 /// | `user:ann` | mails of an authenticated user |

@@ -42,8 +42,7 @@ use super::Stats;
 /// | `password-repeated` | tried a user and password again unchanged after 535 |
 /// | `secret-in-clear`, `mail-in-clear` | sent a secret, or mail, before TLS though STARTTLS was offered |
 /// | `wrong-certificate-accepted` | sent mail or credentials, though a rule at `tls` had shown a wrong certificate |
-/// | `fell-back-to-clear` | seem to have sent mail in clear on a new connection, though STARTTLS was offered, after TLS
-/// had failed: the same address and name in EHLO |
+/// | `fell-back-to-clear` | seem to have sent mail in clear on a new connection, though STARTTLS was offered, after TLS had failed: the same address and name in EHLO |
 /// | `commands-behind-starttls` | did not wait for the reply to STARTTLS |
 /// | `no-close-notify` | ended encrypted sessions without QUIT and without close_notify |
 /// | `old-tls` | agreed on TLS 1.2 though 1.3 was possible |
