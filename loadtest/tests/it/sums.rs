@@ -223,6 +223,16 @@ fn fate(fake: &Fake, coordinator: &Coordinator) -> Value {
     }
 }
 
+/// The report of a run of one second as that second.
+fn second_of(report: &Value) -> Value {
+    let (row, accounts) = (&report["intervals"][0], &report["accounting"]);
+    json!({
+        "index": 0, "length_ns": 1_000_000_000, "is_last": false, "started": row["started"], "accepted": row["accepted"],
+        "errors": row["errors"], "in_flight": row["in_flight"], "starved": false, "measured": accounts["measured"],
+        "warmup": accounts["warmup"], "latency": row["latency"]["histogram"],
+    })
+}
+
 #[test]
 fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_reported() {
     let sink = Sink::usual();
@@ -235,17 +245,18 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
     let real = coordinator.agent(&["--name", "real"]);
     coordinator.program.line("3 of 3");
     let (first, mut second) = (other.report(&by_hand[0]), huge.report(&by_hand[1]));
-    let accounts = &second["accounting"];
-    let row = &second["intervals"][0];
-    let reported = json!({
-        "index": 0, "length_ns": 1_000_000_000, "is_last": false, "started": row["started"], "accepted": row["accepted"],
-        "errors": row["errors"], "in_flight": row["in_flight"], "starved": false, "measured": accounts["measured"],
-        "warmup": accounts["warmup"], "latency": row["latency"]["histogram"],
-    });
+    let reported = second_of(&second);
+    // Neither the report of this one can be added, nor what it has reported until then.
     let most = 1_u64 << 52;
     let measured = &mut second["accounting"]["measured"];
     measured["started"] = most.into();
     measured["accepted"] = most.into();
+    let mut vast = reported.clone();
+    for (name, count) in [("started", most), ("accepted", 0), ("in_flight", most)] {
+        vast[name] = count.into();
+        vast["measured"][name] = count.into();
+    }
+    vast["latency"] = "".into();
     // Until the start is known, as an agent asks.
     while [&other, &huge]
         .map(|fake| fake.update(&coordinator, &json!({"state": "armed"})))
@@ -253,11 +264,8 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
         .any(|answer| answer["start_ns"].is_null())
     {}
     coordinator.program.line("starts at ");
-    for (fake, report) in [(&other, first), (&huge, second)] {
-        fake.update(
-            &coordinator,
-            &json!({"state": "ended", "report": report, "seconds": [reported.clone()]}),
-        );
+    for (fake, report, reported) in [(&other, first, reported), (&huge, second, vast)] {
+        fake.update(&coordinator, &json!({"state": "ended", "report": report, "seconds": [reported]}));
     }
     real.ended().code_is(0);
     // They learn of it, and have their reports.
@@ -278,7 +286,8 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
     assert_eq!((text.as_str(), started), ("its report can't be added: its --to differs", json!(10)));
     let (text, started) = why("huge");
     assert!(text.contains("accounting.measured.started is larger than"), "{text}");
-    assert_eq!((started, why("real").1), (json!(10), Value::Null));
-    // The seconds of all three.
-    assert_eq!((outcome.count("accepted"), outcome.number("/delivered/at_most")), (30, 30));
+    assert_eq!((started, why("real").1), (json!(0), Value::Null));
+    // The seconds of one, and the range of the other: its whole part.
+    let delivered = ["at_least", "at_most"].map(|name| outcome.number(&format!("/delivered/{name}")));
+    assert_eq!((outcome.count("accepted"), delivered), (20, [20, 30]));
 }
