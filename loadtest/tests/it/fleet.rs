@@ -241,7 +241,7 @@ fn agents_without_a_coordinator_stop_and_write_their_reports() {
     coordinator.program.child.kill().expect("it runs");
     let mut args = vec!["merge".to_owned(), "--json".to_owned(), "-".to_owned()];
     for agent in agents {
-        agent.line("no reply from the coordinator");
+        agent.line("can't reach the coordinator");
         agent.line("starts no more messages");
         // It tries to deliver its report until a signal.
         agent.signal(Signal::INT);

@@ -183,9 +183,9 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
     second.signal(Signal::STOP);
     first.line("the coordinator has the report of this part");
     coordinator.program.child.kill().expect("it runs");
-    first.line("no reply from the coordinator");
+    first.line("can't reach the coordinator");
     second.signal(Signal::CONT);
-    second.line("no reply from the coordinator");
+    second.line("can't reach the coordinator");
     for agent in [first, second] {
         agent.signal(Signal::TERM);
         let outcome = agent.ended();

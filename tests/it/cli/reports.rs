@@ -148,13 +148,21 @@ fn reports_of_running_servers_are_added_up_by_their_urls() {
         Ended::of(command(arguments).env("SMTPMOCK_HTTP_TOKEN", token))
     };
     let whole = format!("{}/v1/report", urls[1]);
+    let ready: Value = serde_json::from_str(&programs[0].ready_line).expect("JSON");
+    let smtp = format!("http://{}", ready["smtp"][0].as_str().expect("an address"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", listener.local_addr().expect("an address"));
     let ended = merge("secret", &[&urls[0], &whole]);
     assert_eq!((ended.code(), figure(&ended.stdout, "messages")), (Some(0), Some("5")), "{ended:?}");
     for (token, url, reason) in [
         ("", urls[0].as_str(), "it wants its token: set SMTPMOCK_HTTP_TOKEN"),
         ("secret", &format!("{}/v1/other", urls[0]), "404"),
         ("secret", "http://", "expected the URL of a server"),
+        ("secret", "http://127.0.0.1:0", "expected the URL of a server"),
+        ("secret", "https://127.0.0.1:1", "https is not supported"),
         ("secret", "http://127.0.0.1:1", "refused"),
+        ("secret", &smtp, "it does not speak HTTP: \"220 "),
+        ("secret", &silent, "no reply in 5 s"),
     ] {
         let ended = merge(token, &[url]);
         assert!(ended.code() == Some(2) && ended.complaint().contains(reason), "{url}: {ended:?}");

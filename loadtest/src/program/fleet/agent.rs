@@ -116,7 +116,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
 fn describe(note: &Note, coordinator: &str) -> String {
     match note {
         Note::Unreachable(why) => {
-            format!("no reply from the coordinator at {coordinator}: {why}; trying again")
+            format!("can't reach the coordinator at {coordinator}: {why}; trying again")
         }
         Note::Full(why) => format!("waits for a place in the run: {why}"),
         Note::Joined(name) => format!("agent {name} of the coordinator at {coordinator}"),
