@@ -101,8 +101,8 @@
 //! ```
 //!
 //! The server has threads of its own and needs no runtime, nor does the future: it runs under async-std, smol or a bare
-//! `block_on` as well. Other methods return within microseconds, except a stop: it waits for sessions in the middle of
-//! a mail, for [`Config::shutdown_timeout`] at most.
+//! `block_on` as well. Of the other methods only a stop takes time worth awaiting: it waits for sessions in the middle
+//! of a mail, for [`Config::shutdown_timeout`] at most.
 //!
 //! # Features
 //!
@@ -140,9 +140,9 @@
 //! The program adds threads of its own, all in `program`. The main thread decides and stops the server (`lifetime`);
 //! one receives signals, and ends the program at the second one even if other threads block (`interrupts`); one waits
 //! for the time of `--exit-after`; one makes reports, progress and interval logs (`reporter`); and each output has a
-//! writer thread (`output`), so that a stuck reader blocks no other thread. All of them are started before the server
-//! is ready, so that the end of a run needs no new thread. The first check of a password hashed by bcrypt, which takes
-//! long, starts one more thread (`net::verifier`).
+//! writer thread (`output`), so that a stuck reader does not block the main thread. All of them are started before the
+//! server is ready, so that the end of a run needs no new thread. The first check of a password hashed by bcrypt, which
+//! takes long, starts one more thread (`net::verifier`).
 //!
 //! ## The way of a byte
 //!
