@@ -208,14 +208,8 @@ impl Server {
         self.serving.service().settings().clone()
     }
 
-    /// The added rules, in order, with their counts so far; unlike [`Stats::rules`](crate::Stats::rules) without lists
-    /// and limits, and without asking the shards.
-    #[cfg(feature = "http")]
-    pub(crate) fn rules(&self) -> Vec<RuleStats> {
-        self.expiring_rules().into_iter().map(|(rule, _)| rule).collect()
-    }
-
-    /// The same, each with its expiry.
+    /// The added rules, in order, with their counts so far and their expiry; unlike [`Stats::rules`](crate::Stats::rules)
+    /// without lists and limits, and without asking the shards.
     #[cfg(feature = "http")]
     pub(crate) fn expiring_rules(&self) -> Vec<ExpiringRule> {
         self.listed_rules(&self.serving.service())

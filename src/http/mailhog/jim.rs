@@ -118,17 +118,11 @@ impl Jim {
         Ok(rules)
     }
 
-    /// What the rules say; `None` without any.
+    /// The chances of its rules; `None` without any.
     fn of(call: &Call) -> Option<Self> {
-        let rules = call.plane.server.rules();
-        let chance = |id: &str| {
-            let rule = rules.iter().find(|rule| rule.id.as_deref() == Some(id))?;
-            let odds = rule.rule.split(' ').find_map(|term| term.strip_prefix("odds="));
-            let percent =
-                odds.and_then(|odds| odds.strip_suffix('%')).and_then(|odds| odds.parse::<f64>().ok());
-            // Without odds it always fires.
-            Some(percent.unwrap_or(100.0) / 100.0)
-        };
+        let settings = call.plane.server.settings();
+        let chance =
+            |id: &str| settings.policy().rules().find(|rule| rule.name() == Some(id)).map(Rule::probability);
         IDS.iter().any(|id| chance(id).is_some()).then(|| Self {
             disconnect_chance: chance(DISCONNECT).unwrap_or(0.0),
             accept_chance: 1.0 - chance(ACCEPT).unwrap_or(0.0),

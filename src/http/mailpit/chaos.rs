@@ -9,11 +9,12 @@ use crate::http::mailpit::{BODY, bad_request, parsed};
 use crate::http::reply::{Refusal, Reply, json};
 use crate::http::route::Route;
 use crate::smtp::rules::Rule;
-use crate::stats::RuleStats;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/chaos", |call| {
-        Box::pin(async move { Ok(json(&Triggers::of(&call.plane.server.rules()))) })
+        let show =
+            move || json(&Triggers::of(&Vec::from_iter(call.plane.server.settings().policy().rules())));
+        Box::pin(async move { Ok(show()) })
     }),
     Route::with_body(Method::PUT, "/api/v1/chaos", BODY, |call| Box::pin(set(call))),
 ];
@@ -65,25 +66,19 @@ impl Trigger {
         rule.parse().map(Some).map_err(|error| bad_request(format!("{error}")))
     }
 
-    /// What a rule says, which may have been changed by `/v1/rules` since.
-    fn of(rule: &str) -> Option<Self> {
-        let behind = |name| rule.split_once(name).map(|(_, rest)| rest);
-        let error_code = behind("reply=\"")?.get(..3)?.parse().ok()?;
-        let odds = behind(" odds=").and_then(|rest| rest.split(' ').next()).unwrap_or("100%");
-        let probability = match odds.strip_suffix('%') {
-            Some(percent) => percent.parse::<f64>().ok()?,
-            None => odds.parse::<f64>().ok()? * 100.0,
-        };
-        Some(Self { error_code, probability: probability.round().clamp(0.0, 100.0) as u8 })
+    /// That of a rule, which `/v1/rules` may have changed; `None` if it has no reply.
+    fn of(rule: &Rule) -> Option<Self> {
+        let percent = (rule.probability() * 100.0).round();
+        Some(Self { error_code: rule.reply_code()?, probability: percent.clamp(0.0, 100.0) as u8 })
     }
 }
 
 impl Triggers {
-    /// Those that the rules are.
-    fn of(rules: &[RuleStats]) -> Self {
+    /// Those among these rules.
+    fn of(rules: &[&Rule]) -> Self {
         let trigger = |(id, _, _): (&str, &str, &str), usual| {
-            let rule = rules.iter().find(|rule| rule.id.as_deref() == Some(id));
-            rule.and_then(|rule| Trigger::of(&rule.rule)).unwrap_or(usual)
+            let rule = rules.iter().copied().find(|rule| rule.name() == Some(id));
+            rule.and_then(Trigger::of).unwrap_or(usual)
         };
         let usual = Self::default();
         Self {
@@ -100,6 +95,7 @@ async fn set(mut call: Call) -> Result<Reply, Refusal> {
     let triggers = [(sender, SENDER), (recipient, RECIPIENT), (authentication, AUTHENTICATION)];
     let rules = triggers.iter().map(|(trigger, of)| trigger.rule(*of));
     let rules: Vec<_> = rules.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let set = Triggers::of(&Vec::from_iter(&rules));
     let change = move |mut all: Vec<Rule>| {
         all.retain(|rule| {
             ![SENDER, RECIPIENT, AUTHENTICATION].iter().any(|(id, _, _)| rule.name() == Some(id))
@@ -107,7 +103,6 @@ async fn set(mut call: Call) -> Result<Reply, Refusal> {
         // In front: another rule would hide them.
         Ok(rules.into_iter().chain(all).collect())
     };
-    let done = change_rules(&call, change).await?;
-    let rules: Vec<_> = done.rules.into_iter().map(|(rule, _)| rule).collect();
-    Ok(json(&Triggers::of(&rules)))
+    change_rules(&call, change).await?;
+    Ok(json(&set))
 }

@@ -473,6 +473,18 @@ impl Rule {
         Self { expires_at: moment, ..self }
     }
 
+    /// The probability, from 0 to 1, with which it fires when all else matches.
+    #[cfg(feature = "http")]
+    pub(crate) fn probability(&self) -> f64 {
+        self.when.odds.map_or(1.0, Chance::probability)
+    }
+
+    /// The code of its reply.
+    #[cfg(feature = "http")]
+    pub(crate) fn reply_code(&self) -> Option<u16> {
+        self.reply.as_ref().and_then(Reply::code)
+    }
+
     /// The time set by [`expiring_at`](Self::expiring_at).
     #[cfg(feature = "http")]
     pub(crate) fn expires_at(&self) -> Option<Duration> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::http::HttpClient;
@@ -115,6 +115,10 @@ fn variables_of_mailpit_are_settings_and_others_are_warned_of() {
     assert_eq!(client.command("RCPT TO:<bob@example.com>"), "451 Chaos recipient error");
     let http = address(&server, "http");
     assert_eq!(HttpClient::connect(http).request("GET", "/api/v1/messages", &[]).status, 401);
+    let credentials = [("Authorization", "Basic dWk6cGFzcw==")];
+    let chaos = HttpClient::connect(http).request("GET", "/api/v1/chaos", &credentials).json_as(200);
+    assert_eq!(chaos["Recipient"], json!({ "ErrorCode": 451, "Probability": 100 }));
+    assert_eq!(chaos["Sender"]["Probability"], 0);
     assert_eq!(HttpClient::connect(http).request("GET", "/readyz", &[]).status, 200);
     let printed = server.stopped();
     let warnings: Vec<_> = printed.stderr.lines().filter(|line| line.contains("warning")).collect();

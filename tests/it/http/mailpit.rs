@@ -266,6 +266,10 @@ fn chaos_is_rules_of_its_own() {
         assert_eq!(set(wrong).status, 400, "{wrong}");
     }
     assert_eq!(plane.json("/api/v1/chaos"), triggers, "it is unchanged");
+    // A rule may be changed as any other: what is in its reply is no chance.
+    let target = "/v1/rules/mailpit-chaos-sender";
+    change(&plane, "PUT", target, r#""mail reply=\"452 once more, odds=1% \"""#).json_as(200);
+    assert_eq!(plane.json("/api/v1/chaos")["Sender"], json!({"ErrorCode": 452, "Probability": 100}));
     assert_eq!(set("{}").json_as(200), usual);
     assert_eq!(rules(), ["own"]);
 }
