@@ -7,6 +7,10 @@ use super::{Coordinator, Ending, Event, HEARD_WITHIN, LATE_AFTER, LEAD, LOST_AFT
 use crate::fleet::protocol::{Halt, State};
 use crate::report::stopped::Stopped;
 
+/// An agent that is heard again is back after this time, unless it reports meanwhile that it has stopped: what comes first may
+/// be requests of before.
+const BACK_AFTER: Duration = Duration::from_secs(2);
+
 impl Coordinator {
     pub(super) fn look_for_lost(&mut self, now: Duration) {
         let mut lost = Vec::new();
@@ -18,15 +22,15 @@ impl Coordinator {
                 silent if silent > LATE_AFTER => Presence::Late,
                 _ => Presence::There,
             };
-            if presence == member.presence {
-                continue;
-            }
-            member.presence = presence;
             let name = member.name.clone();
-            match presence {
-                Presence::Lost => lost.push(name),
-                Presence::Late => self.events.push_back(Event::Late(name)),
-                Presence::There => self.events.push_back(Event::Back(name)),
+            if member.heard_again.take_if(|since| now.saturating_sub(*since) > BACK_AFTER).is_some() {
+                self.events.push_back(Event::Back(name));
+            } else if presence > member.presence {
+                member.presence = presence;
+                match presence {
+                    Presence::Lost => lost.push(name),
+                    Presence::Late | Presence::There => self.events.push_back(Event::Late(name)),
+                }
             }
         }
         lost.into_iter().for_each(|name| self.lose(name));

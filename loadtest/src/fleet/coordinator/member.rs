@@ -15,7 +15,7 @@ use crate::report::series::Series;
 use crate::report::stopped::Stopped;
 
 /// Whether an agent is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Presence {
     There,
     Late,
@@ -72,6 +72,8 @@ pub(crate) struct Member {
     pub(crate) state: State,
     pub(crate) clock: Option<Offset>,
     pub(crate) presence: Presence,
+    /// When it was heard again after it was late or lost, until that is known to be more than old requests.
+    pub(super) heard_again: Option<Duration>,
     /// Why it has ended its run early.
     pub(crate) stopped: Option<Stopped>,
     /// Whether a reply to it had the start: only then it may have sent anything.

@@ -65,6 +65,7 @@ impl Coordinator {
             state: State::Waiting,
             clock: None,
             presence: Presence::There,
+            heard_again: None,
             stopped: None,
             has_start: false,
             reported: Reported::new(),
@@ -157,10 +158,7 @@ impl Coordinator {
         let member = &mut self.members[index];
         if member.presence != Presence::There {
             member.presence = Presence::There;
-            // One that has stopped meanwhile is not back as if nothing had happened.
-            if update.stopped.is_none() {
-                self.events.push_back(Event::Back(member.name.clone()));
-            }
+            member.heard_again = Some(now);
         }
         member.heard = member.heard.max(now);
         member.clock = update.clock.or(member.clock);
@@ -173,7 +171,12 @@ impl Coordinator {
         member.stopped = update.stopped;
         member.state = update.state;
         member.report = update.report.filter(|_| member.state == State::Ended);
+        // One that has stopped meanwhile is not back as if nothing had happened.
+        member.heard_again.take_if(|_| member.stopped.is_some());
         let name = member.name.clone();
+        if member.report.is_some() && member.heard_again.take().is_some() {
+            self.events.push_back(Event::Back(name.clone()));
+        }
         let stopped = member.stopped.clone().filter(|why| has_stopped && !why.is_ordered());
         match &member.state {
             State::Left(why) => {

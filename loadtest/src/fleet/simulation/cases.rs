@@ -297,3 +297,32 @@ fn what_a_run_that_failed_has_sent_is_in_the_range() {
         assert!(lost(&report)[0].contains("its run failed: no descriptors"), "{:?}", lost(&report));
     });
 }
+
+#[test]
+fn an_agent_that_stopped_without_its_coordinator_is_not_back_when_its_link_heals() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        let start = until_decided(&mut world);
+        let from = start + Duration::from_millis(world.random.rand_range(2_000..6_000));
+        // Longer than an agent goes on alone; with the second half of the seeds it is lost meanwhile.
+        let length = Duration::from_millis(world.random.rand_range(if seed < 3 {
+            12_000..14_000
+        } else {
+            17_000..20_000
+        }));
+        world.machines[2].cut = Some((from, from + length));
+        world.run();
+        let (events, sent) = (world.events.clone(), world.sent());
+        assert!(!events.iter().any(|event| event == "m2 back"), "{events:?}");
+        assert!(events.iter().any(|event| event.starts_with("m2 stopped: no exchange with")), "{events:?}");
+        assert_eq!(events.contains(&"m2 lost".to_owned()), seed >= 3, "{events:?}");
+        let report = world.report();
+        let delivered = report.delivered.unwrap();
+        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
+        assert!(
+            stopped_early(&report)[0].starts_with("m2 (no exchange with"),
+            "{:?}",
+            stopped_early(&report)
+        );
+    });
+}

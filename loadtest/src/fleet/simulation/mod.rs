@@ -164,6 +164,8 @@ struct World {
     can_write: bool,
     concludes: Option<Duration>,
     gathered: Vec<Member>,
+    /// Requests that arrive when a link heals, by the ids of their agents.
+    held: Vec<(Duration, String, Box<Update>)>,
     /// When the coordinator is killed.
     dies: Option<Duration>,
     /// The start by the coordinator.
@@ -221,6 +223,7 @@ impl World {
             can_write: true,
             concludes: None,
             gathered: Vec::new(),
+            held: Vec::new(),
             dies: None,
             start: None,
         }
@@ -258,6 +261,9 @@ impl World {
 
     /// What the coordinator does by itself.
     fn coordinate(&mut self, now: Duration) {
+        for (_, id, update) in self.held.extract_if(.., |(at, ..)| *at <= now) {
+            let _ = self.coordinator.update(now, &id, *update);
+        }
         self.coordinator.tick(now);
         while let Some(event) = self.coordinator.event() {
             match event {
@@ -335,6 +341,12 @@ impl World {
     fn send(&mut self, index: usize, what: Travelling, local: Duration) {
         let arrival = self.arrival(index);
         let machine = &mut self.machines[index];
+        // The agent gives it up, but what is underway arrives when the link heals.
+        if let (None, Travelling::Update(update, _), Some((_, healed))) = (arrival, &what, machine.cut)
+            && self.now < healed
+        {
+            self.held.push((healed, machine.agent.id().unwrap().to_owned(), update.clone()));
+        }
         machine.timeout = local + Duration::from_secs(1);
         machine.travelling = arrival.map(|at| (at, what));
     }
