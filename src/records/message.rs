@@ -437,6 +437,11 @@ impl Message {
         self.accepted_at
     }
 
+    /// When the message was accepted, or else its session began.
+    pub(crate) fn arrived_at(&self) -> SystemTime {
+        self.accepted_at.unwrap_or(self.connected_at)
+    }
+
     /// The message as in a mailbox: `Return-Path:` and `Received:` (RFC 5321 section 4.4), then the text as received.
     /// Empty unless the message was accepted.
     pub fn content(&self) -> Vec<u8> {

@@ -130,7 +130,7 @@ impl Page {
 
     fn add(&mut self, message: &Message) {
         self.count += 1;
-        let at = message.accepted_at().unwrap_or(message.connected_at());
+        let at = message.arrived_at();
         let time = DateTime::<Local>::from(at).format("%H:%M:%S");
         let (session, peer) = (message.session_id(), message.peer_addr());
         let heading =

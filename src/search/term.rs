@@ -254,11 +254,6 @@ fn contains(text: &str, lower: &str) -> bool {
     text.to_lowercase().contains(lower)
 }
 
-/// When a message arrived.
-fn came_at(message: &Message) -> SystemTime {
-    message.accepted_at().unwrap_or(message.connected_at())
-}
-
 fn parameters(message: &Message) -> Vec<Parameters<'_>> {
     std::iter::once(message.mail_parameters()).chain(message.rcpt_parameters()).collect()
 }
@@ -282,8 +277,8 @@ impl Test {
             Self::Header { name, value } => message.header(name).is_some_and(|found| contains(&found, value)),
             Self::HasAttachment => index.head.attachments > 0,
             Self::HasInline => index.head.inlines > 0,
-            Self::After(at) => came_at(message) >= *at,
-            Self::Before(at) => came_at(message) < *at,
+            Self::After(at) => message.arrived_at() >= *at,
+            Self::Before(at) => message.arrived_at() < *at,
             Self::Larger(octets) => message.record().msg_size as u64 > *octets,
             Self::Smaller(octets) => (message.record().msg_size as u64) < *octets,
             Self::MailFrom(text) => message.reverse_path().is_some_and(|path| contains_path(&path, text)),
@@ -299,7 +294,7 @@ impl Test {
             Self::Session(number) => message.session_id() == *number,
             Self::Peer(text) => contains(&message.peer_addr().to_string(), text),
             Self::Helo(text) => message.helo_name().is_some_and(|name| contains(&name, text)),
-            Self::Protocol(name) => protocol(message) == name,
+            Self::Protocol(name) => message.protocol().name() == name,
             Self::Id(id) => message.id().to_string() == *id,
         }
     }
@@ -325,7 +320,7 @@ impl Test {
             }
             Self::HasAttachment => format!("{} attachments", head.attachments),
             Self::HasInline => format!("{} inline parts", head.inlines),
-            Self::After(_) | Self::Before(_) => format!("it came at {}", timestamp(came_at(message))),
+            Self::After(_) | Self::Before(_) => format!("it came at {}", timestamp(message.arrived_at())),
             Self::Larger(_) | Self::Smaller(_) => format!("it has {} octets", message.record().msg_size),
             Self::MailFrom(_) => optional("the reverse-path", message.reverse_path()),
             Self::RcptTo(_) => format!("the forward-paths are {:?}", message.forward_paths()),
@@ -347,7 +342,7 @@ impl Test {
             Self::Session(_) => format!("the session is {}", message.session_id()),
             Self::Peer(_) => format!("the peer is {}", message.peer_addr()),
             Self::Helo(_) => optional("the name of HELO", message.helo_name()),
-            Self::Protocol(_) => format!("the protocol is {}", protocol(message)),
+            Self::Protocol(_) => format!("the protocol is {}", message.protocol()),
             Self::Id(_) => format!("the id is {}", message.id()),
         };
         text.into()
@@ -357,13 +352,6 @@ impl Test {
 /// The empty text matches only the null reverse-path.
 fn contains_path(path: &str, lower: &str) -> bool {
     if lower.is_empty() { path.is_empty() } else { contains(path, lower) }
-}
-
-pub(super) fn protocol(message: &Message) -> &'static str {
-    match message.protocol() {
-        crate::smtp::Protocol::Lmtp => "lmtp",
-        _ => "smtp",
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::settings;
-use super::views::protocol;
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, json};
@@ -44,7 +43,7 @@ struct ListenerView {
 impl From<&Listening> for ListenerView {
     fn from(listening: &Listening) -> Self {
         Self {
-            protocol: protocol(listening.protocol),
+            protocol: listening.protocol.name(),
             encrypted: listening.is_encrypted,
             address: listening.endpoint.to_string(),
             inbox: listening.inbox.as_deref().map(str::to_owned),

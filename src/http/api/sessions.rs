@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::views::{Tls, protocol};
+use super::views::Tls;
 use crate::http::call::Call;
 use crate::http::parameters::Parameters;
 use crate::http::reply::{Refusal, Reply, error, invalid, json};
@@ -59,7 +59,7 @@ impl From<OpenSession> for View {
             peer_addr: of.peer.to_string(),
             listener: of.listener.to_string(),
             transport: transport(&of),
-            protocol: protocol(of.protocol),
+            protocol: of.protocol.name(),
             tls: of.tls.as_deref().map(Tls::from),
             state: of.state.to_string(),
             stage: of.stage.name(),

@@ -13,7 +13,6 @@ use crate::mime::{Mail, Mailbox, Part};
 use crate::records::Message;
 use crate::records::store::Shown;
 use crate::search::Index;
-use crate::smtp::Protocol;
 use crate::smtp::{Exchange, Parameters, Reply};
 use crate::text::timestamp;
 use crate::tls::TlsSession;
@@ -60,13 +59,6 @@ impl From<&TlsSession> for Tls {
             server_name: tls.server_name().map(str::to_owned),
             resumed: tls.is_resumed(),
         }
-    }
-}
-
-pub(super) fn protocol(of: Protocol) -> &'static str {
-    match of {
-        Protocol::Lmtp => "lmtp",
-        Protocol::Smtp => "smtp",
     }
 }
 
@@ -172,7 +164,7 @@ impl Summary {
             accepted: message.msg(),
             accepted_at: message.accepted_at().map(timestamp),
             connected_at: timestamp(message.connected_at()),
-            protocol: protocol(message.protocol()),
+            protocol: message.protocol().name(),
             peer_addr: message.peer_addr().to_string(),
             user: message.auth_user().map(Cow::into_owned),
             inboxes: message.inboxes(),

@@ -96,7 +96,7 @@ impl MessageView {
             from: Path::of(&from),
             to: paths.iter().map(|path| Path::of(path)).collect(),
             content: Content::of(header, body),
-            created: timestamp(message.accepted_at().unwrap_or(message.connected_at())),
+            created: timestamp(message.arrived_at()),
             mime,
             raw: Raw {
                 from: from.into_owned(),

@@ -153,7 +153,7 @@ impl Detail {
             PartKind::Attachment => attachments.push(Attachment::of(part, octets)),
             PartKind::Text => {}
         });
-        let came = || timestamp(message.accepted_at().unwrap_or(message.connected_at()));
+        let came = || timestamp(message.arrived_at());
         Self {
             id: FacadeId(message.id()).to_string(),
             message_id: mail.message_id.clone().unwrap_or_default(),

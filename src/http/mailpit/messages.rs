@@ -94,7 +94,7 @@ fn page_of(found: &Found, page: &Page, plane: &Plane) -> List {
     let is_unread = |(_, mark): &&Marked| !mark.is_read;
     let came_before = |(shown, _): &&Marked| {
         let message = &shown.message;
-        page.before.is_none_or(|before| message.accepted_at().unwrap_or(message.connected_at()) < before)
+        page.before.is_none_or(|before| message.arrived_at() < before)
     };
     let chosen = found.chosen().filter(came_before).skip(page.start).take(page.limit);
     let messages = fitting(chosen.map(|marked| Summary::of(marked, plane)));

@@ -71,7 +71,7 @@ impl Summary {
             bcc: addresses(&head.bcc),
             reply_to: addresses(&head.reply_to),
             subject: head.subject.clone().unwrap_or_default(),
-            created: timestamp(message.accepted_at().unwrap_or(message.connected_at())),
+            created: timestamp(message.arrived_at()),
             username: message.auth_user().map(Cow::into_owned).unwrap_or_default(),
             tags: mark.tags.to_vec(),
             size: message.record().msg_size,

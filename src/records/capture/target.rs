@@ -57,7 +57,7 @@ impl Target {
     /// Writes a record, or buffers it. Formats of mails skip records without an accepted message.
     pub(super) fn put(&mut self, message: &Message, pulse: &Pulse) -> io::Result<()> {
         let is_mail = message.msg();
-        let at = message.accepted_at().unwrap_or(message.connected_at());
+        let at = message.arrived_at();
         match self {
             Self::File { form: Form::JsonLines, gathered, .. } => json::append(gathered, message, pulse),
             Self::File { form: Form::Mbox, gathered, .. } if is_mail => mbox::append(gathered, message, at),

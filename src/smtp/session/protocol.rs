@@ -14,12 +14,18 @@ pub enum Protocol {
     Lmtp,
 }
 
+impl Protocol {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Lmtp => "lmtp",
+        }
+    }
+}
+
 /// As in URLs and the ready line: `smtp`, `lmtp`.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Smtp => "smtp",
-            Self::Lmtp => "lmtp",
-        })
+        f.write_str(self.name())
     }
 }
