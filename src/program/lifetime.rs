@@ -111,9 +111,10 @@ impl Run {
             server.stop_within(Duration::ZERO);
             failure
         };
+        // Before reports are emptied: its address may be in use.
+        let plane = start_plane(&server, http, sender).map_err(stopped)?;
         let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
             .map_err(stopped)?;
-        let plane = start_plane(&server, http, sender).map_err(stopped)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
         let announced = readiness.announce(&server, plane.as_ref(), streams).map_err(stopped)?;
         if let Some(timer) = restart_timer {
@@ -180,7 +181,11 @@ fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
         _ => Ok(()),
     };
     let opening = opened.map_err(outcome::refused)?;
-    withdrawn.map(|()| opening)
+    withdrawn?;
+    if let Some(path) = &settings.ready_file {
+        ready::probe(path).map_err(|error| file_failure("write the ready file", path, &error))?;
+    }
+    Ok(opening)
 }
 
 /// The files that announce this server while it runs.

@@ -142,6 +142,12 @@ pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a ready file can be written: errors are known before the server starts.
+pub(crate) fn probe(path: &Path) -> io::Result<()> {
+    let unfinished = unfinished_name(path)?;
+    create(&unfinished).and_then(|_| fs::remove_file(&unfinished))
+}
+
 /// Whether the file is a ready file or empty.
 fn is_ready_line(path: &Path) -> io::Result<bool> {
     let mut front = Vec::new();

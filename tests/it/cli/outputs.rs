@@ -150,6 +150,15 @@ fn a_failed_start_truncates_no_file() {
     let port = taken.local_addr().expect("an address").port().to_string();
     assert_eq!(run(["--port", &port, "--capture", &capture, "--report-json", &report]).code(), Some(1));
     assert_eq!([read(&capture), read(&report)], ["of an earlier run\n"; 2]);
+    let ready = path("missing/ready");
+    assert_eq!(
+        run(["--ready-file", &ready, "--capture", &capture, "--report-json", &report]).code(),
+        Some(1)
+    );
+    assert_eq!([read(&capture), read(&report)], ["of an earlier run\n"; 2]);
+    let http = format!("127.0.0.1:{port}");
+    assert_eq!(run(["--http", &http, "--report-json", &report]).code(), Some(1));
+    assert_eq!(read(&report), "of an earlier run\n");
 }
 
 #[test]
