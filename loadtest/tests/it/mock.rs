@@ -257,7 +257,11 @@ fn the_job_in_the_readme_does_what_it_says() {
             .status()
             .expect("bash runs");
         let printed = std::fs::read_to_string(folder.path().join("err")).expect("a file");
-        assert!(output.success(), "{name}: {printed}");
+        if !output.success() {
+            // On a busy machine the generator may be too slow: only then, and the report states it.
+            assert_eq!(output.code(), Some(12), "{name}: {printed}");
+            assert_eq!(json(&path(&folder, "run.json"))["generator"]["saturated"], true, "{name}: {printed}");
+        }
     }
     for file in ["run.json", "run.html", "run.hlog", "ci/smtp-baseline.json"] {
         assert!(folder.path().join(file).exists(), "{file}");
