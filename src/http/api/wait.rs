@@ -135,7 +135,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
             tokio::time::sleep((RECOUNT_PAUSE * begun.elapsed()).min(deadline.left())).await;
         }
         if !Arc::clone(&store).news(wait.seen, deadline).await {
-            let explained = plane.desk.search(true, move |asker| wait.timed_out(timeout, asker));
+            let explained = plane.desk.search(true, move |asker| wait.last_look(timeout, asker));
             return tokio::time::timeout(GRACE, explained).await.unwrap_or_else(|_| Ok(late(count, timeout)));
         }
     }
@@ -193,6 +193,12 @@ impl Wait {
         asker.check()?;
         present.sort_by_key(|shown| Reverse(shown.number));
         Ok(present)
+    }
+
+    /// Other searches may have come first: what has arrived meanwhile counts, too.
+    fn last_look(self, timeout: Duration, asker: &Asker) -> Result<Reply, Abandoned> {
+        let (wait, reply) = self.look(asker)?;
+        reply.map_or_else(|| wait.timed_out(timeout, asker), Ok)
     }
 
     /// 404, since common clients repeat a GET that got 408: with what did arrive, and why the nearest are not selected.
