@@ -35,6 +35,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// An agent whose request takes longer is heard while octets of it arrive.
 const LONG: Duration = Duration::from_secs(1);
 
+/// Octets of a body that takes milliseconds to read: larger than most reports.
+const LARGE: usize = 256 << 10;
+
 /// Octets of the head of a request.
 const HEAD_LIMIT: usize = 16 << 10;
 
@@ -328,7 +331,7 @@ async fn decide(
         let hello: Hello = parse(&octets)?;
         return Ok(json(StatusCode::OK, &desk.coordinator().register(received, &hello)?));
     }
-    let update: Update = parse(&octets)?;
+    let update: Update = parse_update(octets).await?;
     let mut answer = desk.coordinator().update(received, id, update)?;
     answer.replied_ns = u64::try_from(desk.clock.now().as_nanos()).unwrap_or(u64::MAX);
     Ok(json(StatusCode::OK, &answer))
@@ -353,6 +356,15 @@ fn check_sender(fields: &HeaderMap, token: Option<&str>) -> Result<(), Refusal> 
         return Err(Refusal::new(Cause::Source, hint));
     }
     Ok(())
+}
+
+/// Reads an update. A large one does not delay the replies to others.
+async fn parse_update(octets: Vec<u8>) -> Result<Update, Refusal> {
+    if octets.len() <= LARGE {
+        return parse(&octets);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&octets)).await;
+    parsed.unwrap_or_else(|error| Err(Refusal::new(Cause::Request, format!("not valid: {error}"))))
 }
 
 fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Refusal> {

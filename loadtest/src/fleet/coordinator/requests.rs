@@ -186,7 +186,7 @@ impl Coordinator {
                 }
             }
             State::Failed(_) | State::Broken(_) if matches!(self.stage, Stage::Started { .. }) => {
-                self.lose(name)
+                self.lose(name);
             }
             _ => {
                 if let Some(why) = stopped {
