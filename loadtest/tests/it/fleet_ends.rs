@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::fleet::{Coordinator, Running, address, agent, tokens};
 use crate::mock::Mock;
+use crate::parts::ahead;
 use crate::support::Outcome;
 use crate::support::files::path;
 use crate::support::program::{plain, program};
@@ -300,12 +301,14 @@ fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
         outcome.code_is(1);
         assert!(outcome.stderr.contains("the run did not start"), "{}", outcome.stderr);
         assert_eq!(std::fs::read_to_string(&json).expect("it is there"), "an earlier report");
-        assert_eq!(reports_in(&folder), [json.clone()], "a file that was not there is not there");
+        assert_eq!(
+            reports_in(&folder),
+            std::slice::from_ref(&json),
+            "a file that was not there is not there"
+        );
     };
     signalled(&["serve", "127.0.0.1:1", "--listen", "0", "--agents", "2"], "waits for");
-    let start =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("later").as_secs() + 3000;
-    signalled(&["127.0.0.1:1", "--start-at", &start.to_string()], "starts at ");
+    signalled(&["127.0.0.1:1", "--start-at", &ahead(3000)], "starts at ");
     // Shortly before the start, with agents.
     let mock = Mock::start(&[]);
     let mut command = program();
@@ -392,4 +395,36 @@ fn the_status_of_a_proxy_is_like_no_reply() {
     let lost = plain(&["agent", &http]);
     lost.code_is(1);
     assert!(lost.stderr.contains("no coordinator of smtpload answers there"), "{}", lost.stderr);
+}
+
+#[test]
+fn an_agent_whose_coordinator_was_started_anew_says_what_that_one_replied() {
+    let mock = Mock::start(&[]);
+    let target = address(&mock);
+    let mut coordinator = Coordinator::start(&target, "--agents 1 --rate 40/s --duration 10m --seed 5");
+    let folder = tempfile::tempdir().expect("a folder");
+    let agent = agent_in(&folder, &coordinator, "alone");
+    coordinator.program.line(" 1 s ");
+    coordinator.program.child.kill().expect("it runs");
+    coordinator.program.child.wait().expect("it ends");
+    let mut command = program();
+    let anew = command.args(["serve", &target, "--listen", coordinator.address(), "--agents", "1"]);
+    let mut anew = Running::start(anew);
+    anew.line("waits for 1 agent at");
+    agent.line("starts no more messages: the coordinator refused it: this coordinator has no such agent");
+    let agent = agent.ended();
+    agent.code_is(1);
+    let right = "refuses the report of this part: this coordinator has no such agent";
+    assert!(agent.stderr.contains(right) && !agent.stderr.contains("went away"), "{}", agent.stderr);
+    anew.child.kill().expect("it runs");
+    drop(anew.ended());
+    let merged = plain(&["merge", "--json", "-", &reports_in(&folder)[0]]);
+    // The run is not whole, and its file says why.
+    let merged = merged.expect(1);
+    assert!(
+        merged.stderr.contains("agents that stopped early: alone (the coordinator refused it"),
+        "{}",
+        merged.stderr
+    );
+    assert_eq!(merged.count("accepted"), tokens(&mock).len() as u64);
 }

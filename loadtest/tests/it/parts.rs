@@ -44,7 +44,7 @@ fn run_parts(target: &str, args: &str, parts: &[&str], captures: &[String]) -> V
 }
 
 /// The instant so many seconds ahead, as a user writes it in a shell.
-fn ahead(seconds: u64) -> String {
+pub(crate) fn ahead(seconds: u64) -> String {
     let date = Command::new("date").arg("+%s").output().expect("date runs").stdout;
     let now: u64 = String::from_utf8_lossy(&date).trim().parse().expect("seconds");
     (now + seconds).to_string()
