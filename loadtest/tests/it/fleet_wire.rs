@@ -122,6 +122,34 @@ fn an_agent_on_a_slow_link_is_heard_and_one_that_only_introduces_itself_is_not()
 }
 
 #[test]
+fn an_agent_that_sends_what_cannot_be_true_is_refused_with_the_reason_and_loses_its_place() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --count 4");
+    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &hello(&coordinator, 7));
+    let id = body(&welcome)["agent"].as_str().expect("an id").to_owned();
+    coordinator.program.line("agent by-hand is there");
+    let waiting = coordinator.agent(&[]);
+    waiting.line("waits for a place in the run");
+    let clock = |offset: i64| json!({"offset_ns": offset, "uncertainty_ns": 1, "exchanges": 9});
+    for (update, right) in [
+        (json!({"state": "armed", "clock": clock(i64::MIN)}), "an offset is at most 100 years"),
+        (json!({"state": {"failed": "a\u{1b}[31m"}, "clock": null}), "without control characters"),
+        (json!({"state": "dancing", "clock": null}), "not valid: unknown variant `dancing`"),
+        (json!([[[[[]]]]]), "not valid: "),
+    ] {
+        let reply = coordinator.ask(&format!("POST /v1/agents/{id} HTTP/1.1"), &update.to_string());
+        assert!(reply.starts_with("HTTP/1.1 400"), "{update}: {reply}");
+        let hint = body(&reply)["hint"].as_str().expect("a text").to_owned();
+        assert!(hint.contains(right), "{update}: {hint}");
+    }
+    // They have not renewed the time of its last request.
+    coordinator.program.line("agent by-hand is gone; another may take its place");
+    waiting.ended().code_is(0);
+    let outcome = coordinator.ended().expect(0);
+    assert_eq!(outcome.count("accepted"), 4);
+}
+
+#[test]
 fn what_does_not_reply_or_speak_http_is_named_so() {
     let mock = Mock::start(&[]);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
