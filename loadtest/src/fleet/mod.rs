@@ -1,14 +1,15 @@
 //! One run of several machines: a coordinator (`smtpload serve`) and its agents (`smtpload agent URL`).
 //!
-//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `offset`, `protocol` and
-//! `sound` are pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their sockets, on the
-//! main thread; the run of an agent has a thread of its own.
+//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `connections`, `offset`, `protocol`
+//! and `sound` are pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their
+//! sockets, on the main thread; the run of an agent has a thread of its own.
 //!
 //! # Protocol
 //!
 //! HTTP/1.1 with JSON. Only the agent connects and requests, so that it may be behind an address translation or a
 //! tunnel; a request is repeated until it is answered, and repeating it changes nothing. With a token, each has
-//! `Authorization: Bearer TOKEN`.
+//! `Authorization: Bearer TOKEN`. Without one, requests that a web page can send are refused: with an `Origin`, or with a `Host`
+//! that a site can have.
 //!
 //! 1. `POST /v1/agents` with a `Hello` makes it an agent of the run: the reply has its id. An agent of another protocol
 //!    or version of the program is refused, and so is one too many.
@@ -37,7 +38,8 @@
 //! end of the others is an agent again, and its report is complete.
 //!
 //! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update,
-//! `NAME_LIMIT` octets for a name. An update that can't be true, by its form, its sums or the time, is refused and changes
+//! `NAME_LIMIT` octets for a name. A body takes as long as it makes progress. A connection without a valid request ends soon, and
+//! first when there are too many (`connections`). An update that can't be true, by its form, its sums or the time, is refused and changes
 //! nothing (`sound`).
 
 pub(crate) mod agent;
