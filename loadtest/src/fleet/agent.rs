@@ -28,6 +28,10 @@ pub(crate) const STOPS_WITHIN: Duration = Duration::from_secs(13);
 /// How long an agent tries to deliver its report after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long an agent whose run was ended by a signal waits for the report of the others' run after it has handed in its own: what
+/// ends a machine does not wait for long.
+const WAITS_AFTER_SIGNAL: Duration = Duration::from_secs(10);
+
 /// How long an agent that leaves waits until its coordinator has heard of it.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 
@@ -79,6 +83,8 @@ pub(crate) enum Outcome {
     Orphaned,
     /// The coordinator went away before it had written its report, or refused that of this part.
     Undelivered(Option<Refusal>),
+    /// This signal came, and the coordinator had not written its report.
+    Left(String),
 }
 
 /// The state of an agent.
@@ -102,8 +108,8 @@ pub(crate) struct Agent {
     /// What the run has counted: of measured messages, and of the warm-up.
     counted: [Accounting; 2],
     report: Option<Box<Report>>,
-    /// Whether the coordinator has it.
-    is_handed_in: bool,
+    /// Since when it is known that the coordinator has it.
+    handed_in: Option<Duration>,
     /// The last request was refused.
     refusal: Option<Refusal>,
     /// When the next request is sent.
@@ -113,8 +119,8 @@ pub(crate) struct Agent {
     ended: Option<Duration>,
     /// Set when its run must start no more messages.
     stopped: Option<Stopped>,
-    /// Whether a signal has ended its run; it does not end the delivery as well.
-    is_signal_spent: bool,
+    /// The signal that has ended its run; it does not end the delivery as well.
+    spent: Option<String>,
     /// When it signed off.
     left: Option<Duration>,
     /// The run had no place for it.
@@ -138,13 +144,13 @@ impl Agent {
             pending: VecDeque::new(),
             counted: Default::default(),
             report: None,
-            is_handed_in: false,
+            handed_in: None,
             refusal: None,
             next: now,
             heard: now,
             ended: None,
             stopped: None,
-            is_signal_spent: false,
+            spent: None,
             left: None,
             full: None,
             outcome: None,
@@ -163,7 +169,7 @@ impl Agent {
 
     /// Whether the coordinator has the report of its run.
     pub(crate) fn is_handed_in(&self) -> bool {
-        self.is_handed_in
+        self.handed_in.is_some()
     }
 
     /// The report of its part, once its run has ended, as the coordinator adds it to those of the others.
@@ -192,7 +198,7 @@ impl Agent {
     pub(crate) fn signalled(&mut self, signal: &str, now: Duration) {
         match self.state {
             State::Started if self.stopped.is_none() => {
-                self.is_signal_spent = true;
+                self.spent = Some(signal.to_owned());
                 self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
             }
             State::Waiting | State::Armed if self.id.is_none() => {
@@ -202,8 +208,8 @@ impl Agent {
                 self.state = State::Left(signal.to_owned());
                 (self.left, self.next) = (Some(now), now);
             }
-            State::Ended if !self.is_signal_spent => {
-                let _ = self.outcome.get_or_insert(Outcome::Undelivered(self.refusal.clone()));
+            State::Ended if self.spent.is_none() => {
+                let _ = self.outcome.get_or_insert(Outcome::Left(signal.to_owned()));
             }
             State::Started | State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_) => {}
         }
@@ -238,7 +244,7 @@ impl Agent {
                 clock: self.meter.offset(),
                 digest: self.digest.clone().filter(|_| self.state == State::Armed),
                 seconds: self.first_seconds(),
-                report: self.report.clone().filter(|_| !self.is_handed_in),
+                report: self.report.clone().filter(|_| self.handed_in.is_none()),
             })),
         }
     }
@@ -282,6 +288,10 @@ impl Agent {
             (_, Some(ended)) => {
                 if silent > ORPHANED_AFTER && now.saturating_sub(ended) > DELIVERED_WITHIN {
                     self.outcome = Some(Outcome::Undelivered(self.refusal.clone()));
+                } else if let (Some(signal), Some(since)) = (&self.spent, self.handed_in)
+                    && now.saturating_sub(since) > WAITS_AFTER_SIGNAL
+                {
+                    self.outcome = Some(Outcome::Left(signal.clone()));
                 }
             }
             _ => {
@@ -327,7 +337,7 @@ impl Agent {
             State::Broken(why) => self.outcome = Some(Outcome::Broken(why.clone())),
             State::Left(signal) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
             State::Ended => {
-                self.is_handed_in |= answer.has_report;
+                self.handed_in = self.handed_in.or(answer.has_report.then_some(now));
                 self.outcome = answer.fate.map(|fate| match fate {
                     Fate::Written => Outcome::Delivered,
                     Fate::Dropped(why) => Outcome::Dropped(why),
@@ -344,7 +354,7 @@ impl Agent {
                 });
             }
         }
-        let must_hand_in = self.state == State::Ended && !self.is_handed_in;
+        let must_hand_in = self.state == State::Ended && self.handed_in.is_none();
         if must_hand_in || self.pending.len() >= SECONDS_AT_ONCE {
             self.next = now;
         }

@@ -248,7 +248,7 @@ fn agents_without_a_coordinator_stop_and_write_their_reports() {
         let outcome = agent.ended();
         outcome.code_is(1);
         assert!(
-            outcome.stderr.contains("went away before it had written a report with this part"),
+            outcome.stderr.contains("this agent received SIGINT before the coordinator at "),
             "{}",
             outcome.stderr
         );

@@ -191,7 +191,7 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
         agent.signal(Signal::TERM);
         let outcome = agent.ended();
         outcome.code_is(1);
-        let right = "went away before it had written a report with this part";
+        let right = "this agent received SIGTERM before the coordinator at ";
         assert!(outcome.stderr.contains(right), "{}", outcome.stderr);
     }
     let files: Vec<String> = folders.iter().flat_map(reports_in).collect();
@@ -427,4 +427,27 @@ fn an_agent_whose_coordinator_was_started_anew_says_what_that_one_replied() {
         merged.stderr
     );
     assert_eq!(merged.count("accepted"), tokens(&mock).len() as u64);
+}
+
+#[test]
+fn an_agent_that_a_signal_ends_does_not_wait_for_the_end_of_a_long_run() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 10m --seed 5");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [stays, goes] = ["stays", "goes"].map(|name| agent_in(&folder, &coordinator, name));
+    coordinator.program.line(" 1 s ");
+    goes.signal(Signal::TERM);
+    let goes = goes.ended();
+    goes.code_is(1);
+    let right = "this agent received SIGTERM before the coordinator at ";
+    assert!(goes.stderr.contains(right), "{}", goes.stderr);
+    assert!(goes.stderr.contains("should the coordinator write none"), "{}", goes.stderr);
+    // The coordinator has it as well.
+    coordinator.program.signal(Signal::INT);
+    stays.ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(row(&outcome, "goes")["lost"].is_null());
+    is_exact(&outcome, &mock);
+    assert_eq!(reports_in(&folder).len(), 1);
 }

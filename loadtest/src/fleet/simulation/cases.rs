@@ -73,14 +73,20 @@ fn what_a_killed_agent_has_sent_is_in_the_range_and_it_is_named() {
 fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, seed % 2 == 1);
-        world.machines[1].signalled =
-            Some(DAWN + Duration::from_millis(world.random.rand_range(5_000..25_000)));
+        let signalled = DAWN + Duration::from_millis(world.random.rand_range(5_000..25_000));
+        world.machines[1].signalled = Some(signalled);
         world.run();
         assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
         let name =
             world.gathered.iter().find(|member| member.part == world.machines[1].agent.order().unwrap().part);
         let name = name.unwrap().name.clone();
         assert!(world.events.contains(&format!("{name} stopped: SIGTERM")), "{:?}", world.events);
+        // It leaves with a report of its own where the others go on for long.
+        let outcome = world.machines[1].outcome.clone().unwrap();
+        let has_left = outcome == Outcome::Left("SIGTERM".to_owned());
+        assert!(has_left || outcome == Outcome::Delivered, "{outcome:?}");
+        let others_go_on = seed % 2 == 0 && signalled < DAWN + Duration::from_secs(15);
+        assert!(has_left || !others_go_on, "{outcome:?}");
         let (sent, alone) = (world.sent(), alone().accounting.measured.accepted);
         assert!(sent < alone, "{sent}");
         let report = world.report();

@@ -165,6 +165,10 @@ impl fmt::Display for FleetError {
                         "the coordinator at {coordinator} went away before it had written a report with this part"
                     )
                 }
+                Outcome::Left(signal) => write!(
+                    f,
+                    "this agent received {signal} before the coordinator at {coordinator} had written a report with this part"
+                ),
                 Outcome::Undelivered(Some(refusal)) => {
                     write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
                 }
