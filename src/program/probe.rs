@@ -2,16 +2,19 @@
 //! and its report.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use crate::program::cli::{Failure, ReadyTarget, ReadyWhere};
 
-/// Longest time of one attempt, and the pause before the next.
+/// Longest time of one attempt, without a report, and the pause before the next.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// Longest time of a reply with a report.
+const REPORT: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most octets read of a reply.
 const REPLY: u64 = 4096;
@@ -42,7 +45,7 @@ pub(crate) fn ask(target: &ReadyTarget) -> Result<ExitCode, Failure> {
 
 /// The status line of the reply.
 fn attempt(target: &ReadyTarget) -> io::Result<String> {
-    let reply = get(&target.at, &target.path, "", REPLY)?;
+    let reply = get(&target.at, &target.path, "", REPLY, ATTEMPT)?;
     let reply = String::from_utf8_lossy(&reply);
     Ok(reply.lines().next().unwrap_or_default().to_owned())
 }
@@ -54,7 +57,7 @@ fn attempt(target: &ReadyTarget) -> io::Result<String> {
 pub(crate) fn report(at: &ReadyWhere, path: &str, token: Option<&str>, most: u64) -> io::Result<String> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-    let reply = get(at, path, &authorization, most.saturating_add(REPLY))?;
+    let reply = get(at, path, &authorization, most.saturating_add(REPLY), REPORT)?;
     let reply = String::from_utf8(reply).map_err(|_| invalid("it is not UTF-8".to_owned()))?;
     let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
     let status = head.lines().next().unwrap_or_default();
@@ -73,8 +76,9 @@ pub(crate) fn report(at: &ReadyWhere, path: &str, token: Option<&str>, most: u64
     Ok(body.to_owned())
 }
 
-/// Sends a request with these header fields, and reads at most `most` octets of the reply.
-fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64) -> io::Result<Vec<u8>> {
+/// Sends a request with these header fields, and reads at most `most` octets of the reply. What has not come within `limit` is
+/// missing.
+fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64, limit: Duration) -> io::Result<Vec<u8>> {
     let (mut stream, host): (Box<dyn Stream>, &str) = match at {
         ReadyWhere::Tcp(authority) => (Box::new(connect(authority)?), authority),
         ReadyWhere::Unix(path) => {
@@ -86,8 +90,17 @@ fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64) -> io::Result<Vec<u
     };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
+    // A server that sends an octet now and then ends no read by its timeout.
+    let end = stream.ender()?;
+    let (reading, is_read) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if is_read.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            end();
+        }
+    });
     let mut reply = Vec::new();
     let read = stream.take(most).read_to_end(&mut reply);
+    drop(reading);
     let beginning = &reply[..reply.len().min(HTTP.len())];
     if !reply.is_empty() && beginning != &HTTP[..beginning.len()] {
         let line = String::from_utf8_lossy(&reply);
@@ -106,9 +119,24 @@ fn get(at: &ReadyWhere, path: &str, fields: &str, most: u64) -> io::Result<Vec<u
     }
 }
 
-trait Stream: Read + Write {}
+trait Stream: Read + Write {
+    /// Ends the connection, from another thread.
+    fn ender(&self) -> io::Result<Box<dyn FnOnce() + Send>>;
+}
 
-impl<T: Read + Write> Stream for T {}
+impl Stream for TcpStream {
+    fn ender(&self) -> io::Result<Box<dyn FnOnce() + Send>> {
+        let stream = self.try_clone()?;
+        Ok(Box::new(move || drop(stream.shutdown(Shutdown::Both))))
+    }
+}
+
+impl Stream for UnixStream {
+    fn ender(&self) -> io::Result<Box<dyn FnOnce() + Send>> {
+        let stream = self.try_clone()?;
+        Ok(Box::new(move || drop(stream.shutdown(Shutdown::Both))))
+    }
+}
 
 fn connect(authority: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);

@@ -1,6 +1,10 @@
 //! The control plane as the program has it: its flags, the ready line, and the command that asks for readiness.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -74,6 +78,23 @@ fn a_health_check_needs_no_shell() {
     let gone = ready(&[&url]);
     assert_eq!(gone.code(), Some(1));
     assert!(gone.complaint().starts_with(&format!("smtpmock: {url} is not ready: ")), "{gone:?}");
+}
+
+#[test]
+fn a_health_check_ends_where_a_reply_does_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let drip = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        // An octet now and then, until the client has gone.
+        while stream.write_all(b"H").is_ok() {
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let asked = ready(&[&url]);
+    assert_eq!(asked.code(), Some(1), "{asked:?}");
+    assert!(asked.complaint().contains(" is not ready: it does not speak HTTP: \"HH"), "{asked:?}");
+    drip.join().expect("it saw the end");
 }
 
 #[test]
