@@ -120,14 +120,19 @@ pub(crate) struct Plan {
     pub(crate) has_ledger: bool,
 }
 
+/// The connections of a part: its share of those of the whole run, and at least one for each of its threads and targets.
+pub(crate) fn connections(whole: usize, threads: usize, targets: usize, part: Part) -> usize {
+    let needed = threads.saturating_mul(targets) as u64;
+    let share = part.share((whole as u64).max(needed.saturating_mul(part.of())));
+    usize::try_from(share).unwrap_or(usize::MAX)
+}
+
 impl Plan {
     /// Makes it the plan of another part of the run.
     #[cfg(feature = "fleet")]
     pub(crate) fn become_part(&mut self, part: Part) {
-        let needed = self.threads.saturating_mul(self.targets.len()) as u64;
-        let whole = (self.asked_connections as u64).max(needed.saturating_mul(part.of()));
         self.part = part;
-        self.connections = usize::try_from(part.share(whole)).unwrap_or(usize::MAX);
+        self.connections = connections(self.asked_connections, self.threads, self.targets.len(), part);
     }
 
     /// The messages of this part, in a run with a count.
@@ -144,5 +149,28 @@ impl Plan {
     pub(crate) fn connections_of(&self, index: usize) -> usize {
         let even = self.connections / self.threads;
         even + usize::from(index < self.connections % self.threads)
+    }
+}
+
+#[cfg(all(test, feature = "fleet"))]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_that_becomes_another_part_has_the_connections_of_a_plan_for_that_part() {
+        let plan = |args: &str, part: &str| {
+            let typed = ["smtpload", "t:1", "--seed", "3", "--part", part].into_iter().chain(args.split(' '));
+            let cli = crate::program::cli::Cli::try_parse_from(typed).unwrap();
+            cli.run.plan_with(|| 1, |_| Ok(vec!["127.0.0.1:1".parse().unwrap()])).unwrap()
+        };
+        for args in ["-c 11", "-c 11 --threads 3", "--threads 7", "--threads 7 --target u:1 --rate 9/s"] {
+            for (part, text) in ["0/3", "1/3", "2/3", "0/1"].iter().map(|text| (text.parse().unwrap(), *text)) {
+                let mut other = plan(args, "2/3");
+                other.become_part(part);
+                assert_eq!(other.connections, plan(args, text).connections, "{args} {text}");
+            }
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::load::part::Part;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::load::plan::{
     CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, TARGETS_LIMIT, THREADS_LIMIT, Target, Timeouts,
+    connections,
 };
 use crate::load::schedule::{Arrivals, Profile, RATE_LIMIT, Schedule};
 use crate::load::start::StartAt;
@@ -519,28 +520,14 @@ impl RunArgs {
 
     /// The connections of the part, and its threads.
     fn counts(&self, open_loop: bool, part: Part, targets: usize) -> Result<(usize, usize), PlanError> {
-        let asked = self.asked_connections(open_loop);
-        let parts = part.of() as usize;
         let threads = self.threads;
         if !(1..=THREADS_LIMIT).contains(&threads) {
             return Err(PlanError::Threads(threads));
         }
-        let whole = self.connections.unwrap_or(asked.max(threads * targets * parts));
-        let count = whole as u64;
-        if (1..part.of()).contains(&count) {
-            return Err(PlanError::IdleParts { flag: "--connections", count, part });
+        if let Some(whole) = self.connections {
+            check_connections(whole, threads, targets, part)?;
         }
-        let connections = usize::try_from(part.share(count)).unwrap_or(usize::MAX);
-        if !(1..=CONNECTIONS_LIMIT).contains(&connections) {
-            return Err(PlanError::Connections(whole));
-        }
-        if threads > connections {
-            return Err(PlanError::IdleThreads { threads, connections });
-        }
-        if threads * targets > connections {
-            return Err(PlanError::IdleTargets { targets, threads, connections });
-        }
-        Ok((connections, threads))
+        Ok((connections(self.asked_connections(open_loop), threads, targets, part), threads))
     }
 
     /// The source addresses; each must be an address of this machine.
@@ -580,4 +567,24 @@ impl RunArgs {
         }
         Timeouts(all)
     }
+}
+
+/// Whether each part has connections that its process can have, and this part enough of them. Other parts may have fewer
+/// threads.
+fn check_connections(whole: usize, threads: usize, targets: usize, part: Part) -> Result<(), PlanError> {
+    let count = whole as u64;
+    if (1..part.of()).contains(&count) {
+        return Err(PlanError::IdleParts { flag: "--connections", count, part });
+    }
+    if !(1..=CONNECTIONS_LIMIT as u64).contains(&count.div_ceil(part.of())) {
+        return Err(PlanError::Connections(whole));
+    }
+    let connections = usize::try_from(part.share(count)).unwrap_or(usize::MAX);
+    if threads > connections {
+        return Err(PlanError::IdleThreads { threads, connections });
+    }
+    if threads * targets > connections {
+        return Err(PlanError::IdleTargets { targets, threads, connections });
+    }
+    Ok(())
 }

@@ -276,6 +276,10 @@ fn who_is_no_agent_of_the_run_is_refused_on_both_sides_with_what_is_right() {
         ("--listen 0 --agents 1 --start-at 2001-01-01T00:00:00Z", "when all agents are there"),
         ("--listen 0 --agents 3 --count 2", "--count 2 with --agents 3: it is divided over all agents"),
         ("--listen 0 --agents 2 -c 1", "--connections 1 with --agents 2"),
+        // Enough for the first part, and not for the second.
+        ("--listen 0 --agents 2 -c 5 --threads 3", "--threads 3 with --agents 2: 2 of the --connections"),
+        ("--listen 0 --agents 2 -c 3 --target t:1", "--connections: 1 for this part, and 2 targets"),
+        ("--listen 0 --agents 2 -c 1000001", "--connections 1000001: must be 1 to 500000"),
         ("--listen 0 --agents 3 --rate 1/s --duration 2s", "--agents 3: fewer than 3 messages are due"),
         ("--listen x --agents 1", "like 7000, or an address and a port"),
         ("--listen 0 --agents 0", "1..=1000"),

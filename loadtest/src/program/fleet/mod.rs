@@ -119,6 +119,11 @@ impl fmt::Display for FleetError {
                     "--agents {agents}: fewer than {agents} messages are due in the whole run, and an agent would have \
                      none; use fewer agents, or a higher rate or a longer --duration"
                 ),
+                PlanError::IdleThreads { threads, connections } => write!(
+                    f,
+                    "--threads {threads} with --agents {agents}: {connections} of the --connections would be those of one \
+                     agent, and a thread of it would have none; give more connections, or at most {connections} threads"
+                ),
                 PlanError::Rate(highest) => write!(
                     f,
                     "--rate, --ramp, --steps: {highest}/s for each agent is too much: at most {RATE_LIMIT}/s; use more \

@@ -100,11 +100,13 @@ pub(crate) fn serve(
     }
     // Source addresses are those of the agents' machines.
     let mine: Vec<String> = flags.iter().filter(|flag| !flag.starts_with("--bind=")).cloned().collect();
-    let plan = plan_of(&mine, 0, args.agents, id).map_err(|error| match error {
+    // The last part has the fewest connections: what it can send, all can.
+    let plan = plan_of(&mine, args.agents - 1, args.agents, id).map_err(|error| match error {
         PlanOfError::Plan(error) => FleetError::Plan(error, args.agents).into(),
         error => Stop::from(error),
     })?;
-    let whole = Plan { part: Part::WHOLE, ..plan.clone() };
+    let mut whole = plan.clone();
+    whole.become_part(Part::WHOLE);
     let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
     let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
