@@ -166,7 +166,8 @@ mod tests {
             cli.run.plan_with(|| 1, |_| Ok(vec!["127.0.0.1:1".parse().unwrap()])).unwrap()
         };
         for args in ["-c 11", "-c 11 --threads 3", "--threads 7", "--threads 7 --target u:1 --rate 9/s"] {
-            for (part, text) in ["0/3", "1/3", "2/3", "0/1"].iter().map(|text| (text.parse().unwrap(), *text)) {
+            for (part, text) in ["0/3", "1/3", "2/3", "0/1"].iter().map(|text| (text.parse().unwrap(), *text))
+            {
                 let mut other = plan(args, "2/3");
                 other.become_part(part);
                 assert_eq!(other.connections, plan(args, text).connections, "{args} {text}");

@@ -287,6 +287,9 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
     assert_eq!((text.as_str(), started), ("its report can't be added: its --to differs", json!(10)));
     let (text, started) = why("huge");
     assert!(text.contains("accounting.measured.started is larger than"), "{text}");
+    let reported =
+        "; the seconds that it reported can't be added: accounting.measured.started is larger than";
+    assert!(text.contains(reported), "{text}");
     assert_eq!((started, why("real").1), (json!(0), Value::Null));
     // The seconds of one, and the range of the other: its whole part.
     let delivered = ["at_least", "at_most"].map(|name| outcome.number(&format!("/delivered/{name}")));
