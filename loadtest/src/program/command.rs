@@ -159,6 +159,7 @@ pub(crate) fn make_room(plan: &Plan) -> Result<(), Stop> {
 pub(crate) struct Conclusion {
     pub(crate) exit: Exit,
     /// Whether all outputs are complete.
+    #[cfg(feature = "fleet")]
     pub(crate) is_written: bool,
 }
 
@@ -186,7 +187,11 @@ pub(crate) fn conclude(
     if let Some(reason) = reason(&report, judged, refusal) {
         streams.err.put(format!("smtpload: {} (exit {})\n", escape(&reason), exit.code()));
     }
-    Conclusion { exit, is_written }
+    Conclusion {
+        exit,
+        #[cfg(feature = "fleet")]
+        is_written,
+    }
 }
 
 pub(crate) fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {

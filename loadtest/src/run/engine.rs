@@ -117,6 +117,7 @@ pub(crate) fn run(
 
 impl Finished {
     /// Of a run that was interrupted before its start.
+    #[cfg(feature = "fleet")]
     pub(crate) fn before_the_start(plan: &Plan) -> Finished {
         let now = clock::wall();
         Finished {

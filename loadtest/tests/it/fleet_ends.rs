@@ -1,10 +1,9 @@
 //! How a run of several machines ends when one of them does not do its part.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -349,25 +348,22 @@ impl Proxy {
     }
 }
 
-/// Passes on requests with their replies, one at a time.
+/// Passes on what comes from either side, until the proxy is out of order.
 fn relay(mut from: TcpStream, to: &str, is_bad: &AtomicBool) -> io::Result<()> {
     let mut server = TcpStream::connect(to)?;
+    let (mut replies, mut client) = (server.try_clone()?, from.try_clone()?);
+    std::thread::spawn(move || io::copy(&mut replies, &mut client));
     let mut buffer = [0; 65536];
     loop {
         let length = from.read(&mut buffer)?;
         if length == 0 {
-            return Ok(());
+            return server.shutdown(Shutdown::Both);
         }
         if is_bad.load(Ordering::Relaxed) {
-            return from
-                .write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let reply = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            return from.write_all(reply).and_then(|()| server.shutdown(Shutdown::Both));
         }
         server.write_all(&buffer[..length])?;
-        // A request of more than one piece has its reply with the last.
-        server.set_read_timeout(Some(Duration::from_millis(50)))?;
-        while let Ok(length @ 1..) = server.read(&mut buffer) {
-            from.write_all(&buffer[..length])?;
-        }
     }
 }
 

@@ -22,6 +22,9 @@ use crate::program::stop::Stop;
 use crate::program::{interrupt, values};
 use crate::report::{Report, json};
 
+/// The most reasons that are remembered as shown.
+const NOTES_LIMIT: usize = 16;
+
 /// The most files of one part in a folder.
 const NUMBERED_LIMIT: u32 = 99;
 
@@ -77,11 +80,15 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         Ok(plan)
     };
     let outputs = Outputs::open(&OutputArgs::json_alone(args.json.clone()), [], streams, &interrupt)?;
-    let mut last = None;
+    // The notes since the last that was not about an unreachable coordinator, of which each has one reason or more.
+    let mut shown: Vec<Note> = Vec::new();
     let note = |note: Note| {
-        if !args.quiet && last.as_ref() != Some(&note) {
+        if !args.quiet && !shown.contains(&note) {
             streams.err.put(format!("{}\n", escape(&describe(&note, &coordinator))));
-            last = Some(note);
+            if !matches!(note, Note::Unreachable(_)) || shown.len() >= NOTES_LIMIT {
+                shown.clear();
+            }
+            shown.push(note);
         }
     };
     let done = work(settings, || interrupt.signal(), arm, note).map_err(Stop::Run)?;
