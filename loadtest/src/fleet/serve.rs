@@ -317,11 +317,15 @@ async fn decide(
     if !is_hello {
         desk.coordinator().check_id(id)?;
     }
-    locked(&desk.connections).know(key, received);
+    // An id is known only to its agent; whether this is an introduction is seen when it is read.
+    let know = |now| locked(&desk.connections).know(key, now);
+    if !is_hello {
+        know(received);
+    }
     let on_progress = || {
         let now = desk.clock.now();
-        if now.saturating_sub(received) > LONG {
-            locked(&desk.connections).know(key, now);
+        if !is_hello && now.saturating_sub(received) > LONG {
+            know(now);
             desk.coordinator().receives(id, now);
         }
     };
@@ -329,6 +333,7 @@ async fn decide(
     let octets = octets.map_err(|error| refused(&format!("the request can't be read: {error}")))?;
     if is_hello {
         let hello: Hello = parse(&octets)?;
+        know(received);
         return Ok(json(StatusCode::OK, &desk.coordinator().register(received, &hello)?));
     }
     let update: Update = parse_update(octets).await?;
