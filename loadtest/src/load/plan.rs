@@ -152,7 +152,8 @@ impl Plan {
     }
 }
 
-#[cfg(all(test, feature = "fleet"))]
+#[cfg(test)]
+#[cfg(feature = "fleet")]
 mod tests {
     use clap::Parser as _;
 

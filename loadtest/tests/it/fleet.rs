@@ -117,7 +117,8 @@ impl Coordinator {
 
 pub(crate) fn agent(url: &str, args: &[&str]) -> Running {
     let mut command = program();
-    Running::start(command.args(["agent", url]).args(args))
+    // Where the report of one that fails is no file of the sources.
+    Running::start(command.current_dir(env!("CARGO_TARGET_TMPDIR")).args(["agent", url]).args(args))
 }
 
 pub(crate) fn address(mock: &Mock) -> String {
