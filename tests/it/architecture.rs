@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::rooms::{check_circles, check_rooms, code, imported_rooms, sources, way_out};
+use crate::support::rooms::{check_modules, check_rooms, code, sources};
 
 /// Paths that no file of `src/smtp/` may name.
 const FORBIDDEN_IN_SMTP: &[&str] = &[
@@ -161,35 +161,6 @@ const ROOMS_IN_SMTP: &[(&str, &[&str])] = &[
 #[test]
 fn rooms_of_the_smtp_part_import_only_what_they_may_and_never_in_a_circle() {
     check_rooms("src/smtp", "crate::smtp::", ROOMS_IN_SMTP);
-}
-
-/// As [`check_rooms`] for a folder whose modules are files, too: `modules` has all of them. What its mod.rs has is for all.
-fn check_modules(folder: &str, prefix: &str, modules: &[(&str, &[&str])]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    for (name, _) in modules {
-        let is_there = root.join(name).is_dir() || root.join(format!("{name}.rs")).is_file();
-        assert!(is_there, "{name} is in the table, and {folder} has no such module");
-    }
-    for (path, text) in sources(folder) {
-        let inside = path.strip_prefix(&root).expect("a source of the folder").with_extension("");
-        let module = inside.iter().next().and_then(|name| name.to_str()).expect("a name");
-        if module == "mod" {
-            continue;
-        }
-        let (_, allowed) = modules.iter().find(|(name, _)| *name == module).unwrap_or_else(|| {
-            panic!("{} is a module that has no line in the table of what each may import", path.display())
-        });
-        let code = code(&text);
-        let is_module = |name: &String| modules.iter().any(|(module, _)| module == name);
-        for imported in imported_rooms(&code, prefix).into_iter().filter(is_module) {
-            let is_allowed = imported == module || allowed.contains(&imported.as_str());
-            assert!(is_allowed, "{}: {module} may not import {prefix}{imported}", path.display());
-        }
-        if let Some(supers) = way_out(&code, &inside.with_extension("rs")) {
-            panic!("{}: {supers} leaves {module}; name the module by {prefix}", path.display());
-        }
-    }
-    check_circles(modules);
 }
 
 /// The modules of `src/http`, each with those that it may import: interfaces share what is not theirs alone, and know nothing of

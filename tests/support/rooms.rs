@@ -120,6 +120,35 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
     check_circles(rooms);
 }
 
+/// As [`check_rooms`] for a folder whose modules are files, too: `modules` has all of them. What its mod.rs has is for all.
+pub(crate) fn check_modules(folder: &str, prefix: &str, modules: &[(&str, &[&str])]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for (name, _) in modules {
+        let is_there = root.join(name).is_dir() || root.join(format!("{name}.rs")).is_file();
+        assert!(is_there, "{name} is in the table, and {folder} has no such module");
+    }
+    for (path, text) in sources(folder) {
+        let inside = path.strip_prefix(&root).expect("a source of the folder").with_extension("");
+        let module = inside.iter().next().and_then(|name| name.to_str()).expect("a name");
+        if module == "mod" {
+            continue;
+        }
+        let (_, allowed) = modules.iter().find(|(name, _)| *name == module).unwrap_or_else(|| {
+            panic!("{} is a module that has no line in the table of what each may import", path.display())
+        });
+        let code = code(&text);
+        let is_module = |name: &String| modules.iter().any(|(module, _)| module == name);
+        for imported in imported_rooms(&code, prefix).into_iter().filter(is_module) {
+            let is_allowed = imported == module || allowed.contains(&imported.as_str());
+            assert!(is_allowed, "{}: {module} may not import {prefix}{imported}", path.display());
+        }
+        if let Some(supers) = way_out(&code, &inside.with_extension("rs")) {
+            panic!("{}: {supers} leaves {module}; name the module by {prefix}", path.display());
+        }
+    }
+    check_circles(modules);
+}
+
 /// Repeatedly removes rooms that import only removed rooms, until none is left.
 pub(crate) fn check_circles(rooms: &[(&str, &[&str])]) {
     let mut left = rooms.to_vec();

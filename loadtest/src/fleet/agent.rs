@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::account::accounting::Accounting;
 use crate::fleet::doubt::{Known, of_agent};
+use crate::fleet::limits::ORPHANED_AFTER;
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
     Answer, Cause, Fate, HISTOGRAMS_AT_ONCE, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second,
@@ -16,14 +17,6 @@ use crate::measure::interval::Interval;
 use crate::report::Report;
 use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
-
-/// An agent whose requests have not been answered for this long starts no more messages. Counted from when the last
-/// answered request was sent.
-pub(crate) const ORPHANED_AFTER: Duration = Duration::from_secs(10);
-
-/// An agent without a coordinator has stopped by then: `ORPHANED_AFTER`, the time for a request that waits for its reply,
-/// and one second for its event loops.
-pub(crate) const STOPS_WITHIN: Duration = Duration::from_secs(13);
 
 /// How long an agent tries to deliver its report after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);

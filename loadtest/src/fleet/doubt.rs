@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use smtpmock::units::EXACT_IN_JSON;
 
-use crate::fleet::agent::STOPS_WITHIN;
 use crate::fleet::coordinator::{Member, Presence, Reported};
+use crate::fleet::limits::STOPS_WITHIN;
 use crate::fleet::offset::{Offset, shifted};
 use crate::fleet::protocol::State;
 use crate::load::feed::due;

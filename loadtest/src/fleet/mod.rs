@@ -46,10 +46,10 @@ pub(crate) mod agent;
 mod connections;
 pub(crate) mod coordinator;
 mod doubt;
+mod limits;
 pub(crate) mod offset;
 pub(crate) mod protocol;
 pub(crate) mod serve;
-#[cfg(test)]
 mod simulation;
 pub(crate) mod sinks;
 mod sound;

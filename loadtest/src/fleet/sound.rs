@@ -189,5 +189,4 @@ fn check_report(report: Report, order: &Order) -> Result<Report, Unsound> {
     Ok(report)
 }
 
-#[cfg(test)]
 mod tests;

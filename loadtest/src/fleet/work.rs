@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::fleet::agent::{Agent, Outcome, Todo};
+use crate::fleet::limits::REQUEST_TIMEOUT;
 use crate::fleet::protocol::{AGENTS, Answer, BODY_LIMIT, Cause, Order, Refusal, Welcome};
 use crate::fleet::wire::{Link, allowed};
 use crate::load::plan::Plan;
@@ -24,10 +25,6 @@ use crate::report::stopped::Stopped;
 use crate::run::digest::digest;
 use crate::run::{build, engine};
 use crate::time::clock::{self, Timeline};
-
-/// The time for a request and its reply. An agent notices within this time, and that of `agent::ORPHANED_AFTER`, that
-/// there is no coordinator.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time for a request with a report, and as much more as a slow link takes for it.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -157,8 +157,6 @@ impl Plan {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
-
     #[test]
     fn a_plan_that_becomes_another_part_has_the_connections_of_a_plan_for_that_part() {
         let plan = |args: &str, part: &str| {

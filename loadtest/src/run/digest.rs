@@ -7,7 +7,7 @@ use crate::load::payload::Content;
 use crate::load::plan::{Limit, Plan, Target};
 use crate::load::security::{Security, Settings};
 use crate::report::plans::Digest;
-use crate::run::build::{load_text, settings};
+use crate::run::settings::{load_text, settings};
 
 /// The digest of a plan. Every setting is named here, so that a new one can't be forgotten.
 pub(crate) fn digest(plan: &Plan) -> Digest {

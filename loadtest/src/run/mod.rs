@@ -5,3 +5,4 @@ pub(crate) mod build;
 pub(crate) mod digest;
 pub(crate) mod engine;
 pub(crate) mod live;
+mod settings;

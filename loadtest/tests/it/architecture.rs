@@ -1,6 +1,6 @@
 //! Imports point inward: a room imports no room around it.
 
-use crate::support::rooms::{check_rooms, code, sources};
+use crate::support::rooms::{check_modules, check_rooms, code, sources};
 
 /// The rooms of `src`, and which others each may import.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -28,6 +28,38 @@ const IMPURE: &[&str] =
 #[test]
 fn rooms_import_only_what_they_may_and_never_in_a_circle() {
     check_rooms("src", "crate::", ROOMS);
+}
+
+/// The modules of `src/fleet`, each with those that it may import.
+const MODULES_OF_FLEET: &[(&str, &[&str])] = &[
+    ("agent", &["doubt", "limits", "offset", "protocol"]),
+    ("connections", &["protocol"]),
+    ("coordinator", &["limits", "offset", "protocol", "sound"]),
+    ("doubt", &["coordinator", "limits", "offset", "protocol"]),
+    ("limits", &[]),
+    ("offset", &[]),
+    ("protocol", &["offset"]),
+    ("serve", &["connections", "coordinator", "protocol", "wire"]),
+    ("simulation", &[]),
+    ("sinks", &["wire"]),
+    ("sound", &["protocol"]),
+    ("wire", &[]),
+    ("work", &["agent", "limits", "protocol", "wire"]),
+];
+
+/// The modules of `src/run`, each with those that it may import.
+const MODULES_OF_RUN: &[(&str, &[&str])] = &[
+    ("build", &["digest", "engine", "settings"]),
+    ("digest", &["settings"]),
+    ("engine", &[]),
+    ("live", &[]),
+    ("settings", &[]),
+];
+
+#[test]
+fn modules_import_only_what_they_may_and_never_in_a_circle() {
+    check_modules("src/fleet", "crate::fleet::", MODULES_OF_FLEET);
+    check_modules("src/run", "crate::run::", MODULES_OF_RUN);
 }
 
 #[test]

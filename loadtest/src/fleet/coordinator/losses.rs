@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::member::{Member, Presence};
-use super::{Coordinator, Ending, Event, HEARD_WITHIN, LATE_AFTER, LEAD, LOST_AFTER, Stage, UNCONFIRMED};
+use super::{Coordinator, Ending, Event, HEARD_WITHIN, LEAD, Stage, UNCONFIRMED};
+use crate::fleet::limits::{LATE_AFTER, LOST_AFTER};
 use crate::fleet::protocol::{Halt, State};
 use crate::report::stopped::Stopped;
 

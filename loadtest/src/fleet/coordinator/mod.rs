@@ -15,17 +15,11 @@ pub(crate) use member::{Member, Presence, Reported};
 
 use self::conclusion::Seat;
 pub(crate) use self::conclusion::Written;
+use crate::fleet::limits::LATE_AFTER;
 use crate::fleet::protocol::{Halt, State};
 use crate::measure::interval::Interval;
 use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
-
-/// After this time without a request, an agent is late: the view does not wait for it. Before the start it is dropped, so
-/// that another may take its place.
-pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
-
-/// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
-pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 
 /// The time for all agents to learn of the start, each of which asks ten times a second, and again when it had no reply for a
 /// second.

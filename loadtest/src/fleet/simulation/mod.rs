@@ -1,6 +1,8 @@
 //! Coordinator and agents under a virtual clock, over a network that delays, loses and repeats, with kills. Every case
 //! follows from its seed, which is printed when it fails.
 
+#![cfg(test)]
+
 mod cases;
 mod files;
 
@@ -10,8 +12,9 @@ use std::time::Duration;
 use clap::Parser as _;
 use oorandom::Rand64;
 
-use super::agent::{Agent, Outcome, STOPS_WITHIN, Todo};
+use super::agent::{Agent, Outcome, Todo};
 use super::coordinator::{Coordinator, Ending, Event, Member, Settings};
+use super::limits::STOPS_WITHIN;
 use super::offset::shifted;
 use super::protocol::{Answer, Order, Refusal, Update, Welcome};
 use super::report_of;

@@ -1,3 +1,7 @@
+//! What is refused, and that nothing that passes ends the run of the others.
+
+#![cfg(test)]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,0 +1,25 @@
+//! The times without an exchange after which the two sides act. They depend on each other.
+
+use std::time::Duration;
+
+/// An agent whose requests have not been answered for this long starts no more messages. Counted from when the last
+/// answered request was sent.
+pub(crate) const ORPHANED_AFTER: Duration = Duration::from_secs(10);
+
+/// The time for a request and its reply. An agent notices within this time, and that of `ORPHANED_AFTER`, that there is no
+/// coordinator.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An agent without a coordinator has stopped by then: `ORPHANED_AFTER`, the time for a request that waits for its reply,
+/// and one second for its event loops.
+pub(crate) const STOPS_WITHIN: Duration = Duration::from_secs(13);
+
+/// After this time without a request, an agent is late: the view does not wait for it. Before the start it is dropped, so
+/// that another may take its place.
+pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
+
+/// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
+
+// A lost agent has stopped.
+const _: () = assert!(LOST_AFTER.as_secs() > STOPS_WITHIN.as_secs());
