@@ -18,9 +18,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::net::passages::Passages;
 use crate::process::lock;
+use crate::records::store::Store;
+use arrivals::message;
 use queue::Queue;
 
-pub(super) use arrivals::{arrivals, message};
+pub(super) use arrivals::arrivals;
 pub(super) use figures::{figures, removed};
 
 /// Clients at once.
@@ -112,14 +114,23 @@ struct Client {
     waiting: u32,
 }
 
-/// The messages that a client is sent first.
+/// Older messages, which a client that has reconnected is sent first.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    pub(super) frames: Vec<Bytes>,
-    /// Older ones that are left out.
-    pub(super) missed: u64,
-    /// Messages that came later have this number or a higher one.
-    pub(super) end: u64,
+    /// The oldest first.
+    frames: Vec<Bytes>,
+    /// Number of messages that are older still, and are not sent.
+    missed: u64,
+}
+
+impl Backlog {
+    /// The last `most` messages with these numbers. For the desk.
+    pub(super) fn read(store: &Store, numbers: Range<u64>, most: usize) -> Self {
+        let mut records = store.snapshot_from(numbers.start).records;
+        records.retain(|shown| shown.number < numbers.end);
+        let missed = records.len().saturating_sub(most);
+        Self { frames: records[missed..].iter().map(message).collect(), missed: missed as u64 }
+    }
 }
 
 /// Messages and sessions in one order.
@@ -171,36 +182,43 @@ pub(super) struct Subscription {
     hub: Arc<Hub>,
     key: u64,
     queue: Arc<Mutex<Queue>>,
+    /// Messages with this number or a higher one are its events.
+    start: u64,
     _place: OwnedSemaphorePermit,
 }
 
 impl Hub {
-    /// Adds a client, which holds this place; `None` if there are too many. Messages that have arrived since the backlog was read
-    /// are its events, and sessions that begin or end from now on.
+    /// Adds a client, which holds this place; `None` if there are too many. Its events are the messages that arrive, and the
+    /// sessions that begin or end, from now on.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         kinds: Kinds,
         place: OwnedSemaphorePermit,
-        backlog: Backlog,
+        store: &Store,
     ) -> Option<Subscription> {
         let mut clients = lock(&self.clients);
         if clients.by_key.len() >= MOST_CLIENTS {
             return None;
         }
-        let Backlog { frames, missed, end: seen } = backlog;
         let mut queue = Queue::default();
-        // The head of the reply leaves with it, before there is an event.
+        // The head of the reply leaves with it, before the first event.
         queue.comment(Bytes::from_static(b"retry: 1000\n\n"));
-        queue.miss(missed);
-        frames.into_iter().for_each(|frame| queue.push(frame));
         let queue = Arc::new(Mutex::new(queue));
         clients.last += 1;
         let key = clients.last;
-        let passed = self.passages.count();
-        clients.by_key.insert(key, Client { kinds, queue: Arc::clone(&queue), seen, passed, waiting: 0 });
+        // With the clients locked: nobody has been sent a later message, and the next look at the store begins here or before.
+        let start = store.end();
+        let client = Client {
+            kinds,
+            queue: Arc::clone(&queue),
+            seen: start,
+            passed: self.passages.count(),
+            waiting: 0,
+        };
+        clients.by_key.insert(key, client);
         drop(clients);
         self.changed.notify_waiters();
-        Some(Subscription { hub: Arc::clone(self), key, queue, _place: place })
+        Some(Subscription { hub: Arc::clone(self), key, queue, start, _place: place })
     }
 
     /// Whether a client listens to any of these.
@@ -271,6 +289,16 @@ impl Hub {
 }
 
 impl Subscription {
+    /// Messages with this number or a higher one are its events.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Sends these before all events. Call it before the first event is taken.
+    pub(super) fn begin_with(&mut self, Backlog { frames, missed }: Backlog) {
+        lock(&self.queue).prepend(missed, frames);
+    }
+
     /// The next events; ready with `None` when it has ended.
     pub(super) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         lock(&self.queue).poll_take(context)
@@ -280,5 +308,69 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         lock(&self.hub.clients).by_key.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::records::Message;
+    use crate::records::message::sample;
+
+    /// Files a message, and returns the event of all clients that have not been sent it.
+    fn arrive(store: &Store, session_id: u64) -> Arrivals {
+        let mail = Message { session_id, ..sample::mail("ann@example.com", &[], "\r\n") };
+        let number = store.finish(0, None, mail, true).expect("a number");
+        let frames = Backlog::read(store, number..number + 1, 1).frames.into_iter();
+        let events = frames.map(|frame| Event::new(Kind::Message, number, frame)).collect();
+        Arrivals { events, end: number + 1, ..Arrivals::default() }
+    }
+
+    /// The sessions of the messages that a client is sent next.
+    fn sent(subscription: &mut Subscription) -> Vec<u64> {
+        let mut text = String::new();
+        while let Poll::Ready(taken) = subscription.poll_next(&Context::from_waker(Waker::noop())) {
+            text.push_str(&String::from_utf8_lossy(&taken.expect("an open stream")));
+        }
+        let sessions = text.split("\"session\":").skip(1);
+        sessions.map(|rest| rest.split(',').next().expect("a number").parse().expect("a number")).collect()
+    }
+
+    #[test]
+    fn messages_that_arrive_while_a_backlog_is_read_are_sent_after_it() {
+        let (hub, store) = (Arc::new(Hub::default()), Store::new(1, 100, 1 << 20));
+        let places = Arc::new(Semaphore::new(2));
+        let subscribe = || {
+            let place = Arc::clone(&places).try_acquire_owned().expect("a place");
+            hub.subscribe(Kinds::EVERY, place, &store).expect("room for a client")
+        };
+        arrive(&store, 1);
+        let mut other = subscribe();
+        hub.publish_arrivals(&arrive(&store, 2));
+        let mut resuming = subscribe();
+        let backlog = Backlog::read(&store, 0..resuming.start(), 100);
+        // The backlog has been read, and is on its way.
+        hub.publish_arrivals(&arrive(&store, 3));
+        assert_eq!(hub.first_unseen(), Some(store.end()), "the next look begins after it");
+        resuming.begin_with(backlog);
+        hub.publish_arrivals(&arrive(&store, 4));
+        assert_eq!(sent(&mut resuming), [1, 2, 3, 4]);
+        assert_eq!(sent(&mut other), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_message_that_arrives_between_the_subscription_and_the_look_at_the_backlog_is_sent_once() {
+        let (hub, store) = (Arc::new(Hub::default()), Store::new(1, 100, 1 << 20));
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
+        arrive(&store, 1);
+        let mut client = hub.subscribe(Kinds::EVERY, place, &store).expect("room for a client");
+        let arrivals = arrive(&store, 2);
+        client.begin_with(Backlog::read(&store, 0..client.start(), 100));
+        hub.publish_arrivals(&arrivals);
+        assert_eq!(sent(&mut client), [1, 2]);
     }
 }

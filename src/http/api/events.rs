@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use super::selection::number_after;
 use crate::http::body::Body;
 use crate::http::call::Call;
-use crate::http::events::{Backlog, Kind, Kinds, message};
+use crate::http::events::{Backlog, Kind, Kinds};
 use crate::http::reply::{Refusal, Reply, error, invalid};
 use crate::http::route::Route;
 
@@ -35,24 +35,16 @@ async fn listen(call: Call) -> Result<Reply, Refusal> {
         (None, Some(id)) => Some(number_after(id, plane).await?),
         (None, None) => None,
     };
-    // Without a position to resume from, only new messages.
     let place = plane.wait_place()?;
-    let mut backlog = Backlog { frames: Vec::new(), missed: 0, end: plane.store.end() };
-    if let Some(from) = from.filter(|_| kinds.has(Kind::Message)) {
-        let store = Arc::clone(&plane.store);
-        let read = move || {
-            let mut news = store.snapshot_from(from);
-            let missed = news.records.len().saturating_sub(BACKLOG);
-            news.records.drain(..missed);
-            let frames = news.records.iter().map(message).collect();
-            Backlog { frames, missed: missed as u64, end: news.end }
-        };
-        backlog = plane.desk.look(read).await?;
-    }
-    let Some(subscription) = plane.events.subscribe(kinds, place, backlog) else {
+    let Some(mut subscription) = plane.events.subscribe(kinds, place, &plane.store) else {
         let hint = "fewer clients that listen at once";
         return Err(error(StatusCode::SERVICE_UNAVAILABLE, "too_many", "events", hint));
     };
+    // Without a position to resume from, only new messages.
+    if let Some(from) = from.filter(|_| kinds.has(Kind::Message)) {
+        let (store, numbers) = (Arc::clone(&plane.store), from..subscription.start());
+        subscription.begin_with(plane.desk.look(move || Backlog::read(&store, numbers, BACKLOG)).await?);
+    }
     let mut reply = Reply::new(Body::from(subscription));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(reply)

@@ -90,7 +90,7 @@ impl From<Passage> for SessionEvent {
 }
 
 /// The event of a message.
-pub(in crate::http) fn message(Shown { message, .. }: &Shown) -> Bytes {
+pub(super) fn message(Shown { message, .. }: &Shown) -> Bytes {
     let id = message.id().to_string();
     let recipient = |rcpt: &Exchange| Recipient {
         address: String::from_utf8_lossy(rcpt.name().unwrap_or_default()).into_owned(),

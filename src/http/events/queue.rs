@@ -35,18 +35,40 @@ impl Queue {
         }
         self.octets += frame.len();
         self.frames.push_back(frame);
+        self.drop_surplus();
+        self.wake();
+    }
+
+    /// Adds events that are older than all others, after the count of those that were older still and are not sent.
+    pub(super) fn prepend(&mut self, missed: u64, frames: Vec<Bytes>) {
+        if self.is_closed {
+            return;
+        }
+        if self.missed > 0 {
+            // Newer events were dropped already, and the count leaves first.
+            self.missed += missed + frames.len() as u64;
+        } else {
+            self.missed = missed;
+            self.octets += frames.iter().map(Bytes::len).sum::<usize>();
+            self.frames = frames.into_iter().chain(self.frames.drain(..)).collect();
+            self.drop_surplus();
+        }
+        self.wake();
+    }
+
+    fn drop_surplus(&mut self) {
         while self.frames.len() > MOST_EVENTS || self.octets > MOST_OCTETS {
             let Some(oldest) = self.frames.pop_front() else { break };
             self.octets -= oldest.len();
             self.missed += 1;
         }
-        self.wake();
     }
 
-    /// Has this leave next, if nothing else waits: it is no event, and none is dropped or counted for it.
+    /// Sends this next, unless something else waits: it is no event, and none is dropped or counted for it.
     pub(super) fn comment(&mut self, text: Bytes) {
         if !self.is_closed && self.frames.is_empty() && self.missed == 0 {
-            self.comment = Some(text);
+            // A heartbeat must not replace the first comment of a client whose backlog is read.
+            self.comment.get_or_insert(text);
             self.wake();
         }
     }
@@ -150,6 +172,27 @@ mod tests {
         queue.miss(7);
         queue.push(frame(9));
         assert_eq!(take(&mut queue).as_deref(), Some("event: missed\ndata: {\"count\":8}\n\n9;"));
+    }
+
+    #[test]
+    fn older_events_are_sent_first_within_the_bound() {
+        let mut queue = Queue::default();
+        queue.comment(Bytes::from_static(b"retry;"));
+        queue.comment(Bytes::from_static(b"beat;"));
+        queue.push(frame(3));
+        queue.prepend(4, vec![frame(1), frame(2)]);
+        assert_eq!(take(&mut queue).as_deref(), Some("retry;event: missed\ndata: {\"count\":4}\n\n1;2;3;"));
+        // There is no room for the oldest of them.
+        queue.push(frame(MOST_EVENTS));
+        queue.prepend(0, (0..MOST_EVENTS).map(frame).collect());
+        let taken = take(&mut queue).expect("open");
+        assert!(taken.starts_with("event: missed\ndata: {\"count\":1}\n\n1;2;3;"), "{taken}");
+        // Newer ones were dropped, so that none that is older is sent after their count.
+        let mut queue = Queue::default();
+        queue.miss(5);
+        queue.push(frame(9));
+        queue.prepend(1, vec![frame(1)]);
+        assert_eq!(take(&mut queue).as_deref(), Some("event: missed\ndata: {\"count\":7}\n\n9;"));
     }
 
     #[test]

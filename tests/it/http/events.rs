@@ -76,6 +76,30 @@ fn a_client_that_comes_back_is_sent_what_has_arrived_meanwhile() {
     }
 }
 
+/// Another client is sent the same messages while it is away, or is coming back.
+#[test]
+fn a_client_that_comes_back_amid_mail_is_sent_each_message_once() {
+    const MESSAGES: usize = 200;
+    let plane = plane(Config::default());
+    deliver(&plane, "first");
+    let _other = listen(&plane, "/v1/events?types=message", &[]);
+    let mut seen = ids(&plane);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = Client::greeted(plane.smtp());
+            (0..MESSAGES).for_each(|_| _ = client.deliver("Subject: one of many\r\n\r\n"));
+        });
+        while seen.len() <= MESSAGES {
+            let last = seen.last().expect("the first").clone();
+            let mut client = listen(&plane, "/v1/events?types=message", &[("Last-Event-ID", &last)]);
+            let next = (MESSAGES + 1 - seen.len()).min(3);
+            seen.extend((0..next).map(|_| client.event().id.expect("an id")));
+        }
+    });
+    let stored = plane.server.messages();
+    assert_eq!(seen, stored.iter().map(|message| message.id().to_string()).collect::<Vec<_>>());
+}
+
 #[test]
 fn figures_rules_and_evictions_are_events() {
     let rule = "rcpt id=late to=eve@* reply=\"450 later\"";
