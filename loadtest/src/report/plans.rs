@@ -19,8 +19,9 @@ impl Digest {
         let mut digest = Digest::default();
         digest.set("seed", settings.seed.to_string());
         digest.set("load", &settings.shape.load);
-        digest.set("duration", format!("{:?}", settings.duration_s));
-        digest.set("warm-up", format!("{:?}", settings.warmup_s));
+        let duration = settings.duration_s.map(|seconds| seconds.to_string());
+        digest.set("duration", duration.unwrap_or_default());
+        digest.set("warm-up", settings.warmup_s.to_string());
         digest
     }
 

@@ -22,10 +22,7 @@ pub(crate) fn settings(plan: &Plan) -> Settings {
             rcpts: plan.dialect.recipients,
             pipelining: plan.dialect.pipelining,
             protocol: if plan.dialect.is_lmtp { Protocol::Lmtp } else { Protocol::Smtp },
-            chunking: plan.dialect.chunk.map(|size| match size {
-                NonZeroUsize::MAX => WHOLE.to_owned(),
-                size => size.to_string(),
-            }),
+            chunking: plan.dialect.chunk.map(chunk_text),
             smtputf8: plan.dialect.smtputf8,
             dsn: plan.dialect.dsn,
             proxy_protocol: plan.clients.is_some(),
@@ -56,27 +53,43 @@ pub(crate) fn settings(plan: &Plan) -> Settings {
 
 fn tls_shape(plan: &Plan) -> Option<TlsShape> {
     let settings = plan.targets.first()?.security.as_ref()?.settings;
-    let mode = match plan.dialect.encryption {
-        Encryption::Never => return None,
-        Encryption::Opportunistic => "opportunistic",
-        Encryption::Required => "required",
-        Encryption::Implicit => IMPLICIT,
-    };
-    let trust = match settings.trust {
-        Trust::System => "system",
-        Trust::Authorities => "ca",
-        Trust::Any => ANY,
-    };
     Some(TlsShape {
-        mode: mode.to_owned(),
-        trust: trust.to_owned(),
+        mode: mode(plan.dialect.encryption)?.to_owned(),
+        trust: trust(settings.trust).to_owned(),
         version: settings.version.map(|version| version.to_string()),
         resumption: settings.resumption,
         client_certificate: settings.has_certificate,
     })
 }
 
-pub(crate) fn load_text(load: &Load) -> String {
+/// The size of chunks, the same on all machines.
+pub(crate) fn chunk_text(size: NonZeroUsize) -> String {
+    match size {
+        NonZeroUsize::MAX => WHOLE.to_owned(),
+        size => size.to_string(),
+    }
+}
+
+/// How sessions are encrypted; `None` if they are not.
+pub(crate) fn mode(encryption: Encryption) -> Option<&'static str> {
+    match encryption {
+        Encryption::Never => None,
+        Encryption::Opportunistic => Some("opportunistic"),
+        Encryption::Required => Some("required"),
+        Encryption::Implicit => Some(IMPLICIT),
+    }
+}
+
+/// Which certificates are accepted.
+pub(crate) fn trust(trust: Trust) -> &'static str {
+    match trust {
+        Trust::System => "system",
+        Trust::Authorities => "ca",
+        Trust::Any => ANY,
+    }
+}
+
+fn load_text(load: &Load) -> String {
     let Load::Open { profile, arrivals } = load else {
         return "closed".to_owned();
     };
