@@ -50,6 +50,9 @@ pub(crate) struct Store {
     visible: AtomicUsize,
     memory: AtomicUsize,
     evicted: AtomicU64,
+    /// Evicted records have lower numbers.
+    #[cfg(feature = "http")]
+    evicted_end: AtomicU64,
     /// Records that readers have removed.
     #[cfg(feature = "http")]
     removed: AtomicU64,
@@ -96,6 +99,8 @@ impl Store {
             visible: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
+            #[cfg(feature = "http")]
+            evicted_end: AtomicU64::new(0),
             #[cfg(feature = "http")]
             removed: AtomicU64::new(0),
             #[cfg(feature = "http")]
@@ -317,7 +322,14 @@ impl Store {
 
     /// Records evicted because of the limits.
     pub(crate) fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+        // Pairs with `note_evicted`.
+        self.evicted.load(Ordering::Acquire)
+    }
+
+    /// All records that [`evicted`](Self::evicted) has counted before have lower numbers.
+    #[cfg(feature = "http")]
+    pub(crate) fn evicted_end(&self) -> u64 {
+        self.evicted_end.load(Ordering::Relaxed)
     }
 
     /// Moves the finished records of all shards to the archive, and returns the results of `show` for the running
@@ -356,15 +368,27 @@ impl Store {
         {
             let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.records.pop_front());
             if let Some(oldest) = archived {
-                self.uncount(Some(&oldest.message));
+                self.note_evicted(oldest.number, &oldest.message);
+            } else if let Some(oldest) = self.pop_oldest(shard) {
+                self.note_evicted(oldest.number, &oldest.message);
             } else {
-                let finished = self.pop_oldest(shard).map(|numbered| numbered.message);
-                let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
-                let Some(oldest) = finished.map(Arc::new).or_else(running) else { return };
-                self.uncount(Some(&oldest));
+                let take =
+                    |running: &mut Running| running.message.take().map(|message| (running.number, message));
+                let Some((number, message)) = shard.running.iter_mut().find_map(|(_, running)| take(running))
+                else {
+                    return;
+                };
+                self.note_evicted(number, &message);
             }
-            self.evicted.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    #[cfg_attr(not(feature = "http"), expect(unused_variables, reason = "nobody asks for the number"))]
+    fn note_evicted(&self, number: u64, message: &Message) {
+        self.uncount(Some(message));
+        #[cfg(feature = "http")]
+        self.evicted_end.fetch_max(number + 1, Ordering::Relaxed);
+        self.evicted.fetch_add(1, Ordering::Release);
     }
 
     /// The oldest finished record that no reader has seen, of the given shard or another that is not locked.

@@ -15,7 +15,7 @@ use super::queue::MOST_EVENTS;
 use super::{Arrivals, Event, Kind, frame};
 use crate::http::Plane;
 use crate::net::passages::{End, Passage, Passages};
-use crate::records::store::{Removal, Shown, Snapshot};
+use crate::records::store::{Removal, Shown, Snapshot, Store};
 use crate::server::Server;
 use crate::smtp::Exchange;
 use crate::text::timestamp;
@@ -124,18 +124,23 @@ struct Lost {
 }
 
 impl Lost {
-    fn begin(plane: &Plane) -> Self {
-        Self { evicted: plane.store.evicted(), allowed: 0, removal: plane.store.removals_from(u64::MAX).end }
+    fn begin(store: &Store) -> Self {
+        Self { evicted: store.evicted(), allowed: 0, removal: store.removals_from(u64::MAX).end }
     }
 
-    /// The numbers of those from `seen` on which are not in the snapshot: the oldest, as many as were evicted meanwhile, since numbers
-    /// are also left out where a record was deleted, or has changed.
-    fn among(&mut self, seen: u64, news: &Snapshot, plane: &Plane) -> Vec<u64> {
-        let evicted = plane.store.evicted();
-        // Those of later numbers may have been counted already.
+    /// The numbers of those from `seen` on which are not in the snapshot: the oldest, as many as were evicted meanwhile, since
+    /// numbers are also left out where a record was deleted, or has changed.
+    fn among(&mut self, seen: u64, news: &Snapshot, store: &Store) -> Vec<u64> {
+        let evicted = store.evicted();
+        // Records after the snapshot may have been counted already: they are missed at the next look.
         self.allowed += evicted - std::mem::replace(&mut self.evicted, evicted);
-        let removed = plane.store.removals_from(self.removal);
+        let removed = store.removals_from(self.removal);
         self.removal = removed.end;
+        let evicted_end = store.evicted_end();
+        if evicted_end <= seen {
+            // All evicted records had been seen, as is usual in a full store.
+            self.allowed = 0;
+        }
         if self.allowed == 0 {
             return Vec::new();
         }
@@ -145,7 +150,7 @@ impl Lost {
         });
         let present = news.records.iter().map(|shown| shown.number);
         let known: HashSet<u64> = removed.chain(present).collect();
-        let gone = (seen..news.end).filter(|number| !known.contains(number));
+        let gone = (seen..news.end.min(evicted_end)).filter(|number| !known.contains(number));
         let gone: Vec<_> = gone.take(self.allowed as usize).collect();
         self.allowed -= gone.len() as u64;
         gone
@@ -207,7 +212,7 @@ impl Pump {
             false => self.announcements = None,
         }
         match seen {
-            Some(_) => _ = self.lost.get_or_insert_with(|| Lost::begin(plane)),
+            Some(_) => _ = self.lost.get_or_insert_with(|| Lost::begin(&plane.store)),
             None => self.lost = None,
         }
         let wait = if hears_sessions { COLLECTING } else { LOOK };
@@ -250,7 +255,7 @@ impl Pump {
             // More would not fit in a queue.
             let (missed, records) = news.records.split_at(news.records.len().saturating_sub(MOST_EVENTS));
             arrivals.missed_messages = missed.iter().map(|shown| shown.number).collect();
-            arrivals.missed_messages.extend(lost.among(seen, &news, plane));
+            arrivals.missed_messages.extend(lost.among(seen, &news, &plane.store));
             arrivals.end = news.end;
             let of_message = |shown: &Shown| {
                 let event = Event::new(Kind::Message, shown.number, message(shown));
@@ -310,12 +315,52 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::records::Endpoint;
+    use crate::records::message::sample;
+    use crate::records::{Endpoint, Message};
     use crate::stats::Ending;
 
     fn passage(session_id: u64, ends: bool) -> Passage {
         let end = ends.then_some(End { ending: Ending::Quit, messages: 0, age: Duration::ZERO });
         Passage { session_id, peer: Endpoint::Unix(None), listener: Endpoint::Unix(None), end }
+    }
+
+    fn mail(session_id: u64) -> Message {
+        Message { session_id, ..sample::mail("ann@example.com", &[], "\r\n") }
+    }
+
+    #[test]
+    fn messages_that_were_evicted_unseen_are_lost_once() {
+        let store = Store::new(1, 2, 1 << 20);
+        let mut lost = Lost::begin(&store);
+        (1..=5).for_each(|session| _ = store.finish(0, None, mail(session), true));
+        let news = store.snapshot_from(0);
+        // One of these is evicted before the next look, and not counted at this one.
+        (6..=8).for_each(|session| _ = store.finish(0, None, mail(session), true));
+        assert_eq!(lost.among(0, &news, &store), [0, 1, 2]);
+        assert_eq!(lost.among(news.end, &store.snapshot_from(news.end), &store), [5]);
+        let seen = store.end();
+        store.take_shown(&store.snapshot_from(0).records);
+        store.finish(0, None, mail(9), true);
+        assert_eq!(lost.among(seen, &store.snapshot_from(seen), &store), [0; 0], "removed by a reader");
+    }
+
+    #[test]
+    fn nothing_is_lost_where_a_record_changes_in_a_full_store() {
+        let store = Store::new(1, 2, 1 << 20);
+        (1..=2).for_each(|session| _ = store.finish(0, None, mail(session), true));
+        let mut seen = store.snapshot_from(0).end;
+        let mut lost = Lost::begin(&store);
+        for session in 3..10 {
+            // A record of a session has another number after each of its mails, and at its end.
+            let key = store.accept(0, None, mail(session));
+            let key = store.accept(0, Some(key), mail(session));
+            store.finish(0, Some(key), mail(session), true);
+            let news = store.snapshot_from(seen);
+            assert_eq!(lost.among(seen, &news, &store), [0; 0], "session {session} is in the snapshot");
+            assert_eq!(news.records.len(), 1);
+            seen = news.end;
+        }
+        assert_eq!(store.evicted(), 7);
     }
 
     /// What happens: the session, and its step, of which the first opens it and the last closes it.
