@@ -16,7 +16,6 @@ use crate::load::start::StartAt;
 use crate::measure::tally::Tally;
 use crate::report::agents::{AgentRow, Delivered, Lost};
 use crate::report::merge::{MergeError, Sum, check_kind};
-use crate::report::parts::PartRow;
 use crate::report::stopped::Stopped;
 use crate::report::{Report, counts, json, plans};
 use crate::run::build;
@@ -34,15 +33,13 @@ pub(crate) fn gather(members: Vec<Member>, start: Duration, mut plan: Plan) -> R
     let (mut sum, mut partial) = (Sum::default(), Vec::new());
     for mut member in members {
         plan.become_part(Part::new(member.part, parts).unwrap_or(plan.part));
-        let report = member.report.take().map(|report| fitting(*report, plan.part, &expected));
-        let why = match report {
-            None => silence(&member),
-            Some(Err(why)) => why,
-            Some(Ok(report)) => match sum.add(of_agent(report, Known::of(&member), start)) {
-                Ok(()) => continue,
-                Err(error) => unfit(&error),
-            },
+        let added = match member.report.take() {
+            None => Err(silence(&member)),
+            Some(report) => check_fits(&report, plan.part, &expected).and_then(|()| {
+                sum.add(of_agent(*report, Known::of(&member), start)).map_err(|error| unfit(&error))
+            }),
         };
+        let Err(why) = added else { continue };
         partial.push(of_lost(member, why, &plan, start));
     }
     partial.into_iter().try_for_each(|report| sum.add_partial(report))?;
@@ -53,29 +50,29 @@ fn unfit(why: &impl fmt::Display) -> String {
     format!("its report can't be added: {why}")
 }
 
-/// The report of a part of the run of which `expected` is any part, or why it can't be added to the others.
-fn fitting(report: Report, part: Part, expected: &Report) -> Result<Report, String> {
-    let report = sound(report, part).map_err(|error| unfit(&error))?;
-    let runs = &expected.settings.runs;
-    let is_it = |row: &PartRow| runs.contains(&row.run) && (row.index, row.of) == (part.index(), part.of());
-    let is_part = matches!(report.parts.as_slice(), [row] if is_it(row));
-    if !is_part || report.settings.runs != *runs || report.pieces.is_some() {
-        return Err(unfit(&format!("it is not of part {part} of this run")));
-    }
-    let differ = runs.iter().map(|run| plans::differences(run, &expected.plans, &plans::of(&report)));
+/// Whether the report of a part can be added to those of the others: `expected` is that of any part of the run. That it is
+/// the report of this part was checked when it came (`sound`).
+fn check_fits(report: &Report, part: Part, expected: &Report) -> Result<(), String> {
+    check_counts(report, part).map_err(|error| unfit(&error))?;
+    let differ = expected.settings.runs.iter();
+    let differ = differ.map(|run| plans::differences(run, &expected.plans, &plans::of(report)));
     match differ.collect::<Vec<_>>().join(", ").as_str() {
         "" => {}
         names => return Err(unfit(&format!("its {names} differs"))),
     }
-    check_kind(&expected.settings.shape, &report.settings.shape).map_err(|error| unfit(&error))?;
+    check_kind(&expected.settings.shape, &report.settings.shape).map_err(|error| unfit(&error))
+}
+
+/// A report of seconds with numbers that one part may have.
+fn sound(report: Report, part: Part) -> Result<Report, json::ReportError> {
+    let report = json::settle(report)?;
+    check_counts(&report, part)?;
     Ok(report)
 }
 
-/// A report with numbers that one part may have.
-fn sound(report: Report, part: Part) -> Result<Report, json::ReportError> {
-    let report = json::settle(report)?;
-    counts::check_within(&report, EXACT_IN_JSON / part.of())?;
-    Ok(report)
+/// Checks that one part may have these numbers: the sum of all parts must not be too large.
+fn check_counts(report: &Report, part: Part) -> Result<(), counts::TooLarge> {
+    counts::check_within(report, EXACT_IN_JSON / part.of())
 }
 
 /// What is known of an agent besides its report.

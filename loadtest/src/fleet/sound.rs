@@ -12,6 +12,7 @@ use crate::fleet::protocol::{
 };
 use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::json::{self, ReportError};
+use crate::report::parts::PartRow;
 use crate::report::{Report, SCHEMA, counts};
 
 /// How much earlier than due a second may be complete: a coordinator that was suspended has missed as much, before its agents
@@ -175,12 +176,9 @@ fn check_report(report: Report, order: &Order) -> Result<Report, Unsound> {
     }
     let report = json::settle(report).map_err(in_it)?;
     let run = format!("{:08x}", order.run);
-    let is_ours = |run_of: &str, index: u64, of: u64| (run_of, index, of) == (&run, order.part, order.parts);
-    let is_part = match report.parts.as_slice() {
-        [part] => is_ours(&part.run, part.index, part.of),
-        parts => parts.is_empty() && order.parts == 1,
-    };
-    if !is_part || report.settings.runs != [run.as_str()] {
+    let is_it = |row: &PartRow| row.run == run && (row.index, row.of) == (order.part, order.parts);
+    let is_part = matches!(report.parts.as_slice(), [row] if is_it(row));
+    if !is_part || report.settings.runs != [run.as_str()] || report.pieces.is_some() {
         return unsound(format!(
             "the report is not that of part {}/{} of run {run}",
             order.part, order.parts

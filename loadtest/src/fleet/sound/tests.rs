@@ -157,6 +157,27 @@ fn seconds_before_the_start_are_refused() {
 }
 
 #[test]
+fn the_report_of_a_whole_run_and_one_with_pieces_are_not_that_of_a_part() {
+    let update = Two::after(1).last();
+    let known_by = |parts: u64, update: &Update| {
+        let order = Order { flags: Vec::new(), part: 0, parts, run: 7 };
+        let none = Accounting::default();
+        // It has all seconds.
+        let known = Known { order: &order, elapsed: None, seconds: u64::MAX, counted: [&none, &none] };
+        check(&mut update.clone(), &known).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(known_by(2, &update), Ok(()));
+    let whole = with(&update, "/report/parts", json!([]));
+    let refused = |parts: u64| Err(format!("the report is not that of part 0/{parts} of run 00000007"));
+    assert_eq!((known_by(1, &whole), known_by(2, &whole)), (refused(1), refused(2)));
+    let only = with(&update, "/report/parts/0/of", json!(1));
+    assert_eq!((known_by(1, &only), known_by(2, &only)), (Ok(()), refused(2)));
+    let mut sum = update;
+    sum.report.as_mut().unwrap().pieces = Some(Box::default());
+    assert_eq!(known_by(2, &sum), refused(2));
+}
+
+#[test]
 fn an_agent_whose_clock_is_decades_wrong_is_an_agent() {
     let mut two = Two::after(2);
     let decades = -56 * 366 * 24 * 3600 * 1_000_000_000_i64;
