@@ -74,6 +74,10 @@ impl Outputs {
 
     /// The run has started: files are emptied. Later calls do nothing.
     pub(crate) fn begin(&self) {
+        self.writers();
+    }
+
+    fn writers(&self) -> &Writers {
         self.writers.get_or_init(|| {
             let mut opening = self.opening.borrow_mut();
             let mut failed = Vec::new();
@@ -86,16 +90,13 @@ impl Outputs {
             };
             let (json, hlog, html) = (start(JSON), start(HLOG), start(HTML));
             Writers { json, hlog, html, failed }
-        });
+        })
     }
 
     /// Writes the report to all outputs. Each reader must accept something within each `patience`. Returns a line for
     /// each output that is incomplete.
     pub(crate) fn write(&self, report: &Report, patience: Duration) -> Vec<String> {
-        self.begin();
-        let Some(Writers { json, hlog, html, failed }) = self.writers.get() else {
-            unreachable!("it has begun")
-        };
+        let Writers { json, hlog, html, failed } = self.writers();
         let mut lost = failed.clone();
         let mut put =
             |writer: &Option<Writer>, what: &str, rendered: &dyn Fn() -> Result<Vec<u8>, Box<dyn Error>>| {
