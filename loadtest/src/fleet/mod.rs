@@ -47,7 +47,7 @@ mod connections;
 pub(crate) mod coordinator;
 mod doubt;
 mod limits;
-pub(crate) mod offset;
+mod offset;
 pub(crate) mod protocol;
 pub(crate) mod serve;
 mod simulation;
@@ -57,6 +57,7 @@ mod wire;
 pub(crate) mod work;
 
 pub(crate) use doubt::gather as report_of;
+pub(crate) use sound::is_name;
 pub(crate) use wire::parse_url;
 
 /// `1 agent`, `3 agents`.

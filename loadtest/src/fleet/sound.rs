@@ -49,14 +49,22 @@ fn unsound<T>(why: impl Into<String>) -> Result<T, Unsound> {
     Err(Unsound(why.into()))
 }
 
+/// Whether a text is one of 1 to `most` octets that stays in its line.
+fn is_line(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether an agent may have this name.
+pub(crate) fn is_name(text: &str) -> bool {
+    is_line(text, NAME_LIMIT)
+}
+
 /// Checks how an agent introduces itself.
 ///
 /// # Errors
 /// Its name or version is no text of one short line.
 pub(crate) fn check_hello(hello: &Hello) -> Result<(), Unsound> {
-    let is_line =
-        |text: &str, most: usize| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
-    if !is_line(&hello.name, NAME_LIMIT) {
+    if !is_name(&hello.name) {
         return unsound(format!(
             "the name of an agent has 1 to {NAME_LIMIT} octets, without control characters"
         ));

@@ -302,6 +302,13 @@ fn who_is_no_agent_of_the_run_is_refused_on_both_sides_with_what_is_right() {
         assert!(outcome.stderr.contains(right), "{url}: {}", outcome.stderr);
     }
 
+    for name in ["", "two\nlines", &"x".repeat(65)] {
+        let outcome = plain(&["agent", "http://127.0.0.1:1", "--name", name]);
+        outcome.code_is(2);
+        let right = "--name: expected 1 to 64 octets without control characters";
+        assert!(outcome.stderr.contains(right), "{name}: {}", outcome.stderr);
+    }
+
     let coordinator = Coordinator::start(&sink.address(), "--agents 2 --token secret --count 10");
     // A second coordinator at the same port.
     let other = plain(&["serve", &sink.address(), "--listen", coordinator.address(), "--agents", "1"]);

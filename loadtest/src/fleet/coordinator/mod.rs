@@ -11,7 +11,7 @@ mod seconds;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub(crate) use member::{Member, Presence, Reported};
+pub(super) use member::{Member, Presence, Reported};
 
 use self::conclusion::Seat;
 pub(crate) use self::conclusion::Written;

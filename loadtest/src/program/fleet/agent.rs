@@ -11,9 +11,9 @@ use smtpmock::output::{self, PATIENCE, Streams};
 
 use super::{FleetError, TOKEN_VARIABLE, bearer, plan_of, token};
 use crate::fleet::agent::Outcome;
-use crate::fleet::parse_url;
-use crate::fleet::protocol::{NAME_LIMIT, Order};
+use crate::fleet::protocol::Order;
 use crate::fleet::work::{self, Note, work};
+use crate::fleet::{is_name, parse_url};
 use crate::program::cli::OutputArgs;
 use crate::program::command::{draw, make_room};
 use crate::program::exit::Exit;
@@ -62,7 +62,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     }
     let token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
     let name = args.name.clone().unwrap_or_else(host_name);
-    if name.is_empty() || name.len() > NAME_LIMIT || name.chars().any(char::is_control) {
+    if !is_name(&name) {
         return Err(Stop::Fleet(FleetError::Name));
     }
     let settings = work::Settings {
