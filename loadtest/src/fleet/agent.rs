@@ -17,6 +17,7 @@ use crate::measure::interval::Interval;
 use crate::report::Report;
 use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
+use crate::time::clock::millis;
 
 /// How long an agent tries to deliver its report after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
@@ -271,7 +272,7 @@ impl Agent {
             }
             (State::Started, _) => {
                 if silent > ORPHANED_AFTER {
-                    let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+                    let silent_ms = millis(silent);
                     let refused = |refusal: &Refusal| Stopped::Refused { why: reason(&refusal.hint) };
                     let why = self.refusal.as_ref().map(refused);
                     // When the next request is sent does not change: it is repeated already.

@@ -20,7 +20,7 @@ use crate::report::stopped::Stopped;
 use crate::report::{Report, counts, json, plans};
 use crate::run::build;
 use crate::run::engine::Finished;
-use crate::time::clock::Moment;
+use crate::time::clock::{Moment, millis};
 
 /// Merges the reports of all parts. An agent is lost if it has no report, or one that can't be added: then what it has
 /// reported second by second is added instead. `plan` is that of any part.
@@ -111,7 +111,6 @@ impl Known {
 /// The report of a part with its agent, and by the coordinator's clock.
 pub(crate) fn of_agent(mut report: Report, agent: Known, start: Duration) -> Report {
     let by = agent.clock.map_or(0, |clock| clock.offset_ns.saturating_neg());
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     report.parts.iter_mut().for_each(|part| part.start_at = Some(StartAt::from(start).to_string()));
     report.started_at_ms = millis(start);
     report.ended_at_ms = millis(shifted(Duration::from_millis(report.ended_at_ms), by));

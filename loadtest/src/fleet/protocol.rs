@@ -14,6 +14,7 @@ use crate::measure::metrics::histogram;
 use crate::report::Report;
 use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
+use crate::time::clock::nanos;
 
 /// The version of the protocol; raised by each change of it.
 pub(crate) const PROTOCOL: u32 = 2;
@@ -190,7 +191,7 @@ impl Second {
     pub(crate) fn new(of: &Interval, [measured, warmup]: [Accounting; 2]) -> Second {
         Second {
             index: of.index,
-            length_ns: u64::try_from(of.length.as_nanos()).unwrap_or(u64::MAX),
+            length_ns: nanos(of.length),
             is_last: of.is_last,
             started: of.started,
             accepted: of.accepted,

@@ -24,7 +24,7 @@ use crate::fleet::connections::{Connections, Key};
 use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings, Written};
 use crate::fleet::protocol::{AGENTS, BODY_LIMIT, Cause, HELLO_LIMIT, Hello, Refusal, Update};
 use crate::fleet::wire::{Whole, read};
-use crate::time::clock::Timeline;
+use crate::time::clock::{Timeline, nanos};
 
 /// How often the state is looked at when nothing happens.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -338,7 +338,7 @@ async fn decide(
     }
     let update: Update = parse_update(octets).await?;
     let mut answer = desk.coordinator().update(received, id, update)?;
-    answer.replied_ns = u64::try_from(desk.clock.now().as_nanos()).unwrap_or(u64::MAX);
+    answer.replied_ns = nanos(desk.clock.now());
     Ok(json(StatusCode::OK, &answer))
 }
 

@@ -23,7 +23,7 @@ use crate::report::{
 use crate::run::digest::digest;
 use crate::run::engine::Finished;
 use crate::run::settings::settings;
-use crate::time::clock::Moment;
+use crate::time::clock::{Moment, millis};
 
 /// Percentage of the due messages that the generator itself may delay. Beyond it, the 99th percentile would show the
 /// generator instead of the target.
@@ -142,7 +142,7 @@ fn by_mechanism(counts: [u64; Mechanism::COUNT]) -> BTreeMap<String, u64> {
 
 fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    millis(since)
 }
 
 fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {

@@ -8,6 +8,7 @@ use super::Coordinator;
 use super::member::Member;
 use super::requests::WHILE_ENDING;
 use crate::fleet::protocol::{Answer, Fate};
+use crate::time::clock::{millis, nanos};
 
 /// Whether the report of the run is written: then the parts whose reports it lacks, each with the reason; else why not.
 pub(crate) type Written = Result<BTreeMap<u64, String>, String>;
@@ -63,11 +64,11 @@ impl Coordinator {
             (true, None) => None,
         };
         seat.is_informed = fate.is_some();
-        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let now_ns = nanos(now);
         Some(Answer {
             received_ns: now_ns,
             replied_ns: now_ns,
-            next_ms: u64::try_from(WHILE_ENDING.as_millis()).unwrap_or(u64::MAX),
+            next_ms: millis(WHILE_ENDING),
             order: None,
             start_ns: None,
             // None is needed any more.

@@ -10,6 +10,7 @@ use crate::fleet::protocol::{
 };
 use crate::fleet::sound::{Known, check, check_hello};
 use crate::report::plans::Digest;
+use crate::time::clock::{millis, nanos};
 
 /// The time between the updates of an agent: until its clock is measured, while it waits for others, around the start,
 /// during the run, and after its end.
@@ -229,13 +230,13 @@ impl Coordinator {
             (State::Armed, _) | (_, Some(_)) => WHILE_STARTING,
             (_, None) => WHILE_WAITING,
         };
-        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let now_ns = nanos(now);
         Answer {
             received_ns: now_ns,
             replied_ns: now_ns,
-            next_ms: u64::try_from(next.as_millis()).unwrap_or(u64::MAX),
+            next_ms: millis(next),
             order: Some(order),
-            start_ns: start.and_then(|start| u64::try_from(start.as_nanos()).ok()),
+            start_ns: start.map(nanos),
             seconds: member.reported.seconds,
             stop: self.stop.clone(),
             has_report: member.report.is_some(),
