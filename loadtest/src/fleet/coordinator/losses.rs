@@ -57,7 +57,11 @@ impl Coordinator {
         if let Some((name, why)) = missing {
             self.end(&format!("agent {name} was lost before the start: {why}"), Ending::Lost(name, why));
         } else if ahead <= LEAD && self.members.iter().all(is_heard) {
-            self.stage = Stage::Started { at, is_confirmed: true };
+            match ahead > UNCONFIRMED {
+                true => self.stage = Stage::Started { at },
+                // The coordinator was late itself: agents would be as well.
+                false => self.decide(now),
+            }
         }
     }
 

@@ -68,6 +68,7 @@ pub(crate) enum Event {
     Dropped(String),
     /// An agent has signed off before the start: why.
     Left(String, String),
+    /// The start is decided, or decided anew while no agent knew it.
     Starts(Duration),
     Late(String),
     Lost(String),
@@ -96,10 +97,13 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     Gathering,
-    /// It is decided when the run starts. Agents learn of it once it is confirmed.
+    /// It is decided when the run starts, but no agent knows it yet.
+    Decided {
+        at: Duration,
+    },
+    /// Agents learn of the start, or have started.
     Started {
         at: Duration,
-        is_confirmed: bool,
     },
     Over(Ending),
 }
@@ -152,15 +156,15 @@ impl Coordinator {
     /// The start of the run, once agents may learn of it.
     pub(crate) fn start(&self) -> Option<Duration> {
         match self.stage {
-            Stage::Started { at, is_confirmed: true } => Some(at),
-            Stage::Gathering | Stage::Started { .. } | Stage::Over(_) => None,
+            Stage::Started { at } => Some(at),
+            Stage::Gathering | Stage::Decided { .. } | Stage::Over(_) => None,
         }
     }
 
     pub(crate) fn ending(&self) -> Option<&Ending> {
         match &self.stage {
             Stage::Over(ending) => Some(ending),
-            Stage::Gathering | Stage::Started { .. } => None,
+            Stage::Gathering | Stage::Decided { .. } | Stage::Started { .. } => None,
         }
     }
 
@@ -184,18 +188,25 @@ impl Coordinator {
                 let is_ready =
                     |member: &Member| member.is_ready() && self.silence(member, now) <= HEARD_WITHIN;
                 if is_full && self.members.iter().all(is_ready) {
-                    let is_confirmed = !self.settings.stops_on_loss;
-                    let until_confirmed = if is_confirmed { Duration::ZERO } else { CONFIRMED_AFTER };
-                    let at = now.saturating_add(until_confirmed).saturating_add(LEAD);
-                    self.stage = Stage::Started { at, is_confirmed };
-                    self.events.push_back(Event::Starts(at));
+                    self.decide(now);
                 }
             }
-            Stage::Started { is_confirmed: true, .. } if self.members.iter().all(Member::is_settled) => {
+            Stage::Started { .. } if self.members.iter().all(Member::is_settled) => {
                 self.stage = Stage::Over(Ending::Complete);
             }
-            Stage::Started { .. } | Stage::Over(_) => {}
+            Stage::Decided { .. } | Stage::Started { .. } | Stage::Over(_) => {}
         }
+    }
+
+    /// Decides the start. One that no agent knows may be decided anew.
+    fn decide(&mut self, now: Duration) {
+        let at = now.saturating_add(LEAD);
+        let (at, stage): (Duration, fn(Duration) -> Stage) = match self.settings.stops_on_loss {
+            true => (at.saturating_add(CONFIRMED_AFTER), |at| Stage::Decided { at }),
+            false => (at, |at| Stage::Started { at }),
+        };
+        self.stage = stage(at);
+        self.events.push_back(Event::Starts(at));
     }
 
     fn end(&mut self, why: &str, ending: Ending) {
@@ -212,6 +223,10 @@ impl Coordinator {
     pub(crate) fn tick(&mut self, now: Duration) {
         if now.saturating_sub(self.ticked) > STOOD_STILL {
             self.resumed = now;
+            // Whether all agents are there must be seen anew.
+            if let Stage::Decided { .. } = self.stage {
+                self.decide(now);
+            }
         }
         self.ticked = now;
         match self.stage {
@@ -227,8 +242,8 @@ impl Coordinator {
                     self.end("not all agents came in time", ending);
                 }
             }
-            Stage::Started { at, is_confirmed: false } => self.confirm(at, now),
-            Stage::Started { is_confirmed: true, .. } => {
+            Stage::Decided { at } => self.confirm(at, now),
+            Stage::Started { .. } => {
                 self.look_for_lost(now);
                 self.proceed(now);
                 self.show_seconds();
@@ -240,7 +255,7 @@ impl Coordinator {
     /// A signal ends the run.
     pub(crate) fn interrupt(&mut self, signal: &str) {
         match self.stage {
-            Stage::Gathering | Stage::Started { is_confirmed: false, .. } => {
+            Stage::Gathering | Stage::Decided { .. } => {
                 self.end(&format!("the coordinator received {signal}"), Ending::Interrupted);
             }
             Stage::Started { .. } => {

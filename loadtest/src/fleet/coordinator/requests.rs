@@ -182,11 +182,13 @@ impl Coordinator {
         match &member.state {
             State::Left(why) => {
                 self.events.push_back(Event::Left(name.clone(), why.clone()));
-                if let Stage::Started { is_confirmed: true, .. } = self.stage {
+                if let Stage::Started { .. } = self.stage {
                     self.miss(&name);
                 }
             }
-            State::Failed(_) | State::Broken(_) if matches!(self.stage, Stage::Started { .. }) => {
+            State::Failed(_) | State::Broken(_)
+                if matches!(self.stage, Stage::Decided { .. } | Stage::Started { .. }) =>
+            {
                 self.lose(name);
             }
             _ => {

@@ -162,6 +162,37 @@ fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
 }
 
 #[test]
+fn a_coordinator_that_stood_still_after_its_decision_starts_all_agents_in_time_or_none() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, 0, true);
+        let decided = until_decided(&mut world);
+        // Until shortly before the start, and after it.
+        let until = world.now + Duration::from_millis(4_200 + 300 * seed);
+        if seed % 2 == 1 {
+            world.machines[1].killed = Some(world.now + Duration::from_millis(500));
+        }
+        while world.now < until {
+            world.now += STEP;
+            let is_there = |index: &usize| world.machines[*index].killed.is_none_or(|at| world.now < at);
+            let there: Vec<usize> = (0..world.machines.len()).filter(is_there).collect();
+            there.into_iter().for_each(|index| world.work_unanswered(index));
+        }
+        world.run();
+        let (start, sent) = (world.start.unwrap(), world.sent());
+        assert!(start >= until + Duration::from_secs(3), "{start:?} after {decided:?} and {until:?}");
+        if seed % 2 == 1 {
+            let ending = world.coordinator.ending().unwrap();
+            assert!(matches!(ending, Ending::Lost(..)), "{ending:?}: {:?}", world.events);
+            assert_eq!(sent, 0);
+            return;
+        }
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.machines.iter().all(|machine| machine.outcome == Some(Outcome::Delivered)));
+        assert_eq!(sent, alone().accounting.measured.accepted);
+    });
+}
+
+#[test]
 fn a_signal_at_any_time_is_named_and_the_range_is_right() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, seed % 2 == 1);
