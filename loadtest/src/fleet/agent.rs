@@ -113,7 +113,7 @@ pub(crate) struct Agent {
     ended: Option<Duration>,
     /// Set when its run must start no more messages.
     stopped: Option<Stopped>,
-    /// The signal that has ended its run; it does not end the delivery as well.
+    /// The signal that came during its run, which it has ended if nothing else had; it does not end the delivery as well.
     spent: Option<String>,
     /// When it signed off.
     left: Option<Duration>,
@@ -191,8 +191,8 @@ impl Agent {
     /// while a request is on its way.
     pub(crate) fn signalled(&mut self, signal: &str, now: Duration) {
         match self.state {
-            State::Started if self.stopped.is_none() => {
-                self.spent = Some(signal.to_owned());
+            State::Started => {
+                let _ = self.spent.get_or_insert_with(|| signal.to_owned());
                 self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
             }
             State::Waiting | State::Armed if self.id.is_none() => {
@@ -205,7 +205,7 @@ impl Agent {
             State::Ended if self.spent.is_none() => {
                 let _ = self.outcome.get_or_insert(Outcome::Left(signal.to_owned()));
             }
-            State::Started | State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_) => {}
+            State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_) => {}
         }
     }
 

@@ -104,6 +104,33 @@ fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
     });
 }
 
+#[test]
+fn a_signal_to_an_agent_whose_run_the_coordinator_has_ended_leaves_its_delivery_alone() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        let start = until_decided(&mut world);
+        world.machines.iter_mut().for_each(|machine| machine.grace = Duration::from_secs(3));
+        while world.now < start + Duration::from_secs(5) {
+            world.step();
+        }
+        world.coordinator.interrupt("SIGINT");
+        while world.machines[1].agent.stopped().is_none() {
+            world.step();
+        }
+        world.machines[1].signalled = Some(world.now + Duration::from_millis(300));
+        world.run();
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        for machine in &world.machines {
+            assert_eq!(machine.outcome, Some(Outcome::Delivered));
+        }
+        let ordered = Stopped::CoordinatorSignal { signal: "SIGINT".to_owned() };
+        let sent = world.sent();
+        let report = world.report();
+        assert!(report.agents.iter().all(|row| row.stopped.as_ref() == Some(&ordered)));
+        assert_eq!(report.delivered.unwrap().at_most, Some(sent));
+    });
+}
+
 /// Steps until the start is decided.
 fn until_decided(world: &mut World) -> Duration {
     loop {

@@ -73,6 +73,8 @@ pub(super) struct Load {
     rows: Series,
     second: Interval,
     sent: u64,
+    /// Since when it must stop.
+    stops: Option<Duration>,
     is_over: bool,
 }
 
@@ -88,6 +90,7 @@ impl Load {
             rows: Series::new(),
             second: Interval::new(0),
             sent: 0,
+            stops: None,
             is_over: false,
         }
     }
@@ -146,6 +149,8 @@ struct Machine {
     signalled: Option<Duration>,
     /// When its run fails.
     breaks: Option<Duration>,
+    /// How long its run takes to end once it must stop, in which it sends nothing.
+    grace: Duration,
     cut: Option<(Duration, Duration)>,
     travelling: Option<(Duration, Travelling)>,
     /// When the request that is on its way is given up.
@@ -206,6 +211,7 @@ impl World {
                 killed: None,
                 signalled: None,
                 breaks: None,
+                grace: Duration::ZERO,
                 cut: None,
                 travelling: None,
                 timeout: Duration::MAX,
@@ -305,8 +311,10 @@ impl World {
                 load.is_over = true;
                 machine.agent.ended(Err("no descriptors".to_owned()), local);
             }
-            if !load.is_over && now >= load.start && (is_batch || must_stop) {
-                for second in load.advance(now, must_stop) {
+            let stops = must_stop.then(|| *load.stops.get_or_insert(now));
+            let is_due = stops.map_or(is_batch, |since| now >= since + machine.grace);
+            if !load.is_over && now >= load.start && is_due {
+                for second in load.advance(stops.unwrap_or(now), must_stop) {
                     machine.agent.second(&second);
                 }
                 if load.is_over {
