@@ -19,7 +19,7 @@ use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
 use crate::time::clock::millis;
 
-/// How long an agent tries to deliver its report after its run.
+/// How long an agent without a coordinator tries to deliver its report, after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long an agent whose run was ended by a signal waits for the report of the others' run after it has handed in its own: what
@@ -280,7 +280,7 @@ impl Agent {
                 }
             }
             (_, Some(ended)) => {
-                if silent > ORPHANED_AFTER && now.saturating_sub(ended) > DELIVERED_WITHIN {
+                if now.saturating_sub(ended.max(self.heard)) > DELIVERED_WITHIN {
                     self.outcome = Some(Outcome::Undelivered(self.refusal.clone()));
                 } else if let (Some(signal), Some(since)) = (&self.spent, self.handed_in)
                     && now.saturating_sub(since) > WAITS_AFTER_SIGNAL

@@ -334,6 +334,22 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
 }
 
 #[test]
+fn an_agent_whose_run_ended_long_ago_waits_for_a_coordinator_that_is_gone_for_a_while() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        let ended = until_decided(&mut world) + LENGTH;
+        world.writes_after = Duration::from_secs(100);
+        // Longer than an agent goes on alone, and shorter than it tries to deliver.
+        let gone = [62, 90].map(|second| ended + Duration::from_secs(second));
+        world.machines.iter_mut().for_each(|machine| machine.cut = Some((gone[0], gone[1])));
+        world.run();
+        let outcomes = world.machines.iter().map(|machine| machine.outcome.clone());
+        let outcomes: Vec<_> = outcomes.collect();
+        assert!(outcomes.iter().all(|outcome| *outcome == Some(Outcome::Delivered)), "{outcomes:?}");
+    });
+}
+
+#[test]
 fn a_report_that_can_not_be_written_leaves_its_parts_to_the_agents() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);
