@@ -92,6 +92,19 @@ impl Coordinator {
         self.url.strip_prefix("http://").expect("a URL")
     }
 
+    /// The introduction of an agent; the version of the protocol is that of the coordinator's refusal of another.
+    pub(crate) fn hello(&self, name: &str, nonce: u64) -> String {
+        let hello = |protocol: u64| {
+            let version = env!("CARGO_PKG_VERSION");
+            serde_json::json!({"protocol": protocol, "version": version, "name": name, "nonce": nonce})
+                .to_string()
+        };
+        let refused = self.ask("POST /v1/agents HTTP/1.1", &hello(0));
+        let (_, protocol) = refused.split_once("(protocol ").unwrap_or_else(|| panic!("{refused}"));
+        let (protocol, _) = protocol.split_once(')').expect("its version");
+        hello(protocol.parse().expect("a number"))
+    }
+
     /// Sends a request with this head by hand, and returns the reply.
     pub(crate) fn ask(&self, request: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).expect("it listens");

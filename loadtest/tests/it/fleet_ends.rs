@@ -1,10 +1,5 @@
 //! How a run of several machines ends when one of them does not do its part.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -14,6 +9,7 @@ use crate::parts::ahead;
 use crate::support::Outcome;
 use crate::support::files::path;
 use crate::support::program::{plain, program};
+use crate::support::relay::Relay;
 
 /// The row of an agent in a report.
 fn row<'r>(outcome: &'r Outcome, name: &str) -> &'r serde_json::Value {
@@ -108,8 +104,7 @@ fn an_agent_that_a_signal_ends_before_the_start_signs_off_and_another_takes_its_
 fn an_agent_without_a_place_waits_for_one() {
     let mock = Mock::start(&[]);
     let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 1s --seed 5");
-    let hello =
-        format!(r#"{{"protocol":2,"version":"{}","name":"silent","nonce":7}}"#, env!("CARGO_PKG_VERSION"));
+    let hello = coordinator.hello("silent", 7);
     // It takes the only place, and is never ready.
     assert!(coordinator.ask("POST /v1/agents HTTP/1.1", &hello).starts_with("HTTP/1.1 200"));
     let waits = coordinator.agent(&["--name", "waits"]);
@@ -325,62 +320,20 @@ fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
     assert_eq!(tokens(&mock).len(), 0);
 }
 
-/// A proxy in front of a coordinator, which answers with status 502 while it is out of order.
-struct Proxy {
-    url: String,
-    is_out_of_order: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    fn start(to: &str) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let is_out_of_order = Arc::<AtomicBool>::default();
-        let (is_bad, to) = (Arc::clone(&is_out_of_order), to.to_owned());
-        // It ends with the process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (is_bad, to) = (Arc::clone(&is_bad), to.clone());
-                std::thread::spawn(move || drop(relay(stream, &to, &is_bad)));
-            }
-        });
-        Proxy { url, is_out_of_order }
-    }
-}
-
-/// Passes on what comes from either side, until the proxy is out of order.
-fn relay(mut from: TcpStream, to: &str, is_bad: &AtomicBool) -> io::Result<()> {
-    let mut server = TcpStream::connect(to)?;
-    let (mut replies, mut client) = (server.try_clone()?, from.try_clone()?);
-    std::thread::spawn(move || io::copy(&mut replies, &mut client));
-    let mut buffer = [0; 65536];
-    loop {
-        let length = from.read(&mut buffer)?;
-        if length == 0 {
-            return server.shutdown(Shutdown::Both);
-        }
-        if is_bad.load(Ordering::Relaxed) {
-            let reply = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            return from.write_all(reply).and_then(|()| server.shutdown(Shutdown::Both));
-        }
-        server.write_all(&buffer[..length])?;
-    }
-}
-
 #[test]
 fn the_status_of_a_proxy_is_like_no_reply() {
     let mock = Mock::start(&[]);
     let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 6s --seed 5");
-    let proxy = Proxy::start(coordinator.address());
-    proxy.is_out_of_order.store(true, Ordering::Relaxed);
+    let proxy = Relay::to(coordinator.address());
+    proxy.is_out_of_order(true);
     let agent = agent(&proxy.url, &[]);
     let says = "no coordinator of smtpload answers there, but with status 502 Bad Gateway; trying again";
     agent.line(says);
-    proxy.is_out_of_order.store(false, Ordering::Relaxed);
+    proxy.is_out_of_order(false);
     coordinator.program.line(" 1 s ");
-    proxy.is_out_of_order.store(true, Ordering::Relaxed);
+    proxy.is_out_of_order(true);
     agent.line(says);
-    proxy.is_out_of_order.store(false, Ordering::Relaxed);
+    proxy.is_out_of_order(false);
     let agent = agent.ended();
     agent.code_is(0);
     assert!(!agent.stderr.contains("starts no more messages"), "{}", agent.stderr);

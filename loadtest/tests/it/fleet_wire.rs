@@ -11,18 +11,6 @@ use crate::fleet::{Coordinator, address, agent};
 use crate::mock::Mock;
 use crate::support::waiting::PATIENCE;
 
-/// An introduction; the version of the protocol is that of the coordinator's refusal of another.
-fn hello(coordinator: &Coordinator, nonce: u64) -> String {
-    let hello = |protocol: u64| {
-        let version = env!("CARGO_PKG_VERSION");
-        json!({"protocol": protocol, "version": version, "name": "by-hand", "nonce": nonce}).to_string()
-    };
-    let refused = coordinator.ask("POST /v1/agents HTTP/1.1", &hello(0));
-    let (_, protocol) = refused.split_once("(protocol ").unwrap_or_else(|| panic!("{refused}"));
-    let (protocol, _) = protocol.split_once(')').expect("its version");
-    hello(protocol.parse().expect("a number"))
-}
-
 fn body(reply: &str) -> Value {
     let (_, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{reply}"));
     serde_json::from_str(body).unwrap_or_else(|_| panic!("{reply}"))
@@ -33,7 +21,7 @@ fn a_web_page_takes_no_place_of_an_agent() {
     let mock = Mock::start(&[]);
     let coordinator = Coordinator::start(&address(&mock), "--agents 1 --count 4");
     let ask = |fields: &str| {
-        coordinator.ask(&format!("POST /v1/agents HTTP/1.1\r\n{fields}"), &hello(&coordinator, 1))
+        coordinator.ask(&format!("POST /v1/agents HTTP/1.1\r\n{fields}"), &coordinator.hello("by-hand", 1))
     };
     for fields in [
         "Host: evil.example",
@@ -48,7 +36,7 @@ fn a_web_page_takes_no_place_of_an_agent() {
     }
     // What a page can send without asking first.
     let mut stream = TcpStream::connect(coordinator.address()).expect("it listens");
-    let text = hello(&coordinator, 1);
+    let text = coordinator.hello("by-hand", 1);
     let head = "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nConnection: close";
     write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len()).expect("it reads");
     let mut reply = String::new();
@@ -87,10 +75,10 @@ fn an_agent_gets_in_while_idle_connections_fill_the_coordinator() {
 fn an_agent_on_a_slow_link_is_heard_and_one_that_only_introduces_itself_is_not() {
     let mock = Mock::start(&[]);
     let coordinator = Coordinator::start(&address(&mock), "--agents 2 --count 4");
-    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &hello(&coordinator, 7));
+    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &coordinator.hello("by-hand", 7));
     let id = body(&welcome)["agent"].as_str().expect("an id").to_owned();
     coordinator.program.line("agent by-hand is there");
-    let silent = hello(&coordinator, 8);
+    let silent = coordinator.hello("by-hand", 8);
     let idle = coordinator.ask("POST /v1/agents HTTP/1.1", &silent);
     assert!(idle.starts_with("HTTP/1.1 200"), "{idle}");
     coordinator.program.line("agent by-hand-2 is there, 2 of 2");
@@ -125,7 +113,7 @@ fn an_agent_on_a_slow_link_is_heard_and_one_that_only_introduces_itself_is_not()
 fn an_agent_that_sends_what_cannot_be_true_is_refused_with_the_reason_and_loses_its_place() {
     let mock = Mock::start(&[]);
     let coordinator = Coordinator::start(&address(&mock), "--agents 1 --count 4");
-    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &hello(&coordinator, 7));
+    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &coordinator.hello("by-hand", 7));
     let id = body(&welcome)["agent"].as_str().expect("an id").to_owned();
     coordinator.program.line("agent by-hand is there");
     let waiting = coordinator.agent(&[]);

@@ -1,8 +1,5 @@
 //! What is added up of a run of several machines, and what of an agent that is lost or has another plan.
 
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -10,6 +7,7 @@ use crate::fleet::{Coordinator, Running, address, tokens};
 use crate::mock::Mock;
 use crate::support::files::{self, path};
 use crate::support::program::{plain, program};
+use crate::support::relay::Relay;
 use crate::support::{Load, Outcome, Sink};
 
 #[test]
@@ -56,51 +54,13 @@ fn an_agent_whose_message_file_is_another_one_is_named_before_the_start() {
     assert_eq!(sink.sessions(), 0);
 }
 
-/// A link to a coordinator that can be cut.
-struct Link {
-    url: String,
-    /// The connections; `None` once it is cut.
-    streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
-}
-
-impl Link {
-    fn to(address: &str) -> Link {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let streams = Arc::new(Mutex::new(Some(Vec::new())));
-        let (open, address) = (Arc::clone(&streams), address.to_owned());
-        std::thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let mut open = open.lock().expect("a lock");
-                // Cut, it accepts nothing more, and drops the listener.
-                let Some(open) = open.as_mut() else { return };
-                let Ok(far) = TcpStream::connect(&address) else { continue };
-                let copies = [&near, &far].map(|stream| stream.try_clone().expect("a descriptor"));
-                open.extend(copies);
-                for (mut from, mut to) in [
-                    (near.try_clone().expect("a descriptor"), far.try_clone().expect("a descriptor")),
-                    (far, near),
-                ] {
-                    std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
-                }
-            }
-        });
-        Link { url, streams }
-    }
-
-    fn cut(&self) {
-        let open = self.streams.lock().expect("a lock").take();
-        open.into_iter().flatten().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
-    }
-}
-
 #[test]
 fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_lost() {
     let mock = Mock::start(&["--http", "0"]);
     let plane = mock.ready()["http"][0].as_str().expect("a URL").to_owned();
     let load = format!("--agents 3 --rate 90/s --duration 6s --seed 5 --sink-report {plane}");
     let coordinator = Coordinator::start(&address(&mock), &load);
-    let link = Link::to(coordinator.url.strip_prefix("http://").expect("a URL"));
+    let link = Relay::to(coordinator.address());
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| path(&folder, name);
     let start = |name: &str, url: &str| {
@@ -177,15 +137,8 @@ struct Fake {
 
 impl Fake {
     fn join(coordinator: &Coordinator, name: &str, nonce: u64) -> Fake {
-        let hello = |protocol: u64| {
-            let version = env!("CARGO_PKG_VERSION");
-            post(
-                coordinator,
-                "/v1/agents",
-                &json!({"protocol": protocol, "version": version, "name": name, "nonce": nonce}),
-            )
-        };
-        let welcome = (1..20).find_map(hello).expect("one of the protocols");
+        let hello = serde_json::from_str(&coordinator.hello(name, nonce)).expect("JSON");
+        let welcome = post(coordinator, "/v1/agents", &hello).expect("a place");
         let path = format!("/v1/agents/{}", welcome["agent"].as_str().expect("an id"));
         let answer = post(coordinator, &path, &json!({"state": "waiting"})).expect("an answer");
         Fake { path, order: answer["order"].clone() }
