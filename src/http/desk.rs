@@ -26,12 +26,21 @@ pub(super) struct Abandoned;
 pub(super) struct Asker(Weak<()>);
 
 impl Asker {
-    /// For loops that take long, at points where nothing is half done.
+    fn check(&self) -> Result<(), Abandoned> {
+        if self.0.strong_count() > 0 { Ok(()) } else { Err(Abandoned) }
+    }
+
+    /// The chosen ones of these, in their order. Each choice may take long.
     ///
     /// # Errors
     /// Nobody waits any more.
-    pub(super) fn check(&self) -> Result<(), Abandoned> {
-        if self.0.strong_count() > 0 { Ok(()) } else { Err(Abandoned) }
+    pub(super) fn filter<T>(
+        &self,
+        all: impl IntoIterator<Item = T>,
+        is_chosen: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, Abandoned> {
+        let chosen = all.into_iter().map(|one| self.check().map(|()| is_chosen(&one).then_some(one)));
+        chosen.filter_map(Result::transpose).collect()
     }
 }
 
@@ -275,8 +284,10 @@ mod tests {
             let (started, running) = oneshot::channel();
             let mut endless = Box::pin(desk.search(true, move |asker| {
                 let _ = started.send(());
-                let mut check = || asker.check().map(|()| thread::yield_now());
-                std::iter::repeat_with(&mut check).collect::<Result<(), Abandoned>>()
+                asker.filter(std::iter::repeat(()), |()| {
+                    thread::yield_now();
+                    false
+                })
             }));
             begin(&mut endless, running).await;
             drop(endless);

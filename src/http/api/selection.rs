@@ -79,10 +79,7 @@ impl Selection {
         plane: &Plane,
         asker: &Asker,
     ) -> Result<Vec<Shown>, Abandoned> {
-        let records = records.into_iter();
-        let covered =
-            records.map(|shown| asker.check().map(|()| self.covers(&shown, plane).then_some(shown)));
-        covered.filter_map(Result::transpose).collect()
+        asker.filter(records, |shown| self.covers(shown, plane))
     }
 
     /// The number of conditions that a message does not meet.

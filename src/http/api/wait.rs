@@ -188,9 +188,8 @@ impl Wait {
                     || self.selection.covers(shown, &self.plane)
             })
         };
-        let mut present = self.plane.store.snapshot_from(self.selection.from).records;
-        present.retain(is_present);
-        asker.check()?;
+        let all = self.plane.store.snapshot_from(self.selection.from).records;
+        let mut present = asker.filter(all, is_present)?;
         present.sort_by_key(|shown| Reverse(shown.number));
         Ok(present)
     }

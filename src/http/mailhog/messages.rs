@@ -99,9 +99,7 @@ async fn search(call: Call) -> Result<Reply, Refusal> {
     let text = text.to_lowercase();
     let (page, plane) = (page(&call), Arc::clone(&call.plane));
     let work = move |asker: &Asker| {
-        let mut found = newest(&plane);
-        found.retain(|shown| asker.check().is_ok() && kind.finds(&text, &shown.message));
-        asker.check()?;
+        let found = asker.filter(newest(&plane), |shown| kind.finds(&text, &shown.message))?;
         Ok(json(&page_of(&found, page)))
     };
     call.plane.desk.search(true, work).await

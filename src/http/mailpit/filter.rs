@@ -50,13 +50,7 @@ impl Filter {
         let all = newest(plane);
         let marks = plane.mailpit.marks.of_all(&all);
         let all: Vec<_> = all.into_iter().zip(marks).collect();
-        let mut chosen = Vec::new();
-        for (index, marked) in all.iter().enumerate() {
-            asker.check()?;
-            if self.covers(marked, plane) {
-                chosen.push(index);
-            }
-        }
+        let chosen = asker.filter(0..all.len(), |index| self.covers(&all[*index], plane))?;
         Ok(Found { all, chosen })
     }
 
