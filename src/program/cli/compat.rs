@@ -27,12 +27,12 @@ const EVERYWHERE_IN_IPV4: &str = "0.0.0.0";
 /// Port of the only listener.
 const SMTP_PORT: &str = ":1025";
 
-/// The listeners and replies. Names below `internal` are assigned to nobody: `host.docker.internal` is the host of a
-/// container.
+/// The addresses of the listeners, if IPv6 is available.
+const ADDRESSES: &[(&str, &str)] = &[("host", EVERYWHERE), ("http", "[::]:8025")];
+
+/// The other defaults. Names below `internal` are assigned to nobody: `host.docker.internal` is the host of a container.
 const DEFAULTS: &[(&str, &str)] = &[
-    ("host", EVERYWHERE),
     ("port", "1025"),
-    ("http", "[::]:8025"),
     ("http-host", "*.internal"),
     ("esmtp", "true"),
     ("extensions", "-PIPELINING,-DSN,-CHUNKING,-BINARYMIME,-LIMITS"),
@@ -110,6 +110,25 @@ pub(super) fn settings(
         return (Vec::new(), Vec::new());
     }
     let has_ipv6 = has_ipv6();
+    // With --listen the default listener does not exist.
+    let is_replaced_by = |kebab: &str, given: &Given| {
+        given.kebab == kebab || given.kebab == LISTEN && OF_DEFAULT_LISTENER.contains(&kebab)
+    };
+    let is_among = |given: &[Given], kebab: &str| given.iter().any(|given| is_replaced_by(kebab, given));
+    let (mut settings, doubts) = of_variables(environment, has_ipv6);
+    settings.retain(|setting| !is_among(given, &setting.kebab));
+    let mut defaults = defaults(has_ipv6);
+    defaults.retain(|setting| !is_among(given, &setting.kebab) && !is_among(&settings, &setting.kebab));
+    settings.extend(defaults);
+    debug_assert!(
+        settings.iter().all(|setting| table.iter().any(|flag| flag.kebab == setting.kebab)),
+        "each is a flag"
+    );
+    (settings, doubts)
+}
+
+/// The settings equivalent to Mailpit's variables, and a line for each variable that is set but has no effect.
+fn of_variables(environment: &[(OsString, OsString)], has_ipv6: bool) -> (Vec<Given>, Vec<String>) {
     let (mut settings, mut doubts) = (Vec::new(), Vec::new());
     let variables = || {
         let pairs = environment.iter().map(|(name, value)| (name.to_str(), value.to_string_lossy()));
@@ -139,38 +158,19 @@ pub(super) fn settings(
             None => doubts.push(format!("{name} has no effect here: see \"From Mailpit\" in the README")),
         }
     }
-    let is_given = |kebab: &str| {
-        let is_it = |given: &Given| {
-            // With --listen the default listener does not exist.
-            given.kebab == kebab || given.kebab == LISTEN && OF_DEFAULT_LISTENER.contains(&kebab)
-        };
-        given.iter().any(is_it)
-    };
-    settings.retain(|setting: &Given| !is_given(&setting.kebab));
-    let by_default = DEFAULTS.iter().filter(|(kebab, _)| {
-        let is_replaced = |setting: &Given| {
-            setting.kebab == *kebab || setting.kebab == LISTEN && OF_DEFAULT_LISTENER.contains(kebab)
-        };
-        !is_given(kebab) && !settings.iter().any(is_replaced)
-    });
-    let by_default: Vec<_> = by_default
-        .map(|(kebab, value)| Given {
-            kebab: (*kebab).to_owned(),
-            value: if ["host", "http"].contains(kebab) {
-                bound(value, has_ipv6)
-            } else {
-                (*value).to_owned()
-            }
-            .into(),
-            typed: format!("--{COMPAT} {MAILPIT}"),
-        })
-        .collect();
-    settings.extend(by_default);
-    debug_assert!(
-        settings.iter().all(|setting| table.iter().any(|flag| flag.kebab == setting.kebab)),
-        "each is a flag"
-    );
     (settings, doubts)
+}
+
+/// The settings equivalent to Mailpit's defaults.
+fn defaults(has_ipv6: bool) -> Vec<Given> {
+    let addresses = ADDRESSES.iter().map(|(kebab, address)| (*kebab, bound(address, has_ipv6)));
+    let others = DEFAULTS.iter().map(|(kebab, value)| (*kebab, (*value).to_owned()));
+    let given = |(kebab, value): (&str, String)| Given {
+        kebab: kebab.to_owned(),
+        value: value.into(),
+        typed: format!("--{COMPAT} {MAILPIT}"),
+    };
+    addresses.chain(others).map(given).collect()
 }
 
 /// Whether a value means "on".
