@@ -44,8 +44,8 @@ pub(super) async fn reconfigured(
     })
 }
 
-/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing. The change is of one
-/// rule, or of a facade's own.
+/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing. For changes of one
+/// rule: an invalid value is at `rule`.
 pub(super) async fn change_rules(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,

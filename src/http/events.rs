@@ -41,12 +41,6 @@ pub(super) enum Kind {
     Deleted,
 }
 
-impl Event {
-    fn new(kind: Kind, number: u64, frame: Bytes) -> Self {
-        Self { kind, number, frame }
-    }
-}
-
 impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Message, Self::Session, Self::Figures, Self::Rule, Self::Evicted, Self::Deleted];
@@ -152,6 +146,12 @@ struct Event {
     /// In the order of its kind.
     number: u64,
     frame: Bytes,
+}
+
+impl Event {
+    fn new(kind: Kind, number: u64, frame: Bytes) -> Self {
+        Self { kind, number, frame }
+    }
 }
 
 fn frame(kind: Kind, id: Option<&str>, data: &impl Serialize) -> Bytes {

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use crate::process::lock;
 
+/// The open connections, of which each has a [`Place`].
 #[derive(Debug, Default)]
 pub(super) struct Open {
     /// By a number that is never reused.
@@ -59,9 +60,7 @@ impl Open {
         let entry = self.entries.remove(&key);
         entry.and_then(|entry| entry.task).into_iter().for_each(|task| task.abort());
     }
-}
 
-impl Open {
     /// Ends the connection that makes room for another. False if there is none.
     pub(super) fn make_room(&mut self) -> bool {
         let key = self.dispensable();
