@@ -1,5 +1,5 @@
-//! The settings of a server: chained setters, validated when the server starts or is reconfigured. Imports `smtp`,
-//! `log` and `records`; runs on the caller's thread.
+//! The settings of a server: chained setters, validated when the server starts or is reconfigured. Imports `log`,
+//! `records`, `smtp`, `text` and `tls`; runs on the caller's thread.
 
 mod error;
 mod listen;

@@ -1,5 +1,5 @@
-//! The control plane: messages, rules, settings and figures of a server over HTTP, on its own thread. Imports all rooms but
-//! `program`, `log`, `measure` and `output`; only `program` imports it.
+//! The control plane: messages, rules, settings and figures of a server over HTTP, on its own thread. No other
+//! module of the library imports it.
 //!
 //! One thread runs an executor with all connections: hyper parses, [`guard`] admits requests, [`router`] finds the handler, and
 //! `api` has one file for each resource. `mailpit` and `mailhog` offer the interfaces of those programs on the same messages

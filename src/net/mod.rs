@@ -1,7 +1,7 @@
 //! Sockets and the reactors that serve them; no other module has either. All of it runs on reactor threads, one for
 //! each shard, except the mailbox for other threads (`control`), slow checks (`verifier`) and the binding of listeners.
-//! Imports `config`, `log`, `measure`, `process`, `records`, `smtp`, `stats` and `time`. `LIFECYCLE.md` in this folder
-//! follows a connection from accept to close.
+//! Imports `config`, `log`, `measure`, `process`, `records`, `smtp`, `stats`, `time` and `tls`. `LIFECYCLE.md` in this
+//! folder follows a connection from accept to close.
 
 mod buffer;
 mod connection;

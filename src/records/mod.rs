@@ -1,5 +1,6 @@
 //! Destinations of finished records: the store, the capture, a display, all or none. Reactors file them; the capture
-//! and the display write on separate threads. Imports `smtp`, `output`, `process`, `text` and `time`.
+//! and the display write on separate threads. Imports `mime`, `output`, `process`, `smtp`, `text`,
+//! `time` and `tls`.
 
 pub(crate) mod budget;
 mod capture;

@@ -1,5 +1,5 @@
 //! The public server: start, addresses, messages, waits, reconfiguration, stop. Runs on its users' threads; hooks run
-//! on those of reactors and writers. Imports all modules except `program` and `report`.
+//! on those of reactors and writers. Of the library's modules only `http` imports it.
 
 mod failure;
 mod messages;
