@@ -75,19 +75,34 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
+/// What a body has: fields, or only the text of a rule.
+trait Fields: for<'r> From<&'r str> {
+    /// What is expected of a body.
+    const EXPECTED: &str;
+}
+
+impl Fields for Named {
+    const EXPECTED: &str =
+        r#"a rule like "rcpt reply=\"452 4.2.2 full\"", or {"rule": RULE, "id": NAME, "ttl": "30s"}"#;
+}
+
+impl Fields for Patch {
+    const EXPECTED: &str =
+        r#"a rule like "rcpt reply=\"452 4.2.2 full\"", or any of {"rule": RULE, "id": NAME, "ttl": "30s"}"#;
+}
+
 /// Fields, or only the text of a rule.
 struct Entry<F>(F);
 
-impl<'de, F: Deserialize<'de> + for<'r> From<&'r str>> Deserialize<'de> for Entry<F> {
+impl<'de, F: Deserialize<'de> + Fields> Deserialize<'de> for Entry<F> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either<F>(PhantomData<F>);
 
-        impl<'de, F: Deserialize<'de> + for<'r> From<&'r str>> Visitor<'de> for Either<F> {
+        impl<'de, F: Deserialize<'de> + Fields> Visitor<'de> for Either<F> {
             type Value = Entry<F>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let example = r#"a rule like "rcpt reply=\"452 4.2.2 full\"", or {"rule": RULE, "id": NAME, "ttl": "30s"}"#;
-                f.write_str(example)
+                f.write_str(F::EXPECTED)
             }
 
             fn visit_str<E>(self, rule: &str) -> Result<Entry<F>, E> {

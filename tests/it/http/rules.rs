@@ -81,6 +81,21 @@ fn a_rule_is_added_changed_and_removed_by_its_id() {
     assert_eq!(plane.get("/v1/rules/first").reason(404), "no_such_rule");
 }
 
+/// All fields of a patch are optional; a rule without its text is none.
+#[test]
+fn a_body_that_is_no_rule_is_answered_with_the_fields_of_that_request() {
+    let plane = plane(Config::default().rule("rcpt id=own accept".parse().expect("a rule")));
+    for (method, target, fields) in [
+        ("POST", "/v1/rules", "or {\"rule\": RULE,"),
+        ("PUT", "/v1/rules/own", "or {\"rule\": RULE,"),
+        ("PATCH", "/v1/rules/own", "or any of {\"rule\": RULE,"),
+    ] {
+        let refused = ask(&plane, method, target, &json!(7)).json_as(400);
+        let hint = refused["error"]["hint"].as_str().expect("a hint");
+        assert!(hint.contains(fields), "{method} {target}: {hint}");
+    }
+}
+
 /// PATCH changes what is given, PUT replaces the rule.
 #[test]
 fn a_patch_of_a_rule_keeps_what_it_does_not_name() {
