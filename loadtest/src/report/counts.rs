@@ -39,44 +39,7 @@ pub(crate) fn check_within(report: &Report, limit: u64) -> Result<(), TooLarge> 
     let accounts = &report.accounting;
     accounting("accounting.measured", &accounts.measured, &mut found);
     accounting("accounting.warmup", &accounts.warmup, &mut found);
-    let SessionCounts {
-        dialed,
-        established,
-        ended_idle,
-        protocol_errors,
-        handshakes: HandshakeCounts { full, resumed, failed, tls_1_2, tls_1_3 },
-        without_starttls,
-        starttls_refused,
-        ref authenticated,
-        ref auth_refused,
-        without_ehlo,
-        without_pipelining,
-        without_chunking,
-        without_dsn,
-        most_open,
-    } = report.sessions;
-    found.see("sessions.dialed", dialed);
-    found.see("sessions.established", established);
-    found.see("sessions.ended_idle", ended_idle);
-    found.see("sessions.protocol_errors", protocol_errors);
-    found.see("sessions.handshakes.full", full);
-    found.see("sessions.handshakes.resumed", resumed);
-    found.see("sessions.handshakes.failed", failed);
-    found.see("sessions.handshakes.tls_1_2", tls_1_2);
-    found.see("sessions.handshakes.tls_1_3", tls_1_3);
-    found.see("sessions.without_starttls", without_starttls);
-    found.see("sessions.starttls_refused", starttls_refused);
-    for (mechanism, count) in authenticated {
-        found.see_with(|| format!("sessions.authenticated.{mechanism}"), *count);
-    }
-    for (mechanism, count) in auth_refused {
-        found.see_with(|| format!("sessions.auth_refused.{mechanism}"), *count);
-    }
-    found.see("sessions.without_ehlo", without_ehlo);
-    found.see("sessions.without_pipelining", without_pipelining);
-    found.see("sessions.without_chunking", without_chunking);
-    found.see("sessions.without_dsn", without_dsn);
-    found.see("sessions.most_open", most_open);
+    sessions(&report.sessions, &mut found);
     for one in &report.addresses {
         found.see_with(|| format!("addresses, dialed of {}", one.address), one.dialed);
         found.see_with(|| format!("addresses, connected of {}", one.address), one.connected);
@@ -92,12 +55,7 @@ pub(crate) fn check_within(report: &Report, limit: u64) -> Result<(), TooLarge> 
             );
         }
     }
-    let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = &report.generator;
-    found.see("generator.late", *late);
-    found.see("generator.late_unsent", *late_unsent);
-    found.see("generator.starved_intervals", *starved_intervals);
-    found.see("generator.judged_intervals", *judged_intervals);
-    found.see("generator.lag.count", lag.count());
+    generator(&report.generator, &mut found);
     let settings = &report.settings;
     found.see("settings.count", settings.count.unwrap_or(0));
     found.see("settings.threads", settings.threads as u64);
@@ -124,6 +82,56 @@ pub(crate) fn check_account(place: &str, of: &Accounting) -> Result<(), TooLarge
     let mut found = Checker { limit: EXACT_IN_JSON, result: Ok(()) };
     accounting(place, of, &mut found);
     found.result
+}
+
+fn sessions(of: &SessionCounts, found: &mut Checker) {
+    let SessionCounts {
+        dialed,
+        established,
+        ended_idle,
+        protocol_errors,
+        handshakes: HandshakeCounts { full, resumed, failed, tls_1_2, tls_1_3 },
+        without_starttls,
+        starttls_refused,
+        ref authenticated,
+        ref auth_refused,
+        without_ehlo,
+        without_pipelining,
+        without_chunking,
+        without_dsn,
+        most_open,
+    } = *of;
+    found.see("sessions.dialed", dialed);
+    found.see("sessions.established", established);
+    found.see("sessions.ended_idle", ended_idle);
+    found.see("sessions.protocol_errors", protocol_errors);
+    found.see("sessions.handshakes.full", full);
+    found.see("sessions.handshakes.resumed", resumed);
+    found.see("sessions.handshakes.failed", failed);
+    found.see("sessions.handshakes.tls_1_2", tls_1_2);
+    found.see("sessions.handshakes.tls_1_3", tls_1_3);
+    found.see("sessions.without_starttls", without_starttls);
+    found.see("sessions.starttls_refused", starttls_refused);
+    for (mechanism, count) in authenticated {
+        found.see_with(|| format!("sessions.authenticated.{mechanism}"), *count);
+    }
+    for (mechanism, count) in auth_refused {
+        found.see_with(|| format!("sessions.auth_refused.{mechanism}"), *count);
+    }
+    found.see("sessions.without_ehlo", without_ehlo);
+    found.see("sessions.without_pipelining", without_pipelining);
+    found.see("sessions.without_chunking", without_chunking);
+    found.see("sessions.without_dsn", without_dsn);
+    found.see("sessions.most_open", most_open);
+}
+
+fn generator(of: &Generator, found: &mut Checker) {
+    let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = of;
+    found.see("generator.late", *late);
+    found.see("generator.late_unsent", *late_unsent);
+    found.see("generator.starved_intervals", *starved_intervals);
+    found.see("generator.judged_intervals", *judged_intervals);
+    found.see("generator.lag.count", lag.count());
 }
 
 fn accounting(place: &str, of: &Accounting, found: &mut Checker) {

@@ -85,52 +85,8 @@ impl fmt::Display for FleetError {
             }
             FleetError::Url(error) => write!(f, "URL {error}"),
             FleetError::Flag(flag, instead) => write!(f, "{flag} is no flag of `smtpload serve`: {instead}"),
-            FleetError::NotStarted(ending, agents, patience) => match ending {
-                Ending::Missing(names) => {
-                    let names_count = names.len() as u64;
-                    let (expected, names) = (agents_text(*agents), names.join(", "));
-                    let patience = duration(*patience);
-                    match names_count {
-                        0 if *agents == 1 => write!(f, "no agent came within {patience}"),
-                        0 => write!(f, "none of the {expected} came within {patience}"),
-                        all if all == *agents => write!(f, "not ready within {patience}: one of {names}"),
-                        some => write!(f, "only {some} of {expected} came within {patience}: {names}"),
-                    }?;
-                    f.write_str("; --agents-timeout sets the time")
-                }
-                Ending::Unable(name, why) => {
-                    write!(f, "the run did not start: agent {name} can't run: {why}")
-                }
-                Ending::Lost(name, why) => {
-                    write!(f, "the run did not start: agent {name} was lost before it: {why}")
-                }
-                Ending::Interrupted | Ending::Complete => {
-                    f.write_str("the run did not start: it was ended by a signal")
-                }
-            },
-            FleetError::Plan(error, agents) => match error {
-                PlanError::IdleParts { flag, count, .. } => write!(
-                    f,
-                    "{flag} {count} with --agents {agents}: it is divided over all agents, and one would have none; give at \
-                     least {agents}"
-                ),
-                PlanError::FewArrivals(_) => write!(
-                    f,
-                    "--agents {agents}: fewer than {agents} messages are due in the whole run, and an agent would have \
-                     none; use fewer agents, or a higher rate or a longer --duration"
-                ),
-                PlanError::IdleThreads { threads, connections } => write!(
-                    f,
-                    "--threads {threads} with --agents {agents}: {connections} of the --connections would be those of one \
-                     agent, and a thread of it would have none; give more connections, or at most {connections} threads"
-                ),
-                PlanError::Rate(highest) => write!(
-                    f,
-                    "--rate, --ramp, --steps: {highest}/s for each agent is too much: at most {RATE_LIMIT}/s; use more \
-                     --agents"
-                ),
-                error => error.fmt(f),
-            },
+            FleetError::NotStarted(ending, agents, patience) => not_started(f, ending, *agents, *patience),
+            FleetError::Plan(error, agents) => no_plan(f, error, *agents),
             FleetError::Unstarted(missing) if missing.is_empty() => {
                 f.write_str("the run did not start: it was ended by a signal; nothing was sent")
             }
@@ -141,51 +97,104 @@ impl fmt::Display for FleetError {
                     missing.join(", ")
                 )
             }
-            FleetError::Agent(outcome, coordinator) => match outcome {
-                Outcome::Delivered => f.write_str("the report was delivered"),
-                Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
-                Outcome::Broken(why) => write!(f, "the run of this agent failed: {why}"),
-                Outcome::Interrupted(signal) => {
-                    write!(f, "this agent received {signal} before its run began; nothing was sent")
-                }
-                Outcome::Unable(why) => write!(f, "this agent can't run: {why}"),
-                Outcome::Refused(refusal) => {
-                    write!(f, "the coordinator at {coordinator} refuses this agent: {refusal}")
-                }
-                Outcome::Unreached => {
-                    write!(
-                        f,
-                        "there is no coordinator at {coordinator}; --coordinator-timeout sets how long to try"
-                    )
-                }
-                Outcome::Orphaned => {
-                    write!(
-                        f,
-                        "the coordinator at {coordinator} went away before the run began; nothing was sent"
-                    )
-                }
-                Outcome::Undelivered(None) => {
-                    write!(
-                        f,
-                        "the coordinator at {coordinator} went away before it had written a report with this part"
-                    )
-                }
-                Outcome::Left(signal) => write!(
-                    f,
-                    "this agent received {signal} before the coordinator at {coordinator} had written a report with this part"
-                ),
-                Outcome::Undelivered(Some(refusal)) => {
-                    write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
-                }
-                Outcome::Dropped(why) => {
-                    write!(f, "the coordinator at {coordinator} has no report with this part: {why}")
-                }
-            },
+            FleetError::Agent(outcome, coordinator) => undelivered(f, outcome, coordinator),
         }
     }
 }
 
 impl std::error::Error for FleetError {}
+
+/// Why the coordination ended before the start.
+fn not_started(f: &mut fmt::Formatter<'_>, ending: &Ending, agents: u64, patience: Duration) -> fmt::Result {
+    match ending {
+        Ending::Missing(names) => {
+            let names_count = names.len() as u64;
+            let (expected, names) = (agents_text(agents), names.join(", "));
+            let patience = duration(patience);
+            match names_count {
+                0 if agents == 1 => write!(f, "no agent came within {patience}"),
+                0 => write!(f, "none of the {expected} came within {patience}"),
+                all if all == agents => write!(f, "not ready within {patience}: one of {names}"),
+                some => write!(f, "only {some} of {expected} came within {patience}: {names}"),
+            }?;
+            f.write_str("; --agents-timeout sets the time")
+        }
+        Ending::Unable(name, why) => {
+            write!(f, "the run did not start: agent {name} can't run: {why}")
+        }
+        Ending::Lost(name, why) => {
+            write!(f, "the run did not start: agent {name} was lost before it: {why}")
+        }
+        Ending::Interrupted | Ending::Complete => {
+            f.write_str("the run did not start: it was ended by a signal")
+        }
+    }
+}
+
+/// Why a run with these flags can't be cut into parts for so many agents.
+fn no_plan(f: &mut fmt::Formatter<'_>, error: &PlanError, agents: u64) -> fmt::Result {
+    match error {
+        PlanError::IdleParts { flag, count, .. } => write!(
+            f,
+            "{flag} {count} with --agents {agents}: it is divided over all agents, and one would have none; give at \
+             least {agents}"
+        ),
+        PlanError::FewArrivals(_) => write!(
+            f,
+            "--agents {agents}: fewer than {agents} messages are due in the whole run, and an agent would have \
+             none; use fewer agents, or a higher rate or a longer --duration"
+        ),
+        PlanError::IdleThreads { threads, connections } => write!(
+            f,
+            "--threads {threads} with --agents {agents}: {connections} of the --connections would be those of one \
+             agent, and a thread of it would have none; give more connections, or at most {connections} threads"
+        ),
+        PlanError::Rate(highest) => write!(
+            f,
+            "--rate, --ramp, --steps: {highest}/s for each agent is too much: at most {RATE_LIMIT}/s; use more \
+             --agents"
+        ),
+        error => write!(f, "{error}"),
+    }
+}
+
+/// How an agent ended without a delivered report.
+fn undelivered(f: &mut fmt::Formatter<'_>, outcome: &Outcome, coordinator: &str) -> fmt::Result {
+    match outcome {
+        Outcome::Delivered => f.write_str("the report was delivered"),
+        Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
+        Outcome::Broken(why) => write!(f, "the run of this agent failed: {why}"),
+        Outcome::Interrupted(signal) => {
+            write!(f, "this agent received {signal} before its run began; nothing was sent")
+        }
+        Outcome::Unable(why) => write!(f, "this agent can't run: {why}"),
+        Outcome::Refused(refusal) => {
+            write!(f, "the coordinator at {coordinator} refuses this agent: {refusal}")
+        }
+        Outcome::Unreached => {
+            write!(f, "there is no coordinator at {coordinator}; --coordinator-timeout sets how long to try")
+        }
+        Outcome::Orphaned => {
+            write!(f, "the coordinator at {coordinator} went away before the run began; nothing was sent")
+        }
+        Outcome::Undelivered(None) => {
+            write!(
+                f,
+                "the coordinator at {coordinator} went away before it had written a report with this part"
+            )
+        }
+        Outcome::Left(signal) => write!(
+            f,
+            "this agent received {signal} before the coordinator at {coordinator} had written a report with this part"
+        ),
+        Outcome::Undelivered(Some(refusal)) => {
+            write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
+        }
+        Outcome::Dropped(why) => {
+            write!(f, "the coordinator at {coordinator} has no report with this part: {why}")
+        }
+    }
+}
 
 /// The token of the flag, or of the variable.
 fn token(flag: Option<&String>, variable: &str) -> Result<Option<String>, FleetError> {
