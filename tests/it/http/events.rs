@@ -87,7 +87,7 @@ fn a_client_that_comes_back_amid_mail_is_sent_each_message_once() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut client = Client::greeted(plane.smtp());
-            (0..MESSAGES).for_each(|_| _ = client.deliver("Subject: one of many\r\n\r\n"));
+            (0..MESSAGES).for_each(|_| client.deliver("Subject: one of many\r\n\r\n"));
         });
         while seen.len() <= MESSAGES {
             let last = seen.last().expect("the first").clone();
