@@ -164,15 +164,16 @@ fn setting(
     }
 }
 
-/// Extended SMTP, and who may authenticate. What is set to its default does not turn it on.
+/// Extended SMTP, or its defaults where it is off.
+fn shown(of: &Settings) -> Esmtp {
+    of.policy().esmtp().cloned().unwrap_or_default()
+}
+
+/// Extended SMTP, and who may authenticate. A default value does not turn it on.
 fn extensions() -> Vec<Setting> {
     // All of them, so that the compiler finds one that is missing below.
-    let shown = |of: &Settings| {
-        let Esmtp { offer, lines, auth, clear_auth, tls_required } =
-            of.policy().esmtp().cloned().unwrap_or_default();
-        (offer, lines, auth, clear_auth, tls_required)
-    };
-    vec![
+    let Esmtp { offer: _, lines: _, auth: _, clear_auth: _, tls_required: _ } = Esmtp::default();
+    let mut all = vec![
         setting(
             "esmtp",
             |of| json!(of.policy().esmtp().is_some()),
@@ -180,7 +181,7 @@ fn extensions() -> Vec<Setting> {
         ),
         setting(
             "extensions",
-            move |of| names(shown(of).0),
+            |of| names(shown(of).offer),
             |settings, value| {
                 let offer = some(value, |value| parsed(&Value::from(list::<String>(value)?.join(","))))?;
                 Ok(with_esmtp(settings, value, |esmtp| esmtp.offer = offer))
@@ -188,51 +189,18 @@ fn extensions() -> Vec<Setting> {
         ),
         setting(
             "ehlo_line",
-            move |of| json!(shown(of).1),
+            |of| json!(shown(of).lines),
             |settings, value| {
                 let lines = list(value)?;
                 Ok(with_esmtp(settings, value, |esmtp| esmtp.lines = lines))
             },
         ),
-        setting(
-            "auth",
-            move |of| users(&shown(of).2),
-            move |settings, value| {
-                let users = list::<String>(value)?;
-                let credentials = credentials(&shown(&settings).2, &users)?;
-                Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.replace_users(credentials)))
-            },
-        ),
-        Setting {
-            checked_as: "auth",
-            ..setting(
-                "auth_token",
-                move |of| Value::from_iter(shown(of).2.tokens().map(|_| REDACTED)),
-                move |settings, value| {
-                    let tokens = tokens(&shown(&settings).2, &list::<String>(value)?)?;
-                    Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.replace_tokens(tokens)))
-                },
-            )
-        },
-        setting(
-            "auth_mechanisms",
-            move |of| shown(of).2.listed().map_or(Value::Null, texts),
-            |settings, value| {
-                let mechanisms = some(value, list)?;
-                Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.restrict(mechanisms)))
-            },
-        ),
-        setting(
-            "auth_required",
-            move |of| json!(shown(of).2.required),
-            |settings, value| {
-                let on = flag(value)?;
-                Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.required = on))
-            },
-        ),
+    ];
+    all.extend(authentication());
+    all.extend([
         setting(
             "tls_required",
-            move |of| json!(shown(of).4),
+            |of| json!(shown(of).tls_required),
             |settings, value| {
                 let on = flag(value)?;
                 Ok(with_esmtp(settings, value, |esmtp| esmtp.tls_required = on))
@@ -242,13 +210,56 @@ fn extensions() -> Vec<Setting> {
             checked_as: "auth_in_clear",
             ..setting(
                 "auth_clear",
-                move |of| shown(of).3.map_or(Value::Null, |on| word(on, CLEAR_AUTH)),
+                |of| shown(of).clear_auth.map_or(Value::Null, |on| word(on, CLEAR_AUTH)),
                 |settings, value| {
                     let allowed = some(value, |value| choice(value, CLEAR_AUTH))?;
                     Ok(with_esmtp(settings, value, |esmtp| esmtp.clear_auth = allowed))
                 },
             )
         },
+    ]);
+    all
+}
+
+/// Who may authenticate, and when.
+fn authentication() -> Vec<Setting> {
+    vec![
+        setting(
+            "auth",
+            |of| users(&shown(of).auth),
+            |settings, value| {
+                let users = list::<String>(value)?;
+                let credentials = credentials(&shown(&settings).auth, &users)?;
+                Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.replace_users(credentials)))
+            },
+        ),
+        Setting {
+            checked_as: "auth",
+            ..setting(
+                "auth_token",
+                |of| Value::from_iter(shown(of).auth.tokens().map(|_| REDACTED)),
+                |settings, value| {
+                    let tokens = tokens(&shown(&settings).auth, &list::<String>(value)?)?;
+                    Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.replace_tokens(tokens)))
+                },
+            )
+        },
+        setting(
+            "auth_mechanisms",
+            |of| shown(of).auth.listed().map_or(Value::Null, texts),
+            |settings, value| {
+                let mechanisms = some(value, list)?;
+                Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.restrict(mechanisms)))
+            },
+        ),
+        setting(
+            "auth_required",
+            |of| json!(shown(of).auth.required),
+            |settings, value| {
+                let on = flag(value)?;
+                Ok(with_esmtp(settings, value, |esmtp| esmtp.auth.required = on))
+            },
+        ),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! The flags of the control plane.
 
+use std::ffi::OsStr;
+
 use super::{Options, unless_zero};
 use crate::program::cli::flag::{Flag, reading, reading_or_default};
 use crate::program::cli::values::{self, Expected};
@@ -40,20 +42,24 @@ impl Options {
     }
 }
 
+fn text(raw: &OsStr) -> Result<String, Expected> {
+    raw.to_str().map(str::to_owned).ok_or(Expected::new("text in UTF-8"))
+}
+
+fn list(name: &str, placeholder: &'static str, help: &str, set: fn(&mut HttpOptions, Vec<String>)) -> Flag {
+    let read = reading(values::entries, move |options: Options, entries: Vec<String>| {
+        let entries = entries.iter().map(|entry| entry.trim().to_owned()).collect();
+        options.with_http(|http| set(http, entries))
+    });
+    Flag::new(name, placeholder, help, read).listing().defaults_to("")
+}
+
 pub(super) fn http() -> Vec<Flag> {
-    let text = |raw: &std::ffi::OsStr| raw.to_str().map(str::to_owned).ok_or(Expected::new("text in UTF-8"));
-    let list = |name: &str, placeholder, help: &str, set: fn(&mut HttpOptions, Vec<String>)| {
-        let read = reading(values::entries, move |options: Options, entries: Vec<String>| {
-            let entries = entries.iter().map(|entry| entry.trim().to_owned()).collect();
-            options.with_http(|http| set(http, entries))
-        });
-        Flag::new(name, placeholder, help, read).listing().defaults_to("")
-    };
     let secret = |name, placeholder, help, read| Flag {
         refuses_empty: true,
         ..Flag::new(name, placeholder, help, read)
     };
-    let pair = move |raw: &std::ffi::OsStr| {
+    let pair = |raw: &OsStr| {
         let text = text(raw)?;
         let pair = text.split_once(':').filter(|(user, _)| !user.is_empty());
         pair.map(|(user, password)| (user.to_owned(), password.to_owned()))
@@ -66,7 +72,7 @@ pub(super) fn http() -> Vec<Flag> {
             "Serve messages, rules, settings and figures over HTTP at this address, and retain messages in memory. A port alone \
              is on 127.0.0.1 (0: any free one); unix:/PATH is a Unix socket",
             reading_or_default(
-                move |raw| Ok(Some(text(raw)?).filter(|text| !text.is_empty())),
+                |raw| Ok(Some(text(raw)?).filter(|text| !text.is_empty())),
                 |options: Options, listen| options.with_http(|http| http.listen = Some(listen)),
             ),
         )

@@ -37,10 +37,13 @@ impl Options {
 }
 
 pub(super) fn tls() -> Vec<Flag> {
-    let version = |name: &str, help: &str, set: fn(&mut TlsOptions, TlsVersion)| {
-        let set = move |options: Options, version| options.with_tls(|tls| set(tls, version));
-        Flag::choosing(name, "VERSION", help, VERSIONS, set).checked_as("Tls::versions")
-    };
+    let mut all = created_certificate();
+    all.extend(certificates_and_versions());
+    all.extend(clients());
+    all
+}
+
+fn created_certificate() -> Vec<Flag> {
     vec![
         Flag::switch(
             "tls",
@@ -76,6 +79,15 @@ pub(super) fn tls() -> Vec<Flag> {
         .checked_as("Tls::signed_by(certificate)"),
         file("tlsCaKey", "The private key of that CA", |tls, path| tls.ca_key = Some(path))
             .checked_as("Tls::signed_by(key)"),
+    ]
+}
+
+fn certificates_and_versions() -> Vec<Flag> {
+    let version = |name: &str, help: &str, set: fn(&mut TlsOptions, TlsVersion)| {
+        let set = move |options: Options, version| options.with_tls(|tls| set(tls, version));
+        Flag::choosing(name, "VERSION", help, VERSIONS, set).checked_as("Tls::versions")
+    };
+    vec![
         files(
             "tlsCert",
             "Use the certificate in this file, followed by those above it, in PEM; with --tls-key. Both may be \
@@ -94,6 +106,12 @@ pub(super) fn tls() -> Vec<Flag> {
         version("tlsMax", "Highest TLS version: 1.2 or 1.3. Default 1.3", |tls, version| {
             tls.max = Some(version);
         }),
+    ]
+}
+
+/// What clients must do.
+fn clients() -> Vec<Flag> {
+    vec![
         files(
             "tlsClientCa",
             "Ask clients for a certificate, and verify it with the CAs in this file, in PEM; may be repeated",
