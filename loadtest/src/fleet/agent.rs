@@ -47,7 +47,7 @@ pub(crate) enum Todo {
     Update(Box<Update>),
     /// Build the plan; then call `armed`.
     Arm(Order),
-    /// Start the run at this instant; call `second` for each of its seconds, and `ended`.
+    /// Start the run at this instant; call `second` for each of its seconds, and `ended`, or `failed` if it can't be started.
     Run(Duration),
     /// Nothing until this instant, unless something happens.
     Wait(Duration),
@@ -391,13 +391,19 @@ impl Agent {
 
     /// The plan is built, or can't be.
     pub(crate) fn armed(&mut self, plan: Result<Digest, String>, now: Duration) {
-        self.state = match plan {
+        match plan {
             Ok(digest) => {
                 self.digest = Some(digest);
-                State::Armed
+                self.state = State::Armed;
+                self.next = now;
             }
-            Err(why) => State::Failed(reason(&why)),
-        };
+            Err(why) => self.failed(&why, now),
+        }
+    }
+
+    /// It can't run, and has sent nothing.
+    pub(crate) fn failed(&mut self, why: &str, now: Duration) {
+        self.state = State::Failed(reason(why));
         self.next = now;
     }
 

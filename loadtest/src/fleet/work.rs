@@ -97,7 +97,7 @@ impl Running {
 /// Works for a coordinator until the end; `arm` builds the plan of an order, `signal` is the signal that has come.
 ///
 /// # Errors
-/// The executor or the run's thread can't be started.
+/// The executor can't be started.
 pub(crate) fn work(
     settings: Settings,
     signal: impl Fn() -> Option<&'static str>,
@@ -119,11 +119,11 @@ pub(crate) fn work(
     let outcome = runtime.block_on(async {
         loop {
             worker.look_at_run();
-            if let Some(outcome) = worker.step().await? {
-                return Ok::<_, io::Error>(outcome);
+            if let Some(outcome) = worker.step().await {
+                return outcome;
             }
         }
-    })?;
+    });
     let agent = worker.agent;
     Ok(Done { outcome, report: agent.report_of_part(), order: agent.order().cloned() })
 }
@@ -172,7 +172,7 @@ where
     }
 
     /// Does what is next. Returns the outcome at the end.
-    async fn step(&mut self) -> io::Result<Option<Outcome>> {
+    async fn step(&mut self) -> Option<Outcome> {
         let now = self.clock.now();
         match self.agent.next(now) {
             Todo::Register(hello) => {
@@ -209,14 +209,20 @@ where
                 let Some(plan) = self.plan.take() else { unreachable!("it was armed") };
                 // By the time of day, which the run goes by.
                 let start = clock::since_1970() + start.saturating_sub(self.clock.now());
-                self.running = Some(Running::start(plan, start)?);
+                match Running::start(plan, start) {
+                    Ok(running) => self.running = Some(running),
+                    Err(error) => {
+                        let why = format!("the thread of its run can't be started: {error}");
+                        self.agent.failed(&why, self.clock.now());
+                    }
+                }
             }
             Todo::Wait(until) => {
                 tokio::time::sleep(until.saturating_sub(now).min(LOOK_EVERY)).await;
             }
-            Todo::End(outcome) => return Ok(Some(outcome)),
+            Todo::End(outcome) => return Some(outcome),
         }
-        Ok(None)
+        None
     }
 
     /// The reply to a request; `None` if it was refused, or there was none.

@@ -379,6 +379,26 @@ fn what_a_run_that_failed_has_sent_is_in_the_range() {
 }
 
 #[test]
+fn an_agent_that_can_not_start_its_run_is_named_at_once_and_has_sent_nothing() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        world.machines[1].fails = true;
+        let start = until_decided(&mut world);
+        while world.now < start {
+            world.step();
+        }
+        assert!(world.events.contains(&"m1 lost".to_owned()), "{:?}", world.events);
+        world.run();
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Unable("no thread".to_owned())));
+        let sent = world.sent();
+        let report = world.report();
+        assert_eq!(lost(&report), ["m1 (no thread)"]);
+        let delivered = report.delivered.unwrap();
+        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
+    });
+}
+
+#[test]
 fn an_agent_that_stopped_without_its_coordinator_is_not_back_when_its_link_heals() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);

@@ -147,7 +147,8 @@ struct Machine {
     begins: Duration,
     killed: Option<Duration>,
     signalled: Option<Duration>,
-    /// When its run fails.
+    /// Whether its run can't be started, and when it fails.
+    fails: bool,
     breaks: Option<Duration>,
     /// How long its run takes to end once it must stop, in which it sends nothing.
     grace: Duration,
@@ -210,6 +211,7 @@ impl World {
                 begins: DAWN,
                 killed: None,
                 signalled: None,
+                fails: false,
                 breaks: None,
                 grace: Duration::ZERO,
                 cut: None,
@@ -334,6 +336,7 @@ impl World {
             Todo::Register(hello) => self.send(index, Travelling::Hello(hello, local), local),
             Todo::Update(update) => self.send(index, Travelling::Update(update, local), local),
             Todo::Arm(_) => machine.agent.armed(Ok(digest(&plan(0, 1))), local),
+            Todo::Run(_) if machine.fails => machine.agent.failed("no thread", local),
             Todo::Run(start) => {
                 let order = machine.agent.order().unwrap().clone();
                 machine.load = Some(Load::new(&order, shifted(start, -machine.offset), start));
