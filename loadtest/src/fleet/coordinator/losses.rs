@@ -8,8 +8,8 @@ use crate::fleet::limits::{LATE_AFTER, LOST_AFTER};
 use crate::fleet::protocol::{Halt, State};
 use crate::report::stopped::Stopped;
 
-/// An agent that is heard again is back after this time, unless it reports meanwhile that it has stopped: what comes first may
-/// be requests of before.
+/// An agent that is heard again is back when something comes from it after this time, unless it reports meanwhile that it has
+/// stopped: the first requests may be old ones that were delayed by the link.
 const BACK_AFTER: Duration = Duration::from_secs(2);
 
 impl Coordinator {
@@ -24,7 +24,10 @@ impl Coordinator {
                 _ => Presence::There,
             };
             let name = member.name.clone();
-            if member.heard_again.take_if(|since| now.saturating_sub(*since) > BACK_AFTER).is_some() {
+            member.heard_again.take_if(|_| silent > LATE_AFTER);
+            let heard = member.heard;
+            let is_back = |since: &mut Duration| heard.saturating_sub(*since) > BACK_AFTER;
+            if member.heard_again.take_if(is_back).is_some() {
                 self.events.push_back(Event::Back(name));
             } else if presence > member.presence {
                 member.presence = presence;

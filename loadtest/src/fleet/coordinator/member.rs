@@ -90,6 +90,7 @@ impl Member {
     /// Whether its part is complete, or may still be.
     pub(crate) fn is_working(&self) -> bool {
         self.presence == Presence::There
+            && self.heard_again.is_none()
             && self.stopped.is_none()
             && !matches!(self.state, State::Failed(_) | State::Left(_) | State::Broken(_))
     }

@@ -399,6 +399,28 @@ fn an_agent_that_can_not_start_its_run_is_named_at_once_and_has_sent_nothing() {
 }
 
 #[test]
+fn one_old_request_of_an_agent_that_is_gone_does_not_bring_it_back() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        let start = until_decided(&mut world);
+        let cut = start + Duration::from_millis(world.random.rand_range(2_000..6_000));
+        // What it has sent into the dead link arrives when it is late, or lost.
+        let heals = cut + Duration::from_secs(if seed < 3 { 9 } else { 19 });
+        world.machines[2].cut = Some((cut, heals));
+        world.machines[2].killed = Some(cut + Duration::from_secs(5));
+        world.run();
+        let events = world.events.clone();
+        assert!(!events.contains(&"m2 back".to_owned()), "{events:?}");
+        assert_eq!(events.last().map(String::as_str), Some("m2 lost"), "{events:?}");
+        let sent = world.sent();
+        let report = world.report();
+        let delivered = report.delivered.unwrap();
+        assert!((delivered.at_least..=delivered.at_most.unwrap()).contains(&sent), "{sent} of {delivered:?}");
+        assert_eq!(lost(&report).len(), 1, "{:?}", lost(&report));
+    });
+}
+
+#[test]
 fn an_agent_that_stopped_without_its_coordinator_is_not_back_when_its_link_heals() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);
