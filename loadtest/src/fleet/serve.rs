@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
@@ -145,7 +146,7 @@ pub(crate) struct Gathered {
 /// written. It returns its result, and what was written.
 ///
 /// # Errors
-/// The executor can't be started.
+/// The executor or that thread can't be started.
 pub(crate) fn serve<R>(
     place: Place,
     settings: Settings,
@@ -162,23 +163,26 @@ pub(crate) fn serve<R>(
         connections: Mutex::default(),
         tasks: Mutex::default(),
     });
-    let gathered = runtime.block_on(async {
-        let listener = TcpListener::from_std(place.listener)?;
-        drop(tokio::spawn(accept(listener, Arc::clone(&desk))));
-        Ok::<_, io::Error>(gather(&desk, signal, &mut on_event).await)
-    })?;
-    let result = std::thread::scope(|scope| {
-        let concluding = Concluding(&desk);
-        let linger = || runtime.block_on(linger(&desk));
+    std::thread::scope(|scope| {
+        // Started before the run: a system that is short of threads after it does not cost the report.
+        let (is_over, over) = channel::<()>();
+        let (runtime, desk) = (&runtime, &desk);
+        let linger = move || over.recv().map(|()| runtime.block_on(linger(desk)));
         let answering =
             std::thread::Builder::new().name("smtpload-agents".into()).spawn_scoped(scope, linger)?;
+        let gathered = runtime.block_on(async {
+            let listener = TcpListener::from_std(place.listener)?;
+            drop(tokio::spawn(accept(listener, Arc::clone(desk))));
+            Ok::<_, io::Error>(gather(desk, signal, &mut on_event).await)
+        })?;
+        let concluding = Concluding(desk);
+        let _ = is_over.send(());
         let (result, written) = conclude(gathered);
         desk.coordinator().conclude(written);
         drop(concluding);
         let _ = answering.join();
-        Ok::<_, io::Error>(result)
-    })?;
-    Ok(result)
+        Ok(result)
+    })
 }
 
 /// Ends the wait of agents, even for a report that panics.

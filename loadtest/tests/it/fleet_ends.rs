@@ -100,6 +100,22 @@ fn an_agent_that_a_signal_ends_before_the_start_signs_off_and_another_takes_its_
     assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
 }
 
+/// A system that is short of threads at the end of a run does not cost the report: none is started then.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_thread_that_answers_agents_while_the_report_is_written_is_there_before_the_run() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 1s --seed 5");
+    assert!(coordinator.ask("GET / HTTP/1.1", "").starts_with("HTTP/1.1 400"));
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", coordinator.program.child.id())).expect("threads");
+    let names =
+        tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("comm")).expect("a name"));
+    let names: Vec<String> = names.collect();
+    assert!(names.iter().any(|name| name.trim_end() == "smtpload-agents"), "{names:?}");
+    coordinator.agent(&[]).ended().code_is(0);
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
+}
+
 #[test]
 fn an_agent_without_a_place_waits_for_one() {
     let mock = Mock::start(&[]);
