@@ -194,12 +194,15 @@ async fn explained(error: hyper::Error, connection: JoinHandle<hyper::Result<()>
         Ok(Err(of_connection)) if error.is_closed() || error.is_canceled() => of_connection,
         _ => error,
     };
+    // A request that was not sent yet when its connection failed is canceled, with the reason as its source.
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<hyper::Error>());
+    let reason = source.filter(|_| error.is_canceled()).unwrap_or(&error);
     // What comes unasked, like the greeting of an SMTP server, is an error of its own without a name.
-    let is_unasked = std::error::Error::source(&error).is_none()
-        && !error.is_closed()
-        && !error.is_canceled()
-        && !error.is_incomplete_message();
-    if error.is_parse() || is_unasked {
+    let is_unasked = std::error::Error::source(reason).is_none()
+        && !reason.is_closed()
+        && !reason.is_canceled()
+        && !reason.is_incomplete_message();
+    if reason.is_parse() || is_unasked {
         return io::Error::new(io::ErrorKind::InvalidData, "what listens there does not speak HTTP");
     }
     io::Error::other(error)
@@ -207,7 +210,67 @@ async fn explained(error: hyper::Error, connection: JoinHandle<hyper::Result<()>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use hyper::rt::{Read, ReadBufCursor, Write};
+
     use super::*;
+
+    /// A server that sends the greeting of SMTP, once that is set.
+    #[derive(Default)]
+    struct Greeting(Arc<AtomicBool>);
+
+    impl Read for Greeting {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            mut into: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.0.load(Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            into.put_slice(b"220 mx.example ESMTP\r\n");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Greeting {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(octets.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Before the request is made, and before it is sent, which is canceled then.
+    #[test]
+    fn a_greeting_is_not_http_whenever_it_comes() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for is_early in [true, false] {
+            let error = runtime.block_on(async {
+                let greeting = Greeting::default();
+                let comes = Arc::clone(&greeting.0);
+                comes.store(is_early, Ordering::Relaxed);
+                let (mut sender, connection) = handshake(greeting).await.unwrap();
+                let connection = tokio::spawn(connection);
+                let ready = sender.ready().await;
+                comes.store(true, Ordering::Relaxed);
+                let asked = async {
+                    ready?;
+                    sender.send_request(Request::new(Whole::default())).await
+                };
+                explained(asked.await.expect_err("no reply"), connection).await
+            });
+            assert_eq!(error.to_string(), "what listens there does not speak HTTP", "early: {is_early}");
+        }
+    }
 
     #[test]
     fn a_url_is_a_host_a_port_and_maybe_a_path() {
