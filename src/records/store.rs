@@ -176,7 +176,8 @@ impl Store {
             return correct(&mut shard.finished[place].message);
         }
         drop(shard);
-        // A record that has left the shard is in the archive, or was removed.
+        // A reader that is moving it holds the archive's lock: once that is free, the record is in the archive, or was
+        // removed.
         let mut archive = lock(&self.archive);
         if let Ok(place) = archive.records.binary_search_by_key(&number, |shown| shown.number) {
             correct(Arc::make_mut(&mut archive.records[place].message));

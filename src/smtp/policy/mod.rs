@@ -201,7 +201,7 @@ impl Policy {
         self.esmtp.as_ref()
     }
 
-    /// Who may authenticate; `None` if Extended SMTP is off.
+    /// Who may authenticate; `None` if AUTH is not served: Extended SMTP is off, or nobody can authenticate.
     #[inline]
     pub fn auth(&self) -> Option<&Auth> {
         self.esmtp.as_ref().map(|esmtp| &esmtp.auth).filter(|auth| auth.is_on())

@@ -35,7 +35,7 @@ const SINK_TOKEN_VARIABLE: &str = "SMTPLOAD_SINK_TOKEN";
 /// The flags of the coordinator.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Listen for agents there; without an address on this machine only, 127.0.0.1
+    /// Listen for agents at this address; a port alone listens on 127.0.0.1 only
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen)]
     listen: SocketAddr,
     /// The number of agents, and of the parts of the run
