@@ -96,7 +96,7 @@ enum Match {
     /// The only message of its pair.
     Likely(Deferral),
     /// The same or only one, continued at the next address of the server.
-    GoesOn(Deferral),
+    Continued(Deferral),
     /// An expected one, or another.
     Unclear,
     /// Not an expected one.
@@ -141,13 +141,13 @@ impl Retries {
         let found = before.filter(|before| before.replied < tries.began && !differ(before.size, size));
         match (found, id) {
             (None, _) => {}
-            (Some(before), _) if before.goes_on(tries) => {}
+            (Some(before), _) if before.is_continued_by(tries) => {}
             (Some(before), Some(_)) => self.identify(tries.began.since(before.replied)),
             (Some(_), None) => self.certain.ambiguous += 1,
         }
         let unanswered = before.filter(|_| found.is_none());
-        let put_off = tries.put_off.map(|replied| tries.put_off_at(replied));
-        if let Some(expected) = put_off.or(unanswered) {
+        let deferral = tries.deferred_at.map(|replied| tries.deferral_at(replied));
+        if let Some(expected) = deferral.or(unanswered) {
             self.put(key, Entry { expected: Some(expected), ..Entry::default() });
         }
     }
@@ -155,18 +155,20 @@ impl Retries {
     fn note_recipient(&mut self, tries: &Tries, recipient: &Recipient) {
         let key = Key::Pair(recipient.pair);
         let known = self.take(key);
-        if known.is_none() && !recipient.was_put_off {
+        if known.is_none() && !recipient.was_deferred {
             return;
         }
         let mut pair = known.unwrap_or_default();
         let found = match self.find(&mut pair, tries, recipient) {
-            Match::Same(before) | Match::Likely(before) if before.goes_on(tries) => Match::GoesOn(before),
+            Match::Same(before) | Match::Likely(before) if before.is_continued_by(tries) => {
+                Match::Continued(before)
+            }
             found => found,
         };
         let deferral = self.count(&mut pair, found, tries, recipient);
-        if let Some(replied) = recipient.put_off {
+        if let Some(replied) = recipient.deferred_at {
             // The assumed message does not identify it.
-            let deferral = Deferral { is_retried: deferral.is_retried, ..tries.put_off_at(replied) };
+            let deferral = Deferral { is_retried: deferral.is_retried, ..tries.deferral_at(replied) };
             self.expect(&mut pair, recipient.pair, deferral);
         }
         if recipient.is_over {
@@ -206,7 +208,7 @@ impl Retries {
 
     /// Counts an attempt, and a recipient that was deferred for the first time. Returns the state of the recipient.
     fn count(&mut self, pair: &mut Entry, found: Match, tries: &Tries, recipient: &Recipient) -> Deferral {
-        let new = tries.put_off_at(recipient.first);
+        let new = tries.deferral_at(recipient.first);
         let mut deferral = match found {
             Match::Same(before) => {
                 self.identify(recipient.first.since(before.replied));
@@ -215,17 +217,17 @@ impl Retries {
             }
             Match::Likely(before) => {
                 let wait = recipient.first.since(before.replied);
-                self.suppose(pair, wait, !before.is_retried);
+                self.count_tentatively(pair, wait, !before.is_retried);
                 Deferral { is_retried: true, ..before }
             }
-            Match::GoesOn(before) => before,
+            Match::Continued(before) => before,
             // Not counted as deferred, and so never as retried.
             Match::Unclear => {
                 self.certain.ambiguous += 1;
                 Deferral { is_retried: true, ..new }
             }
             Match::New => {
-                self.certain.deferred += u64::from(recipient.was_put_off);
+                self.certain.deferred += u64::from(recipient.was_deferred);
                 new
             }
         };
@@ -242,7 +244,7 @@ impl Retries {
     }
 
     /// Counts an attempt as a tentative retry.
-    fn suppose(&mut self, pair: &mut Entry, wait: Duration, is_first: bool) {
+    fn count_tentatively(&mut self, pair: &mut Entry, wait: Duration, is_first: bool) {
         if pair.waits.len() >= TENTATIVE {
             self.certain.ambiguous += 1;
             return;
@@ -255,7 +257,7 @@ impl Retries {
     }
 
     /// Revokes and returns the tentative retries of a pair.
-    fn take_back(&mut self, pair: &mut Entry) -> Tentative {
+    fn revoke(&mut self, pair: &mut Entry) -> Tentative {
         let mut own = Tentative { waits: BTreeMap::new(), retried: std::mem::take(&mut pair.retried) };
         self.tentative.retried -= own.retried;
         for wait in std::mem::take(&mut pair.waits) {
@@ -272,13 +274,13 @@ impl Retries {
 
     /// Makes the tentative retries of a pair certain.
     fn confirm(&mut self, pair: &mut Entry) {
-        self.take_back(pair).add_to(&mut self.certain);
+        self.revoke(pair).add_to(&mut self.certain);
     }
 
     /// A second message of a pair was seen: its tentative retries may belong to either.
     fn share(&mut self, pair: &mut Entry) {
         pair.is_shared = true;
-        let own = self.take_back(pair);
+        let own = self.revoke(pair);
         self.certain.ambiguous += own.waits.values().sum::<u64>();
         if let Some(expected) = pair.expected.as_mut().filter(|_| own.retried > 0) {
             expected.is_retried = false;
@@ -337,7 +339,7 @@ impl Retries {
 
 impl Tries {
     /// A deferral by a reply that left at this time.
-    fn put_off_at(&self, replied: Timestamp) -> Deferral {
+    fn deferral_at(&self, replied: Timestamp) -> Deferral {
         let Self { id, mail: MailKey { size, .. }, server, .. } = *self;
         Deferral { replied, id, size, server, is_retried: false }
     }
@@ -345,7 +347,7 @@ impl Tries {
 
 impl Deferral {
     /// The transaction continues the deferred attempt at another address.
-    fn goes_on(&self, tries: &Tries) -> bool {
+    fn is_continued_by(&self, tries: &Tries) -> bool {
         self.server != tries.server && tries.began.since(self.replied) < NEXT_ADDRESS
     }
 }

@@ -40,7 +40,7 @@ impl Secrecy {
         if !matches!(step.stage, Stage::Greeting | Stage::Quit) {
             self.shown &= !UNUSED;
         }
-        if let Some(certificate) = self.wrong_certificate.take_if(|_| goes_on(step)) {
+        if let Some(certificate) = self.wrong_certificate.take_if(|_| sends_secrets_or_mail(step)) {
             stats.wrong_certificates_accepted += 1;
             stats.accepted_certificates.add(&certificate, 1);
         }
@@ -72,7 +72,7 @@ impl Secrecy {
 }
 
 /// The client has sent mail or credentials, valid or not.
-fn goes_on(step: &Step) -> bool {
+fn sends_secrets_or_mail(step: &Step) -> bool {
     let is_answer = |outcome| matches!(outcome, AuthOutcome::Succeeded | AuthOutcome::Failed);
     (step.stage == Stage::Mail && step.accepted)
         || step.auth.as_deref().is_some_and(|auth| auth.reveals_secret || is_answer(auth.outcome))

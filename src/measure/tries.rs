@@ -47,7 +47,7 @@ pub(crate) struct Tries {
     /// The server's address.
     pub(super) server: ServerKey,
     /// When MAIL was deferred, if it was.
-    pub(super) put_off: Option<Timestamp>,
+    pub(super) deferred_at: Option<Timestamp>,
     pub(super) recipients: Vec<Recipient>,
     /// The identity of the message: the ENVID of its MAIL, or the Message-ID in its text.
     pub(super) id: Option<u64>,
@@ -60,9 +60,9 @@ pub(super) struct Recipient {
     /// Time of the first attempt.
     pub(super) first: Timestamp,
     /// When the last reply about it left, if that was a deferral.
-    pub(super) put_off: Option<Timestamp>,
+    pub(super) deferred_at: Option<Timestamp>,
     /// It was deferred at least once.
-    pub(super) was_put_off: bool,
+    pub(super) was_deferred: bool,
     /// RCPT was accepted.
     is_accepted: bool,
     /// Its message was accepted, or it was permanently refused.
@@ -74,8 +74,8 @@ pub(super) struct Recipient {
 impl Tries {
     /// MAIL was answered.
     pub(crate) fn begin(mail: MailKey, server: ServerKey, outcome: &Outcome) -> Self {
-        let put_off = outcome.put_off().then_some(outcome.replied);
-        Self { began: outcome.at, mail, server, put_off, recipients: Vec::new(), id: mail.id }
+        let deferred_at = outcome.is_deferral().then_some(outcome.replied);
+        Self { began: outcome.at, mail, server, deferred_at, recipients: Vec::new(), id: mail.id }
     }
 
     /// A later command of the transaction was answered.
@@ -136,13 +136,21 @@ impl Tries {
 impl Recipient {
     fn new(pair: u64, first: Timestamp) -> Self {
         let again = Vec::new();
-        Self { pair, first, put_off: None, was_put_off: false, is_accepted: false, is_over: false, again }
+        Self {
+            pair,
+            first,
+            deferred_at: None,
+            was_deferred: false,
+            is_accepted: false,
+            is_over: false,
+            again,
+        }
     }
 
     fn note(&mut self, outcome: &Outcome) {
-        let put_off = outcome.put_off().then_some(outcome.replied);
-        let before = std::mem::replace(&mut self.put_off, put_off);
-        self.was_put_off |= put_off.is_some();
+        let deferred_at = outcome.is_deferral().then_some(outcome.replied);
+        let before = std::mem::replace(&mut self.deferred_at, deferred_at);
+        self.was_deferred |= deferred_at.is_some();
         // An attempt that did not wait for the reply was not caused by it.
         if let Some(before) = before.filter(|before| *before < outcome.at && self.again.len() < AGAIN) {
             self.again.push(outcome.at.since(before));
@@ -151,7 +159,7 @@ impl Recipient {
 }
 
 impl Outcome {
-    fn put_off(&self) -> bool {
+    fn is_deferral(&self) -> bool {
         matches!(self.code, Some(400..500))
     }
 

@@ -75,17 +75,17 @@ proptest! {
         tries in prop::collection::vec((0..5_u64, any::<bool>()), 0..60),
     ) {
         let mut expected = RetryStats::default();
-        for (index, (pair, is_put_off)) in tries.iter().enumerate() {
+        for (index, (pair, is_deferred)) in tries.iter().enumerate() {
             let own = (0..index).rev().filter(|other| tries[*other].0 == *pair);
-            let put_off: Vec<usize> = own.take_while(|other| tries[*other].1).collect();
-            if let Some(last) = put_off.first() {
+            let deferred: Vec<usize> = own.take_while(|other| tries[*other].1).collect();
+            if let Some(last) = deferred.first() {
                 expected.after.add(Duration::from_millis((index - last) as u64));
             }
-            expected.retried += u64::from(put_off.len() == 1);
-            expected.deferred += u64::from(*is_put_off && put_off.is_empty());
+            expected.retried += u64::from(deferred.len() == 1);
+            expected.deferred += u64::from(*is_deferred && deferred.is_empty());
         }
         let numbered = (0..).zip(&tries);
-        let all = numbered.map(|(time, (pair, is_put_off))| to(*pair, time, if *is_put_off { 451 } else { 250 }));
+        let all = numbered.map(|(time, (pair, is_deferred))| to(*pair, time, if *is_deferred { 451 } else { 250 }));
         prop_assert_eq!(after(&all.collect::<Vec<_>>()), expected);
     }
 }
@@ -100,7 +100,7 @@ struct Queued {
     /// Time of its next attempt, in milliseconds.
     due: u64,
     /// The deferrals of its attempts, each with the time to the next one; then it is accepted.
-    put_off: Vec<(Stage, u64)>,
+    deferred: Vec<(Stage, u64)>,
 }
 
 /// The least time before a retry.
@@ -108,11 +108,11 @@ const BACKOFF: u64 = 4000;
 
 fn mails() -> impl Strategy<Value = Vec<Queued>> {
     let stage = prop::sample::select(vec![Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message]);
-    let put_off = prop::collection::vec((stage, BACKOFF..20_000), 0..4);
-    let mail = (0..4_u64, any::<u64>(), 0..3000_u64, put_off).prop_map(|(pair, id, due, put_off)| {
+    let deferred = prop::collection::vec((stage, BACKOFF..20_000), 0..4);
+    let mail = (0..4_u64, any::<u64>(), 0..3000_u64, deferred).prop_map(|(pair, id, due, deferred)| {
         // Half of them have no identity.
         let id_is_known_at_mail = id % 4 == 0;
-        Queued { pair, id: Some(id).filter(|id| id % 2 == 0), id_is_known_at_mail, due, put_off }
+        Queued { pair, id: Some(id).filter(|id| id % 2 == 0), id_is_known_at_mail, due, deferred }
     });
     prop::collection::vec(mail, 1..12)
 }
@@ -152,7 +152,7 @@ proptest! {
         let mut rcpts_tried_again = 0;
         while let Some(index) = (0..mails.len()).min_by_key(|index| mails[*index].due) {
             let mail = &mut mails[index];
-            let answer = (!mail.put_off.is_empty()).then(|| mail.put_off.remove(0));
+            let answer = (!mail.deferred.is_empty()).then(|| mail.deferred.remove(0));
             retries.note(&attempt(mail, answer.map(|(stage, _)| stage)));
             if let Some((stage, wait)) = answer {
                 mail.due += wait;
@@ -172,11 +172,11 @@ proptest! {
 }
 
 #[test]
-fn another_message_of_a_sender_may_be_the_one_whose_mail_was_put_off() {
-    let put_off = Tries::begin(ANN, server(1), &outcome(Stage::Mail, 0, 451));
-    assert_eq!(counts(&after(&[put_off, message(7, Some(1), 200, 250)])), [0, 0, 0, 0, 1]);
-    let put_off = || Tries::begin(ANN, server(1), &outcome(Stage::Mail, 0, 451));
-    assert_eq!(counts(&after(&[put_off(), put_off()])), [0; 5], "sent without waiting for the reply");
+fn another_message_of_a_sender_may_be_the_one_whose_mail_was_deferred() {
+    let deferred = Tries::begin(ANN, server(1), &outcome(Stage::Mail, 0, 451));
+    assert_eq!(counts(&after(&[deferred, message(7, Some(1), 200, 250)])), [0, 0, 0, 0, 1]);
+    let deferred = || Tries::begin(ANN, server(1), &outcome(Stage::Mail, 0, 451));
+    assert_eq!(counts(&after(&[deferred(), deferred()])), [0; 5], "sent without waiting for the reply");
 }
 
 /// The transaction of a message with this ENVID and SIZE.
@@ -202,18 +202,18 @@ fn an_envid_tells_messages_apart_from_mail_on() {
 
 /// RFC 5321 section 5.1: each address is tried in turn.
 #[test]
-fn a_try_at_the_next_address_goes_on_with_the_one_before() {
+fn a_try_at_the_next_address_continues_the_one_before() {
     let at_other = |mut tries: Tries| {
         tries.server = server(2);
         tries
     };
-    for put_off in [|time| to(7, time, 451), |time| message(7, Some(1), time, 451)] {
-        let mut all = vec![put_off(0), at_other(put_off(1))];
+    for deferred in [|time| to(7, time, 451), |time| message(7, Some(1), time, 451)] {
+        let mut all = vec![deferred(0), at_other(deferred(1))];
         assert_eq!(counts(&after(&all)), [1, 0, 0, 0, 0]);
         all.push(message(7, Some(1), 4001, 250));
         let stats = after(&all);
         assert_eq!((counts(&stats)[..3].to_vec(), stats.after.min().as_millis()), (vec![1, 1, 1], 4000));
-        let later = after(&[put_off(0), at_other(message(7, Some(1), 1000, 250))]);
+        let later = after(&[deferred(0), at_other(message(7, Some(1), 1000, 250))]);
         assert_eq!(later.after.max().as_millis(), 1000, "one that waits is a try of its own");
     }
     let mail = |time| Tries::begin(ANN, server(1), &outcome(Stage::Mail, time, 451));
@@ -278,7 +278,7 @@ fn messages_of_a_pair_are_told_apart_by_their_ids() {
 }
 
 #[test]
-fn a_recipient_that_is_put_off_beside_others_is_known_by_the_message_they_had() {
+fn a_recipient_that_is_deferred_beside_others_is_known_by_the_message_they_had() {
     let mut tries = to(7, 0, 451);
     tries.note(RetryKey::Recipient(8), &outcome(Stage::Rcpt, 0, 250));
     tries.note(RetryKey::Data, &outcome(Stage::Data, 0, 354));
