@@ -68,8 +68,8 @@ impl Budget {
         }
     }
 
-    /// Reserves room for a reply before it is built. Where replies that nobody reads leave none, the one that has been unread longest is
-    /// dropped, with its connection.
+    /// Reserves room for a reply before it is built. Where replies that nobody reads leave none, the one that has been
+    /// unread longest is dropped, with its connection.
     ///
     /// `None` if no room becomes free within `PATIENCE`.
     pub(super) async fn reserve(self: &Arc<Self>) -> Option<Held> {

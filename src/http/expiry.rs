@@ -32,7 +32,8 @@ impl From<ReconfigureError> for Unchanged {
 /// Removes rules when they expire, as long as the server runs.
 pub(super) async fn expire(plane: Arc<Plane>) {
     loop {
-        // The server counts every reconfiguration, of requests and of the library, whether or not the caller waits for the answer.
+        // The server counts every reconfiguration, of requests and of the library, whether or not the caller waits for
+        // the answer.
         let changes = plane.server.reconfigurations();
         let changed = changes.after(changes.count());
         let Some(next) = plane.server.next_expiry().and_then(|at| START.checked_add(at)) else {

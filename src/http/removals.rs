@@ -1,5 +1,6 @@
-//! What follows when messages are removed, whether by a request of any interface or a call of the library: one task of the plane's
-//! thread follows the log of the store, and a thread of the desk reads it. What it forgets is only a cache, or of messages that are gone.
+//! What follows when messages are removed, whether by a request of any interface or a call of the library: one task of
+//! the plane's thread follows the log of the store, and a thread of the desk reads it. What it forgets is only a cache,
+//! or of messages that are gone.
 
 use std::sync::Arc;
 

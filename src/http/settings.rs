@@ -13,10 +13,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The settings of a [`ControlPlane`](crate::ControlPlane).
 ///
-/// Requests are answered only if their `Host` is one that no web page of another site can have: an IP address, a name without
-/// a dot, a name below `localhost`, this machine's own name, or one of [`allow_host`](Self::allow_host). Over a Unix socket it may be any.
-/// A request with an `Origin`, which browsers send, is answered only if that is the host's own or one of
-/// [`allow_origin`](Self::allow_origin).
+/// Requests are answered only if their `Host` is one that no web page of another site can have: an IP address, a name
+/// without a dot, a name below `localhost`, this machine's own name, or one of [`allow_host`](Self::allow_host). Over a
+/// Unix socket it may be any. A request with an `Origin`, which browsers send, is answered only if that is the host's
+/// own or one of [`allow_origin`](Self::allow_origin).
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     pub(super) listen: String,

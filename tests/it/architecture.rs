@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::rooms::{check_modules, check_rooms, code, sources};
+use crate::support::rooms::{check_comments, check_modules, check_rooms, code, sources};
 
 /// Paths that no file of `src/smtp/` may name.
 const FORBIDDEN_IN_SMTP: &[&str] = &[
@@ -139,6 +139,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("tls", &["process", "smtp", "time"]),
 ];
+
+#[test]
+fn comments_fit_the_width() {
+    check_comments("src");
+    check_comments("tests");
+}
 
 #[test]
 fn rooms_import_only_what_they_may_and_never_in_a_circle() {

@@ -1,4 +1,4 @@
-//! Which rooms (folders) of a package's sources import which.
+//! Which rooms (folders) of a package's sources import which, and the width of its comments.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -147,6 +147,22 @@ pub(crate) fn check_modules(folder: &str, prefix: &str, modules: &[(&str, &[&str
         }
     }
     check_circles(modules);
+}
+
+/// The longest line of a comment. `rustfmt` wraps code at 110 characters, and no comments.
+const COMMENT_WIDTH: usize = 130;
+
+/// Checks the width of the comments in a folder. Rows of tables can't be wrapped.
+pub(crate) fn check_comments(folder: &str) {
+    for (path, text) in sources(folder) {
+        for (index, line) in text.lines().enumerate() {
+            let comment = line.trim_start();
+            let is_row = comment.starts_with("//! |") || comment.starts_with("/// |");
+            if comment.starts_with("//") && !is_row && line.chars().count() > COMMENT_WIDTH {
+                panic!("{}:{}: a comment of more than {COMMENT_WIDTH} characters", path.display(), index + 1);
+            }
+        }
+    }
 }
 
 /// Repeatedly removes rooms that import only removed rooms, until none is left.

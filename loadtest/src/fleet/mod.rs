@@ -32,15 +32,15 @@
 //! coordinator or the lack of one ends during its run reports the reason with its next update (`stopped`), and its run is
 //! over early for good, whatever heals later.
 //!
-//! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages, within `STOPS_WITHIN`. After its
-//! run it tries for `DELIVERED_WITHIN` to deliver its report, and writes it to a file if it can't. The coordinator considers an agent
-//! lost after `LOST_AFTER` without a request, which is later: a lost agent has stopped. One that comes back before the
-//! end of the others is an agent again, and its report is complete.
+//! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages, within `STOPS_WITHIN`.
+//! After its run it tries for `DELIVERED_WITHIN` to deliver its report, and writes it to a file if it can't. The
+//! coordinator considers an agent lost after `LOST_AFTER` without a request, which is later: a lost agent has stopped.
+//! One that comes back before the end of the others is an agent again, and its report is complete.
 //!
-//! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update,
-//! `NAME_LIMIT` octets for a name. A body takes as long as it makes progress. A connection without a valid request ends soon, and
-//! first when there are too many (`connections`). An update that can't be true, by its form, its sums or the time, is refused and changes
-//! nothing (`sound`).
+//! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update, `NAME_LIMIT`
+//! octets for a name. A body takes as long as it makes progress. A connection without a valid request ends soon, and
+//! first when there are too many (`connections`). An update that can't be true, by its form, its sums or the time, is
+//! refused and changes nothing (`sound`).
 
 pub(crate) mod agent;
 mod connections;

@@ -1,8 +1,9 @@
 //! Whether a run should be given up. Pure.
 //!
 //! A success is an accepted message. A run should be given up when no message was accepted for `--give-up-after`,
-//! counted from the last success, and in all that time a message waited for the target (for a connection, the
-//! greeting or any other reply) or messages failed. Time without a message due does not count, nor do stalls of the generator itself.
+//! counted from the last success, and in all that time a message waited for the target (for a connection, the greeting
+//! or any other reply) or messages failed. Time without a message due does not count, nor do stalls of the generator
+//! itself.
 
 use std::time::Duration;
 

@@ -200,8 +200,8 @@ pub(crate) fn stopped_early(report: &Report) -> Vec<String> {
     if own.is_empty() && lost(report).is_empty() { early(true) } else { own }
 }
 
-/// The difference between the latest and the earliest start of the agents, where more than one has started, and the bound of its error, both in
-/// milliseconds.
+/// The difference between the latest and the earliest start of the agents, where more than one has started, and the
+/// bound of its error, both in milliseconds.
 pub(crate) fn skew(report: &Report) -> Option<(f64, f64)> {
     let starts: Vec<f64> = report.agents.iter().filter_map(|agent| agent.started_late_ms).collect();
     let first = starts.iter().copied().fold(f64::INFINITY, f64::min);

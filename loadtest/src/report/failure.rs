@@ -7,8 +7,8 @@ use crate::account::alert::Alert;
 use crate::client::phase::Phase;
 use crate::report::{IMPLICIT, Protocol, Report, STRONGEST, TlsShape};
 
-/// The most frequent refusal, or loss of a connection behind the greeting or by an alert of TLS, and what may help: `auth: reply 535 5.7.8
-/// wrong (60 times)`. `None` if there is none.
+/// The most frequent refusal, or loss of a connection behind the greeting or by an alert of TLS, and what may help:
+/// `auth: reply 535 5.7.8 wrong (60 times)`. `None` if there is none.
 pub(crate) fn most_frequent(report: &Report) -> Option<String> {
     let accounts = [&report.accounting.measured, &report.accounting.warmup];
     let mut refused: BTreeMap<(Phase, u16), u64> = BTreeMap::new();

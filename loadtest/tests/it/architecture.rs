@@ -1,6 +1,6 @@
 //! Imports point inward: a room imports no room around it.
 
-use crate::support::rooms::{check_modules, check_rooms, code, sources};
+use crate::support::rooms::{check_comments, check_modules, check_rooms, code, sources};
 
 /// The rooms of `src`, and which others each may import.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -24,6 +24,12 @@ const PURE: &[&str] = &["account", "client", "judge", "load"];
 /// What no source of a pure room names. Addresses are values.
 const IMPURE: &[&str] =
     &["mio", "rustix", "socket2", "std::fs", "std::thread", "TcpStream", "Instant", "SystemTime"];
+
+#[test]
+fn comments_fit_the_width() {
+    check_comments("src");
+    check_comments("tests");
+}
 
 #[test]
 fn rooms_import_only_what_they_may_and_never_in_a_circle() {

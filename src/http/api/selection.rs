@@ -112,9 +112,9 @@ fn acceptance(message: &Message) -> String {
     }
 }
 
-/// The number after that of the message with this id. A message of this server that is neither stored nor remembered was older than
-/// all stored: the oldest are evicted, and of the removed ones the last are remembered. All messages are looked at: a thread of the
-/// desk does it.
+/// The number after that of the message with this id. A message of this server that is neither stored nor remembered
+/// was older than all stored: the oldest are evicted, and of the removed ones the last are remembered. All messages are
+/// looked at: a thread of the desk does it.
 ///
 /// # Errors
 /// The reply for what is no id, or one of another server: all messages would count as later.

@@ -1,8 +1,9 @@
 //! The events of messages that arrive and of sessions that begin and end, in one order: each session opens before its messages,
 //! and closes after them.
 //!
-//! Shards hand sessions over and file messages in that order, but in two places. This reads sessions, then messages, then sessions
-//! again: what the messages follow has been read by then, and an end that is only in the second reading waits for the next turn.
+//! Shards hand sessions over and file messages in that order, but in two places. This reads sessions, then messages,
+//! then sessions again: what the messages follow has been read by then, and an end that is only in the second reading
+//! waits for the next turn.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

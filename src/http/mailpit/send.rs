@@ -1,5 +1,5 @@
-//! `POST /api/v1/send`: a message that is filed without a client. It comes by a session of its own, with no rule and no limit of the
-//! server's, and is in no figure, capture or log: nobody has sent it.
+//! `POST /api/v1/send`: a message that is filed without a client. It comes by a session of its own, with no rule and no
+//! limit of the server's, and is in no figure, capture or log: nobody has sent it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

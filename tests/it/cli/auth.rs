@@ -39,8 +39,8 @@ fn authenticate(address: std::net::SocketAddr) -> Vec<String> {
     login.command("AUTH LOGIN");
     login.command(&base64("ann"));
     login.command(&password);
-    // Responses sent without waiting, behind commands that are refused: too long, before EHLO, behind garbage, unknown. Lengths in
-    // two pieces and in one, below and above the limit of AUTH.
+    // Responses sent without waiting, behind commands that are refused: too long, before EHLO, behind garbage, unknown.
+    // Lengths in two pieces and in one, below and above the limit of AUTH.
     let fronts = ["AUTH LOGIN ", "AUTH\tLOGIN ", "XAUTH LOGIN ", "\0\0 AUTH LOGIN ", "garbageAUTH LOGIN "];
     for front in fronts
         .iter()
