@@ -1,17 +1,20 @@
 //! The reports of the servers that a run sends to: how many messages they have received, over HTTP. A name with several
 //! addresses is several servers.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fmt, io};
 
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
-use smtpmock::report::Report;
+use tokio::runtime::Runtime;
 
 use crate::fleet::wire::{Link, parse_url};
-use crate::report::agents::{Delivered, SinkRow, Sinks};
+use crate::report::Report;
+use crate::report::sinks::{SinkFailure, SinkRow, Sinks};
+
+/// The report of a server.
+type OfServer = smtpmock::report::Report<'static>;
 
 /// The path of a report where the URL has none.
 const REPORT: &str = "/v1/report";
@@ -37,12 +40,23 @@ impl fmt::Display for SinkError {
 
 impl std::error::Error for SinkError {}
 
+/// One server, and where its report is.
+#[derive(Clone, Debug)]
+struct Server {
+    authority: String,
+    path: String,
+}
+
+impl Server {
+    fn url(&self) -> String {
+        format!("http://{}{}", self.authority, self.path)
+    }
+}
+
 /// What the servers had received before the run.
 #[derive(Debug)]
 pub(crate) struct Before {
-    urls: Vec<String>,
-    /// By server.
-    received: BTreeMap<String, u64>,
+    servers: Vec<(Server, u64)>,
     token: Option<HeaderValue>,
 }
 
@@ -51,46 +65,15 @@ pub(crate) struct Before {
 /// # Errors
 /// One has no report.
 pub(crate) fn before(urls: &[String], token: Option<HeaderValue>) -> Result<Before, SinkError> {
-    let received = received(urls, token.as_ref())?;
-    Ok(Before { urls: urls.to_vec(), received, token })
-}
-
-impl Before {
-    /// Compares what the servers have received since with what was delivered.
-    ///
-    /// # Errors
-    /// One has no report any more.
-    pub(crate) fn compare(&self, delivered: Delivered) -> Result<Sinks, SinkError> {
-        let now = received(&self.urls, self.token.as_ref())?;
-        let mut rows = Vec::new();
-        for (url, before) in &self.received {
-            let received =
-                now.get(url).and_then(|now| now.checked_sub(*before)).ok_or_else(|| SinkError {
-                    url: url.clone(),
-                    reason: "it has received fewer messages than before the run: it was started anew"
-                        .to_owned(),
-                })?;
-            rows.push(SinkRow { url: url.clone(), received });
-        }
-        Ok(Sinks::of(rows, delivered))
-    }
-}
-
-/// The messages that each server has received, by URL.
-fn received(urls: &[String], token: Option<&HeaderValue>) -> Result<BTreeMap<String, u64>, SinkError> {
     let failed = |url: &str, reason: String| SinkError { url: url.to_owned(), reason };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let runtime = runtime.map_err(|error| failed(&urls.join(" "), error.to_string()))?;
-    let mut counts = BTreeMap::new();
-    let mut whole: Option<Report<'static>> = None;
+    let runtime = runtime().map_err(|error| failed(&urls.join(" "), error.to_string()))?;
+    let (mut all, mut whole) = (Vec::new(), None::<OfServer>);
     for url in urls {
         let servers = runtime.block_on(servers(url)).map_err(|error| failed(url, error.to_string()))?;
-        for (server, path) in servers {
-            let text = runtime.block_on(fetch(&server, &path, token));
-            let text = text.map_err(|error| failed(url, error.to_string()))?;
-            let report = Report::read(&text);
-            let report = report.map_err(|error| failed(url, format!("no report of smtpmock: {error}")))?;
-            counts.insert(format!("http://{server}{path}"), report.stats().messages.accepted);
+        let reports = runtime.block_on(ask_all(servers.iter(), token.as_ref(), |report| report));
+        for (server, report) in servers.into_iter().zip(reports) {
+            let report = report.map_err(|error| failed(url, error.to_string()))?;
+            all.push((server, report.stats().messages.accepted));
             // The sum notices a server that is there twice.
             whole = Some(match whole.take() {
                 None => report,
@@ -98,11 +81,63 @@ fn received(urls: &[String], token: Option<&HeaderValue>) -> Result<BTreeMap<Str
             });
         }
     }
-    Ok(counts)
+    Ok(Before { servers: all, token })
 }
 
-/// Host and port of each server at a URL, and the path.
-async fn servers(url: &str) -> io::Result<Vec<(String, String)>> {
+impl Before {
+    /// Compares what the servers have received since with what was delivered in the run of this report. `None` if there
+    /// are none.
+    pub(crate) fn compare(&self, run: &Report) -> Option<Sinks> {
+        let id = run.settings.runs.first().cloned().unwrap_or_default();
+        let mut sinks = Sinks::default();
+        for ((server, before), now) in self.servers.iter().zip(self.received()) {
+            let anew = "it has received fewer messages than before the run: it was started anew";
+            let received = now.map_err(|error| error.to_string());
+            let received = received.and_then(|now| now.checked_sub(*before).ok_or_else(|| anew.to_owned()));
+            let (run, url) = (id.clone(), server.url());
+            match received {
+                Ok(received) => sinks.reports.push(SinkRow { run, url, received }),
+                Err(reason) => sinks.failed.push(SinkFailure { run, url, reason }),
+            }
+        }
+        (!self.servers.is_empty()).then(|| sinks.compared(run))
+    }
+
+    /// The messages that each server has received by now.
+    fn received(&self) -> Vec<io::Result<u64>> {
+        let servers = self.servers.iter().map(|(server, _)| server);
+        let accepted = |report: OfServer| report.stats().messages.accepted;
+        match runtime() {
+            Ok(runtime) => runtime.block_on(ask_all(servers, self.token.as_ref(), accepted)),
+            Err(error) => servers.map(|_| Err(io::Error::new(error.kind(), error.to_string()))).collect(),
+        }
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+/// What is needed of the report of each of these servers, which are asked at once.
+async fn ask_all<T: Send + 'static>(
+    servers: impl Iterator<Item = &Server>,
+    token: Option<&HeaderValue>,
+    of: impl Fn(OfServer) -> T + Copy + Send + 'static,
+) -> Vec<io::Result<T>> {
+    let ask = |server: &Server| {
+        let (server, token) = (server.clone(), token.cloned());
+        tokio::spawn(async move { report(server, token).await.map(of) })
+    };
+    let tasks: Vec<_> = servers.map(ask).collect();
+    let mut all = Vec::new();
+    for task in tasks {
+        all.push(task.await.unwrap_or_else(|error| Err(io::Error::other(error))));
+    }
+    all
+}
+
+/// The servers at a URL.
+async fn servers(url: &str) -> io::Result<Vec<Server>> {
     let (authority, path) = parse_url(url).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
     let path = if path == "/" { REPORT.to_owned() } else { path };
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(&authority).await?.collect();
@@ -111,20 +146,24 @@ async fn servers(url: &str) -> io::Result<Vec<(String, String)>> {
     addresses.retain(|address| address.is_ipv4() == has_ipv4);
     addresses.sort_unstable();
     addresses.dedup();
+    let at = |authority| Server { authority, path: path.clone() };
     Ok(match addresses.len() {
         0 => return Err(io::ErrorKind::NotFound.into()),
         // A server behind a name may go by that.
-        1 => vec![(authority, path)],
-        _ => addresses.into_iter().map(|address| (address.to_string(), path.clone())).collect(),
+        1 => vec![at(authority)],
+        _ => addresses.into_iter().map(|address| at(address.to_string())).collect(),
     })
 }
 
-async fn fetch(server: &str, path: &str, token: Option<&HeaderValue>) -> io::Result<String> {
+async fn report(server: Server, token: Option<HeaderValue>) -> io::Result<OfServer> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
-    let mut link = Link::new(server.to_owned(), token.cloned());
-    let (status, body) = link.ask((Method::GET, path), Vec::new(), REPORT_LIMIT, TIMEOUT).await?;
+    let mut link = Link::new(server.authority, token);
+    let (status, body) = link.ask((Method::GET, &server.path), Vec::new(), REPORT_LIMIT, TIMEOUT).await?;
     match status {
-        StatusCode::OK => String::from_utf8(body).map_err(io::Error::other),
+        StatusCode::OK => {
+            let text = String::from_utf8(body).map_err(io::Error::other)?;
+            OfServer::read(&text).map_err(|error| invalid(format!("no report of smtpmock: {error}")))
+        }
         StatusCode::UNAUTHORIZED => {
             Err(invalid("it wants its token: --sink-token, or the variable SMTPLOAD_SINK_TOKEN".to_owned()))
         }

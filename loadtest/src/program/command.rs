@@ -217,12 +217,9 @@ fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Inc
 fn judge(report: &Report, refused: bool) -> Exit {
     let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean())
         || report.sinks.as_ref().is_some_and(|sinks| !sinks.agree());
+    let is_unknown = report.sinks.as_ref().is_some_and(|sinks| !sinks.failed.is_empty());
     let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
-    let has_failed = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
-    let is_whole = report.missing.is_empty()
-        && agents::lost(report).is_empty()
-        && agents::stopped_early(report).is_empty();
-    if has_failed || !is_whole || report.targets.iter().any(TargetRow::is_dead) {
+    if has_failed(report) || is_unknown {
         Exit::Failed
     } else if report.generator.saturated {
         Exit::Saturated
@@ -235,8 +232,25 @@ fn judge(report: &Report, refused: bool) -> Exit {
     }
 }
 
-/// Why a run failed as a whole.
+/// Whether a run failed as a whole.
+fn has_failed(report: &Report) -> bool {
+    let is_whole = report.missing.is_empty()
+        && agents::lost(report).is_empty()
+        && agents::stopped_early(report).is_empty();
+    let is_empty = report.gave_up.is_some() || report.accounting.measured.accepted == 0;
+    is_empty || !is_whole || report.targets.iter().any(TargetRow::is_dead)
+}
+
+/// Why a run, or its comparison with the servers, failed as a whole.
 fn failure(report: &Report) -> String {
+    let run = has_failed(report).then(|| run_failure(report));
+    let sinks = report.sinks.as_ref().filter(|sinks| !sinks.failed.is_empty());
+    let sinks = sinks.map(|sinks| format!("the comparison with the servers failed: {}", sinks.text()));
+    run.into_iter().chain(sinks).collect::<Vec<_>>().join("; ")
+}
+
+/// Why a run failed as a whole.
+fn run_failure(report: &Report) -> String {
     if !report.missing.is_empty() {
         let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
         return format!("the run is not whole: parts are missing: {}", missing.join("; "));

@@ -86,54 +86,6 @@ impl Delivered {
     }
 }
 
-/// What the servers report themselves, beside what the agents have delivered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sinks {
-    pub(crate) reports: Vec<SinkRow>,
-    /// Of all servers.
-    pub(crate) received: u64,
-    /// How many messages are missing from the servers' reports, or are too many.
-    pub(crate) too_few: u64,
-    pub(crate) too_many: u64,
-}
-
-/// One server's report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SinkRow {
-    pub(crate) url: String,
-    /// The messages that it has accepted since the start of the run.
-    pub(crate) received: u64,
-}
-
-impl Sinks {
-    pub(crate) fn of(reports: Vec<SinkRow>, delivered: Delivered) -> Sinks {
-        let received = reports.iter().fold(0, |sum: u64, row| sum.saturating_add(row.received));
-        Sinks {
-            reports,
-            received,
-            too_few: delivered.at_least.saturating_sub(received),
-            too_many: delivered.at_most.map_or(0, |most| received.saturating_sub(most)),
-        }
-    }
-
-    /// Whether both sides agree.
-    pub(crate) fn agree(&self) -> bool {
-        self.too_few == 0 && self.too_many == 0
-    }
-
-    /// For people.
-    pub(crate) fn text(&self) -> String {
-        let each: Vec<String> =
-            self.reports.iter().map(|row| format!("{} by {}", row.received, row.url)).collect();
-        let verdict = match (self.too_few, self.too_many) {
-            (0, 0) => "both sides agree".to_owned(),
-            (0, many) => format!("{many} MORE than the agents can have delivered"),
-            (few, _) => format!("{few} FEWER than the agents have delivered"),
-        };
-        format!("{} messages received ({}): {verdict}", self.received, each.join(", "))
-    }
-}
-
 /// Messages of which the end may have been sent, and that have no reply.
 #[cfg(any(test, feature = "fleet"))]
 fn in_doubt(account: &Accounting) -> u64 {

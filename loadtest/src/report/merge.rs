@@ -5,8 +5,9 @@ use std::fmt;
 use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
 use crate::report::parts::{self, PartsError};
-use crate::report::pieces::{self, Pieces};
+use crate::report::pieces::Pieces;
 use crate::report::series::Series;
+use crate::report::sinks::{Sinks, merge_delivered};
 use crate::report::span::Span;
 use crate::report::{AddressCounts, Latency, RefusalText, Report, Shape, plans, steps, targets};
 
@@ -47,13 +48,13 @@ impl std::error::Error for MergeError {}
 /// Merges reports; the first determines the target and the kind of load. The report of a part replaces what its lost agent
 /// has reported of it.
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
-    let sinks = pieces::sinks(&reports);
+    let sinks = Sinks::gathered(&reports);
     let (whole, partial) = Pieces::of(reports);
     let mut sum = Sum::default();
     whole.into_iter().try_for_each(|report| sum.add(report))?;
     partial.into_iter().try_for_each(|report| sum.add_partial(report))?;
     let mut report = sum.end()?;
-    pieces::compare(&mut report, sinks);
+    report.sinks = sinks.map(|sinks| sinks.compared(&report));
     Ok(report)
 }
 
@@ -121,6 +122,7 @@ fn finished(mut whole: Report) -> Report {
     whole.spans.sort_by(Span::in_order);
     whole.missing = parts::missing(&whole.parts);
     if whole.settings.runs.len() == 1 {
+        whole.delivered_by_run.clear();
         whole.agents.sort_by_key(|agent| agent.part);
     }
     whole
@@ -160,6 +162,7 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
         false => steps::merge(mine, &other.steps, are_parallel),
     };
     whole.knee = None;
+    whole.delivered_by_run = merge_delivered(whole, &other);
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
     whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
     whole.interrupted |= other.interrupted;

@@ -14,6 +14,7 @@ pub(crate) mod parts;
 pub(crate) mod pieces;
 pub(crate) mod plans;
 pub(crate) mod series;
+pub(crate) mod sinks;
 pub(crate) mod span;
 pub(crate) mod steps;
 pub(crate) mod stopped;
@@ -32,11 +33,12 @@ use smtpmock::units::duration;
 use crate::account::accounting::{Accounting, add as add_count};
 use crate::client::phase::Phase;
 use crate::measure::interval::{INTERVAL, Interval};
-use crate::report::agents::{AgentRow, Delivered, Sinks};
+use crate::report::agents::{AgentRow, Delivered};
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::parts::{Missing, PartRow};
 use crate::report::pieces::Pieces;
 use crate::report::plans::PlanRow;
+use crate::report::sinks::Sinks;
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
 use crate::report::targets::TargetRow;
@@ -75,6 +77,9 @@ pub(crate) struct Report {
     /// How many messages the servers have received from these agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delivered: Option<Delivered>,
+    /// The same of each of several merged runs, by its id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) delivered_by_run: BTreeMap<String, Delivered>,
     /// What the servers report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sinks: Option<Sinks>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
-use crate::report::agents::{AgentRow, Sinks};
+use crate::report::agents::AgentRow;
 use crate::report::parts::PartRow;
 
 /// The reports of which one with lost agents is the sum.
@@ -40,20 +40,4 @@ impl Pieces {
         partial.retain(|report| !report.parts.iter().any(is_there));
         (whole, partial)
     }
-}
-
-/// The servers' reports among these, if they are of one run, and its parts.
-pub(crate) fn sinks(reports: &[Report]) -> Option<(Sinks, Vec<PartRow>)> {
-    let mut all = reports.iter().filter_map(|report| Some((report.sinks.clone()?, report.parts.clone())));
-    all.next().filter(|_| all.next().is_none())
-}
-
-/// Compares what servers have received during a run with what was delivered, if the report is of all parts of that run
-/// and of no other.
-pub(crate) fn compare(report: &mut Report, sinks: Option<(Sinks, Vec<PartRow>)>) {
-    report.sinks = sinks.zip(report.delivered).and_then(|((sinks, parts), delivered)| {
-        let is_of_it = |part: &PartRow| parts.iter().any(|row| row.is_same(part));
-        let is_all = report.parts.len() == parts.len() && report.parts.iter().all(is_of_it);
-        is_all.then(|| Sinks::of(sinks.reports, delivered))
-    });
 }

@@ -64,6 +64,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         missing: Vec::new(),
         agents: Vec::new(),
         delivered: None,
+        delivered_by_run: BTreeMap::new(),
         sinks: None,
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),

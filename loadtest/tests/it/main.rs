@@ -24,6 +24,7 @@ mod output;
 mod outputs;
 mod own_doing;
 mod parts;
+mod servers;
 mod session;
 mod steps;
 #[cfg(feature = "fleet")]

@@ -123,6 +123,20 @@ fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_l
             (&json!(540), &json!(0), &json!(0))
         );
     }
+    // Also when it was added to another run before.
+    let coordinator = Coordinator::start(
+        &address(&mock),
+        &format!("--agents 1 --rate 90/s --count 9 --sink-report {plane}"),
+    );
+    coordinator.agent(&[]).ended().code_is(0);
+    let outcome = coordinator.ended().expect(0);
+    std::fs::write(file("next.json"), outcome.report.to_string()).expect("a file");
+    let both = merged(&["whole", "next"]);
+    both.code_is(1);
+    std::fs::write(file("both.json"), &both.stdout).expect("a file");
+    let replaced = merged(&["both", "goes"]).expect(0);
+    let found = ["received", "too_few", "too_many"].map(|name| replaced.number(&format!("/sinks/{name}")));
+    assert_eq!(found, [549, 0, 0]);
     // It can't replace what is there already.
     let twice = merged(&["whole", "goes", "goes"]);
     twice.code_is(2);

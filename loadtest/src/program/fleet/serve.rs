@@ -197,14 +197,8 @@ impl Reporting<'_> {
         }
         let lost = report.agents.iter().filter_map(|row| Some((row.part, row.lost.as_ref()?.why.clone())));
         let without = lost.collect();
-        let delivered = report.delivered.filter(|_| !args.sink_report.is_empty());
-        let compared = delivered.map(|delivered| sinks.compare(delivered)).transpose();
-        // The report is worth more than its comparison.
-        let error = compared.map(|found| report.sinks = found).err();
-        let concluded = conclude(report, before.as_ref(), output, outputs, streams, PATIENCE);
-        let Some(error) = error else { return Ok((concluded, without)) };
-        streams.err.put(format!("smtpload: {}\n", escape(&error.to_string())));
-        Ok((Conclusion { exit: concluded.exit.with_loss(), ..concluded }, without))
+        report.sinks = sinks.compare(&report);
+        Ok((conclude(report, before.as_ref(), output, outputs, streams, PATIENCE), without))
     }
 }
 

@@ -17,11 +17,12 @@ use crate::load::plan::Plan;
 use crate::measure::interval::INTERVAL;
 use crate::measure::metrics::End;
 use crate::measure::tally::{Flight, Tally};
-use crate::report::agents::{AgentRow, Delivered, Lost, SinkRow, Sinks};
+use crate::report::agents::{AgentRow, Delivered, Lost};
 use crate::report::json::ReportError;
 use crate::report::merge::{self, Sum};
 use crate::report::pieces::Pieces;
 use crate::report::series::Series;
+use crate::report::sinks::{SinkRow, Sinks};
 use crate::report::{Report, json};
 use crate::run::build;
 use crate::run::engine::Finished;
@@ -208,11 +209,13 @@ proptest! {
         let partials: Vec<Report> = missing.iter().map(|report| partial(report.parts[0].index)).collect();
         let mut whole = sum(&present, &partials);
         prop_assert_eq!(whole.pieces.is_some(), !partials.is_empty());
-        let sinks = vec![SinkRow { url: "u".to_owned(), received: 7 }];
-        whole.sinks = Some(Sinks::of(sinks.clone(), whole.delivered.unwrap()));
+        let run = whole.settings.runs[0].clone();
+        let rows = vec![SinkRow { run, url: "u".to_owned(), received: 7 }];
+        let sinks = Sinks { reports: rows, ..Sinks::default() };
+        whole.sinks = Some(sinks.clone().compared(&whole));
         // Nobody was lost.
         let mut expected = sum(&all, &[]);
-        expected.sinks = Some(Sinks::of(sinks, expected.delivered.unwrap()));
+        expected.sinks = Some(sinks.compared(&expected));
         let expected = as_json(&expected);
 
         // Alone, it is the same again.

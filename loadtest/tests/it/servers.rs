@@ -1,0 +1,108 @@
+//! What the servers of a coordinated run report: in its own report, and in merged ones.
+
+use serde_json::{Value, json};
+
+use crate::fleet::{Coordinator, address};
+use crate::mock::Mock;
+use crate::support::Outcome;
+use crate::support::files::path;
+use crate::support::program::plain;
+
+/// The URL of a server's control plane.
+fn plane(mock: &Mock) -> String {
+    mock.ready()["http"][0].as_str().expect("a URL").to_owned()
+}
+
+/// A run of one agent, 30 messages, whose report is written to this file.
+fn run(to: &str, args: &str, code: i32) -> Outcome {
+    let (target, args) = args.split_once(' ').unwrap_or((args, ""));
+    let coordinator = Coordinator::start(target, &format!("--agents 1 -c 2 --count 30 {args}"));
+    coordinator.agent(&[]).ended().code_is(0);
+    let kept = path(&coordinator.folder, "report.json");
+    let outcome = coordinator.program.ended();
+    outcome.code_is(code);
+    std::fs::copy(kept, to).expect("a report");
+    outcome
+}
+
+fn merged(files: &[&String]) -> Outcome {
+    let files = files.iter().map(|file| file.as_str());
+    plain(&["merge", "--json", "-"].into_iter().chain(files).collect::<Vec<_>>())
+}
+
+/// The ids of the runs in a report.
+fn runs(outcome: &Outcome) -> Vec<Value> {
+    outcome.report["settings"]["runs"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn merged_runs_have_the_verdicts_of_all_of_them_on_their_servers() {
+    let mocks = [(); 2].map(|()| Mock::start(&["--http", "0"]));
+    let ([one, other], [plane, _]) = (mocks.each_ref().map(address), mocks.each_ref().map(plane));
+    let folder = tempfile::tempdir().expect("a folder");
+    let [fine, few, unasked, all] =
+        ["fine", "few", "unasked", "all"].map(|name| path(&folder, &format!("{name}.json")));
+    run(&fine, &format!("{one} --sink-report {plane}"), 0);
+    let outcome = run(&few, &format!("{one} --target {other} --sink-report {plane}"), 10);
+    assert!(outcome.stderr.contains("15 FEWER than the agents have delivered"), "{}", outcome.stderr);
+    run(&unasked, &other, 0);
+
+    for files in [[&fine, &few], [&few, &fine]] {
+        let sum = merged(&files);
+        sum.code_is(10);
+        assert!(sum.stderr.contains("15 FEWER than the agents have delivered"), "{}", sum.stderr);
+        let sinks = &sum.report["sinks"];
+        let numbers = ["received", "too_few", "too_many"].map(|name| sinks[name].as_u64());
+        assert_eq!(numbers, [Some(45), Some(15), Some(0)]);
+        // Each row is that of its run.
+        let rows = sinks["reports"].as_array().expect("a list");
+        let rows: Vec<_> = rows.iter().map(|row| row["run"].clone()).collect();
+        assert_eq!(rows, runs(&sum));
+        let delivered = &sum.report["delivered_by_run"];
+        assert!(rows.iter().all(|run| delivered[run.as_str().expect("an id")]["at_least"] == 30));
+    }
+    // Merged again, nothing is forgotten, and a run without a comparison is named.
+    let outcome = plain(&["merge", "--json", &all, &few, &fine]);
+    outcome.code_is(10);
+    let sum = merged(&[&unasked, &all]);
+    sum.code_is(10);
+    let not_compared = json!([runs(&sum)[0]]);
+    assert_eq!((&sum.report["sinks"]["not_compared"], sum.number("/sinks/too_few")), (&not_compared, 15));
+    let outcome = plain(&["merge", &fine, &unasked]);
+    outcome.code_is(0);
+    let stated = format!("NOT COMPARED: run {}", runs(&sum)[0].as_str().expect("an id"));
+    let stdout = outcome.stdout.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stdout.contains(&stated), "{stdout}");
+}
+
+#[test]
+fn a_server_without_a_report_after_the_run_is_named_and_what_the_others_received_is_there() {
+    let [mock, ends] = [(); 2].map(|()| Mock::start(&["--http", "0"]));
+    let gone = plane(&ends);
+    let load = format!("--agents 1 -c 2 --count 30 --sink-report {} --sink-report {gone}", plane(&mock));
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = path(&folder, "page.html");
+    let coordinator = Coordinator::start(&address(&mock), &format!("{load} --report-html {page}"));
+    ends.report();
+    coordinator.agent(&[]).ended().code_is(0);
+    let kept = path(&coordinator.folder, "report.json");
+    let file = path(&folder, "run.json");
+    let outcome = coordinator.program.ended();
+    outcome.code_is(1);
+    std::fs::copy(kept, &file).expect("a report");
+    let named =
+        format!("30 by {}/v1/report): NO REPORT of {gone}/v1/report (Connection refused", plane(&mock));
+    for text in [&outcome.stdout, &outcome.stderr, &std::fs::read_to_string(page).expect("a page")] {
+        // The table is wrapped.
+        let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(&named), "{text}");
+    }
+    let sum = merged(&[&file]);
+    sum.code_is(1);
+    assert!(sum.stderr.contains(&named), "{}", sum.stderr);
+    let failed = &sum.report["sinks"]["failed"];
+    assert_eq!(failed.as_array().map(Vec::len), Some(1), "{failed}");
+    assert_eq!(failed[0]["url"], format!("{gone}/v1/report"));
+    assert!(failed[0]["reason"].as_str().expect("a text").contains("refused"), "{failed}");
+    assert_eq!((sum.number("/sinks/received"), sum.number("/sinks/too_few")), (30, 0));
+}
