@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::account::accounting::Accounting;
-use crate::fleet::doubt::{Known, of_agent};
 use crate::fleet::limits::ORPHANED_AFTER;
 use crate::fleet::offset::{Meter, Stamps};
 use crate::fleet::protocol::{
     Answer, Cause, Fate, HISTOGRAMS_AT_ONCE, Halt, Hello, Order, PROTOCOL, Refusal, SECONDS_AT_ONCE, Second,
     State, Update, VERSION, Welcome, reason,
 };
+use crate::fleet::summary::{AgentFacts, of_agent};
 use crate::measure::interval::Interval;
 use crate::report::Report;
 use crate::report::plans::Digest;
@@ -170,7 +170,7 @@ impl Agent {
     pub(crate) fn report_of_part(&self) -> Option<Report> {
         let part = self.order.as_ref()?.part;
         let (clock, stopped) = (self.meter.offset(), self.stopped.clone());
-        let known = Known { name: self.name.clone(), part, clock, stopped };
+        let known = AgentFacts { name: self.name.clone(), part, clock, stopped };
         Some(of_agent(self.report.as_deref()?.clone(), known, self.start?))
     }
 

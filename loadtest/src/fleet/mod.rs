@@ -1,7 +1,7 @@
 //! One run of several machines: a coordinator (`smtpload serve`) and its agents (`smtpload agent URL`).
 //!
 //! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `connections`, `offset`, `protocol`
-//! and `sound` are pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their
+//! and `checks` are pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their
 //! sockets, on the main thread; the run of an agent has a thread of its own.
 //!
 //! # Protocol
@@ -40,24 +40,24 @@
 //! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update, `NAME_LIMIT`
 //! octets for a name. A body takes as long as it makes progress. A connection without a valid request ends soon, and
 //! first when there are too many (`connections`). An update that can't be true, by its form, its sums or the time, is
-//! refused and changes nothing (`sound`).
+//! refused and changes nothing (`checks`).
 
 pub(crate) mod agent;
+mod checks;
 mod connections;
 pub(crate) mod coordinator;
-mod doubt;
 mod limits;
 mod offset;
 pub(crate) mod protocol;
 pub(crate) mod serve;
 mod simulation;
 pub(crate) mod sinks;
-mod sound;
+mod summary;
 mod wire;
 pub(crate) mod work;
 
-pub(crate) use doubt::gather as report_of;
-pub(crate) use sound::is_name;
+pub(crate) use checks::is_name;
+pub(crate) use summary::report_of;
 pub(crate) use wire::parse_url;
 
 /// `1 agent`, `3 agents`.

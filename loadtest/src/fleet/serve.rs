@@ -48,9 +48,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long accepting pauses when it fails, as the system has no descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
-/// Where the coordinator listens, and who may be an agent.
+/// The socket at which agents connect, and the token that they need.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
     token: Option<String>,
@@ -58,46 +58,46 @@ pub(crate) struct Place {
 
 /// Why a coordinator can't listen; displays as the reason.
 #[derive(Debug)]
-pub(crate) enum PlaceError {
+pub(crate) enum ListenError {
     /// Agents of other machines need a token.
     NoToken(SocketAddr),
-    Listen(SocketAddr, io::Error),
+    Bind(SocketAddr, io::Error),
 }
 
-impl fmt::Display for PlaceError {
+impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PlaceError::NoToken(address) => write!(
+            ListenError::NoToken(address) => write!(
                 f,
                 "--listen {address}: other machines can connect there, so --token or SMTPLOAD_TOKEN is needed, the same \
                  on all of them"
             ),
-            PlaceError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+            ListenError::Bind(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
                 f,
                 "--listen {address}: another program listens there, maybe another coordinator: each run needs a port of \
                  its own"
             ),
-            PlaceError::Listen(address, error) => write!(f, "--listen {address}: {error}"),
+            ListenError::Bind(address, error) => write!(f, "--listen {address}: {error}"),
         }
     }
 }
 
-impl std::error::Error for PlaceError {}
+impl std::error::Error for ListenError {}
 
-impl Place {
+impl Bound {
     /// Listens.
     ///
     /// # Errors
     /// Other machines could connect without a token, or the address can't be listened on.
-    pub(crate) fn listen(at: SocketAddr, token: Option<String>) -> Result<Place, PlaceError> {
+    pub(crate) fn listen(at: SocketAddr, token: Option<String>) -> Result<Bound, ListenError> {
         if token.is_none() && !at.ip().is_loopback() {
-            return Err(PlaceError::NoToken(at));
+            return Err(ListenError::NoToken(at));
         }
-        let failed = |error| PlaceError::Listen(at, error);
+        let failed = |error| ListenError::Bind(at, error);
         let listener = std::net::TcpListener::bind(at).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Place { listener, address, token })
+        Ok(Bound { listener, address, token })
     }
 
     /// Where it listens.
@@ -148,7 +148,7 @@ pub(crate) struct Gathered {
 /// # Errors
 /// The executor or that thread can't be started.
 pub(crate) fn serve<R>(
-    place: Place,
+    bound: Bound,
     settings: Settings,
     signal: impl Fn() -> Option<&'static str>,
     mut on_event: impl FnMut(Event, &Coordinator),
@@ -159,7 +159,7 @@ pub(crate) fn serve<R>(
     let desk = Arc::new(Desk {
         coordinator: Mutex::new(Coordinator::new(settings, clock.now())),
         clock,
-        token: place.token,
+        token: bound.token,
         connections: Mutex::default(),
         tasks: Mutex::default(),
     });
@@ -171,7 +171,7 @@ pub(crate) fn serve<R>(
         let answering =
             std::thread::Builder::new().name("smtpload-agents".into()).spawn_scoped(scope, linger)?;
         let gathered = runtime.block_on(async {
-            let listener = TcpListener::from_std(place.listener)?;
+            let listener = TcpListener::from_std(bound.listener)?;
             drop(tokio::spawn(accept(listener, Arc::clone(desk))));
             Ok::<_, io::Error>(gather(desk, signal, &mut on_event).await)
         })?;

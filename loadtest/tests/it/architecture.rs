@@ -38,17 +38,17 @@ fn rooms_import_only_what_they_may_and_never_in_a_circle() {
 
 /// The modules of `src/fleet`, each with those that it may import.
 const MODULES_OF_FLEET: &[(&str, &[&str])] = &[
-    ("agent", &["doubt", "limits", "offset", "protocol"]),
+    ("agent", &["limits", "offset", "protocol", "summary"]),
+    ("checks", &["protocol"]),
     ("connections", &["protocol"]),
-    ("coordinator", &["limits", "offset", "protocol", "sound"]),
-    ("doubt", &["coordinator", "limits", "offset", "protocol"]),
+    ("coordinator", &["checks", "limits", "offset", "protocol"]),
     ("limits", &[]),
     ("offset", &[]),
     ("protocol", &["offset"]),
     ("serve", &["connections", "coordinator", "protocol", "wire"]),
     ("simulation", &[]),
     ("sinks", &["wire"]),
-    ("sound", &["protocol"]),
+    ("summary", &["coordinator", "limits", "offset", "protocol"]),
     ("wire", &[]),
     ("work", &["agent", "limits", "protocol", "wire"]),
 ];

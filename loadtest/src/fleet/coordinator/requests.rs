@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::member::{Member, Presence, Reported};
 use super::{Coordinator, EXCHANGES, Event, Settings, Stage};
 use crate::fleet::agents;
+use crate::fleet::checks::{Known, check, check_hello};
 use crate::fleet::protocol::{
     Answer, Cause, Hello, Order, PROTOCOL, Refusal, State, Update, VERSION, Welcome,
 };
-use crate::fleet::sound::{Known, check, check_hello};
 use crate::report::plans::Digest;
 use crate::time::clock::{millis, nanos};
 

@@ -16,7 +16,7 @@ use crate::fleet::agent::Outcome;
 use crate::fleet::agents as agents_text;
 use crate::fleet::coordinator::Ending;
 use crate::fleet::protocol::{Cause, NAME_LIMIT};
-use crate::fleet::serve::PlaceError;
+use crate::fleet::serve::ListenError;
 use crate::fleet::sinks::SinkError;
 use crate::load::part::Part;
 use crate::load::plan::Plan;
@@ -33,7 +33,7 @@ const TOKEN_VARIABLE: &str = "SMTPLOAD_TOKEN";
 /// Why there is no run of several machines; displays as the reason.
 #[derive(Debug)]
 pub(crate) enum FleetError {
-    Place(PlaceError),
+    Listen(ListenError),
     /// A server has no report.
     Sinks(SinkError),
     Token,
@@ -54,7 +54,7 @@ pub(crate) enum FleetError {
 impl FleetError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            FleetError::Place(PlaceError::NoToken(_))
+            FleetError::Listen(ListenError::NoToken(_))
             | FleetError::Token
             | FleetError::Name
             | FleetError::Url(_)
@@ -66,7 +66,7 @@ impl FleetError {
                 Exit::Usage
             }
             FleetError::Sinks(_)
-            | FleetError::Place(PlaceError::Listen(..))
+            | FleetError::Listen(ListenError::Bind(..))
             | FleetError::NotStarted(..)
             | FleetError::Unstarted(_)
             | FleetError::Agent(..) => Exit::Failed,
@@ -77,7 +77,7 @@ impl FleetError {
 impl fmt::Display for FleetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FleetError::Place(error) => error.fmt(f),
+            FleetError::Listen(error) => error.fmt(f),
             FleetError::Sinks(error) => error.fmt(f),
             FleetError::Token => write!(f, "--token, {TOKEN_VARIABLE}: expected visible characters of ASCII"),
             FleetError::Name => {

@@ -13,7 +13,7 @@ use super::{FleetError, PlanOfError, TOKEN_VARIABLE, bearer, plan_of, token};
 use crate::fleet::agents as agents_text;
 use crate::fleet::coordinator::{Coordinator, Event, Settings};
 use crate::fleet::protocol::AGENTS_LIMIT;
-use crate::fleet::serve::{Gathered, Place, serve as coordinate};
+use crate::fleet::serve::{Bound, Gathered, serve as coordinate};
 use crate::fleet::sinks::{self, Before};
 use crate::fleet::{parse_url, report_of};
 use crate::load::part::Part;
@@ -108,7 +108,7 @@ pub(crate) fn serve(
     let mut whole = plan.clone();
     whole.become_part(Part::WHOLE);
     let agents_token = token(args.token.as_ref(), TOKEN_VARIABLE)?;
-    let place = Place::listen(args.listen, agents_token).map_err(FleetError::Place)?;
+    let bound = Bound::listen(args.listen, agents_token).map_err(FleetError::Listen)?;
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
     let sink_token = token(args.sink_token.as_ref(), SINK_TOKEN_VARIABLE)?;
     let sink_token = sink_token.map(|token| bearer(&token)).transpose()?;
@@ -116,7 +116,7 @@ pub(crate) fn serve(
     let inputs = run.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
     let view = View { live: Live::new(&whole, output.quiet, &streams.err), to: &streams.err, args, output };
-    view.say(&format!("waits for {} at http://{}", agents_text(args.agents), place.address()));
+    view.say(&format!("waits for {} at http://{}", agents_text(args.agents), bound.address()));
     let settings = Settings {
         agents: args.agents,
         patience: args.agents_timeout,
@@ -144,7 +144,7 @@ pub(crate) fn serve(
         };
         (concluded, written)
     };
-    let concluded = coordinate(place, settings, || interrupt.signal(), show, conclude).map_err(Stop::Run)?;
+    let concluded = coordinate(bound, settings, || interrupt.signal(), show, conclude).map_err(Stop::Run)?;
     concluded.map(|(concluded, _)| concluded.exit)
 }
 

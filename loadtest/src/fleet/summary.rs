@@ -27,7 +27,7 @@ use crate::time::clock::{Moment, millis};
 ///
 /// # Errors
 /// There is no agent.
-pub(crate) fn gather(members: Vec<Member>, start: Duration, mut plan: Plan) -> Result<Report, MergeError> {
+pub(crate) fn report_of(members: Vec<Member>, start: Duration, mut plan: Plan) -> Result<Report, MergeError> {
     let parts = plan.part.of();
     let expected = empty(&plan, start);
     let (mut sum, mut partial) = (Sum::default(), Vec::new());
@@ -36,7 +36,7 @@ pub(crate) fn gather(members: Vec<Member>, start: Duration, mut plan: Plan) -> R
         let added = match member.report.take() {
             None => Err(silence(&member)),
             Some(report) => check_fits(&report, plan.part, &expected).and_then(|()| {
-                sum.add(of_agent(*report, Known::of(&member), start)).map_err(|error| unfit(&error))
+                sum.add(of_agent(*report, AgentFacts::of(&member), start)).map_err(|error| unfit(&error))
             }),
         };
         let Err(why) = added else { continue };
@@ -51,7 +51,7 @@ fn unfit(why: &impl fmt::Display) -> String {
 }
 
 /// Whether the report of a part can be added to those of the others: `expected` is that of any part of the run. That it is
-/// the report of this part was checked when it came (`sound`).
+/// the report of this part was checked when it came (`checks`).
 fn check_fits(report: &Report, part: Part, expected: &Report) -> Result<(), String> {
     check_counts(report, part).map_err(|error| unfit(&error))?;
     let differ = expected.settings.runs.iter();
@@ -77,16 +77,16 @@ fn check_counts(report: &Report, part: Part) -> Result<(), counts::TooLarge> {
 
 /// What is known of an agent besides its report.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct AgentFacts {
     pub(crate) name: String,
     pub(crate) part: u64,
     pub(crate) clock: Option<Offset>,
     pub(crate) stopped: Option<Stopped>,
 }
 
-impl Known {
-    fn of(member: &Member) -> Known {
-        Known {
+impl AgentFacts {
+    fn of(member: &Member) -> AgentFacts {
+        AgentFacts {
             name: member.name.clone(),
             part: member.part,
             clock: member.clock,
@@ -109,7 +109,7 @@ impl Known {
 }
 
 /// The report of a part with its agent, and by the coordinator's clock.
-pub(crate) fn of_agent(mut report: Report, agent: Known, start: Duration) -> Report {
+pub(crate) fn of_agent(mut report: Report, agent: AgentFacts, start: Duration) -> Report {
     let by = agent.clock.map_or(0, |clock| clock.offset_ns.saturating_neg());
     report.parts.iter_mut().for_each(|part| part.start_at = Some(StartAt::from(start).to_string()));
     report.started_at_ms = millis(start);
@@ -162,7 +162,7 @@ fn of_lost(mut member: Member, why: String, plan: &Plan, start: Duration) -> Rep
         started,
         started_at_most: most.map(|most| most.max(started)),
     };
-    with_agent(report, |report| Known::of(&member).row(report, Some(lost)))
+    with_agent(report, |report| AgentFacts::of(&member).row(report, Some(lost)))
 }
 
 /// The report of a part of which nothing is known.
