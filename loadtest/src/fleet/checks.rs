@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::account::accounting::{Accounting, ENHANCED_LIMIT};
+use crate::fleet::limits::EARLY_LIMIT;
 use crate::fleet::protocol::{
     Hello, NAME_LIMIT, Order, REASON_LIMIT, SECONDS_AT_ONCE, Second, State, Update, VERSION_LIMIT,
 };
@@ -14,10 +15,6 @@ use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::json::{self, ReportError};
 use crate::report::parts::PartRow;
 use crate::report::{Report, SCHEMA, counts};
-
-/// How much earlier than due a second may be complete: a coordinator that was suspended has missed as much, before its agents
-/// have stopped by themselves.
-const EARLY_LIMIT: Duration = Duration::from_secs(15);
 
 /// One part in so many of the elapsed time is added: by less than that, clocks that are set by NTP run differently.
 const DRIFT: u32 = 1000;

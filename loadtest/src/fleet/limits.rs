@@ -21,5 +21,10 @@ pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
 /// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 
-// A lost agent has stopped.
+/// How much earlier than due a second may be complete: a coordinator that was suspended has missed as much, before its agents
+/// have stopped by themselves.
+pub(crate) const EARLY_LIMIT: Duration = Duration::from_secs(15);
+
+// A lost agent has stopped, and so has one whose coordinator was suspended for longer than seconds may be early.
 const _: () = assert!(LOST_AFTER.as_secs() > STOPS_WITHIN.as_secs());
+const _: () = assert!(EARLY_LIMIT.as_secs() > STOPS_WITHIN.as_secs());

@@ -39,7 +39,7 @@ fn rooms_import_only_what_they_may_and_never_in_a_circle() {
 /// The modules of `src/fleet`, each with those that it may import.
 const MODULES_OF_FLEET: &[(&str, &[&str])] = &[
     ("agent", &["limits", "offset", "protocol", "summary"]),
-    ("checks", &["protocol"]),
+    ("checks", &["limits", "protocol"]),
     ("connections", &["protocol"]),
     ("coordinator", &["checks", "limits", "offset", "protocol"]),
     ("limits", &[]),
