@@ -40,9 +40,19 @@ impl fmt::Display for SinkError {
 
 impl std::error::Error for SinkError {}
 
+/// A name, or an address, and the servers behind it before the run: those are asked again after it.
+#[derive(Clone, Debug)]
+struct Name {
+    authority: String,
+    path: String,
+    servers: Vec<Server>,
+}
+
 /// One server, and where its report is.
 #[derive(Clone, Debug)]
 struct Server {
+    address: SocketAddr,
+    /// Host and port as it goes by.
     authority: String,
     path: String,
 }
@@ -56,7 +66,9 @@ impl Server {
 /// What the servers had received before the run.
 #[derive(Debug)]
 pub(crate) struct Before {
-    servers: Vec<(Server, u64)>,
+    names: Vec<Name>,
+    /// By server, in the order of the names.
+    received: Vec<u64>,
     token: Option<HeaderValue>,
 }
 
@@ -67,13 +79,14 @@ pub(crate) struct Before {
 pub(crate) fn before(urls: &[String], token: Option<HeaderValue>) -> Result<Before, SinkError> {
     let failed = |url: &str, reason: String| SinkError { url: url.to_owned(), reason };
     let runtime = runtime().map_err(|error| failed(&urls.join(" "), error.to_string()))?;
-    let (mut all, mut whole) = (Vec::new(), None::<OfServer>);
+    let (mut names, mut received, mut whole) = (Vec::new(), Vec::new(), None::<OfServer>);
     for url in urls {
-        let servers = runtime.block_on(servers(url)).map_err(|error| failed(url, error.to_string()))?;
-        let reports = runtime.block_on(ask_all(servers.iter(), token.as_ref(), |report| report));
-        for (server, report) in servers.into_iter().zip(reports) {
+        let name = runtime.block_on(name(url)).map_err(|error| failed(url, error.to_string()))?;
+        let reports = runtime.block_on(ask_all(name.servers.iter(), token.as_ref(), |report| report));
+        names.push(name);
+        for report in reports {
             let report = report.map_err(|error| failed(url, error.to_string()))?;
-            all.push((server, report.stats().messages.accepted));
+            received.push(report.stats().messages.accepted);
             // The sum notices a server that is there twice.
             whole = Some(match whole.take() {
                 None => report,
@@ -81,7 +94,7 @@ pub(crate) fn before(urls: &[String], token: Option<HeaderValue>) -> Result<Befo
             });
         }
     }
-    Ok(Before { servers: all, token })
+    Ok(Before { names, received, token })
 }
 
 impl Before {
@@ -89,8 +102,8 @@ impl Before {
     /// are none.
     pub(crate) fn compare(&self, run: &Report) -> Option<Sinks> {
         let id = run.settings.runs.first().cloned().unwrap_or_default();
-        let mut sinks = Sinks::default();
-        for ((server, before), now) in self.servers.iter().zip(self.received()) {
+        let (mut sinks, (now, more)) = (Sinks::default(), self.now());
+        for ((server, before), now) in self.servers().zip(&self.received).zip(now) {
             let anew = "it has received fewer messages than before the run: it was started anew";
             let received = now.map_err(|error| error.to_string());
             let received = received.and_then(|now| now.checked_sub(*before).ok_or_else(|| anew.to_owned()));
@@ -100,17 +113,58 @@ impl Before {
                 Err(reason) => sinks.failed.push(SinkFailure { run, url, reason }),
             }
         }
-        (!self.servers.is_empty()).then(|| sinks.compared(run))
+        sinks.failed.extend(more.into_iter().map(|(name, server)| SinkFailure {
+            run: id.clone(),
+            url: server.url(),
+            reason: format!(
+                "{name} did not have this address before the run: what it has received since is unknown"
+            ),
+        }));
+        (!self.names.is_empty()).then(|| sinks.compared(run))
     }
 
-    /// The messages that each server has received by now.
-    fn received(&self) -> Vec<io::Result<u64>> {
-        let servers = self.servers.iter().map(|(server, _)| server);
+    fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.names.iter().flat_map(|name| &name.servers)
+    }
+
+    /// The messages that each server has received by now, and the servers that their names did not have before, with
+    /// these names.
+    fn now(&self) -> (Vec<io::Result<u64>>, Vec<(&str, Server)>) {
         let accepted = |report: OfServer| report.stats().messages.accepted;
-        match runtime() {
-            Ok(runtime) => runtime.block_on(ask_all(servers, self.token.as_ref(), accepted)),
-            Err(error) => servers.map(|_| Err(io::Error::new(error.kind(), error.to_string()))).collect(),
-        }
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let failed = |_| Err(io::Error::new(error.kind(), error.to_string()));
+                return (self.servers().map(failed).collect(), Vec::new());
+            }
+        };
+        runtime.block_on(async {
+            let received = ask_all(self.servers(), self.token.as_ref(), accepted).await;
+            let mut more = Vec::new();
+            for name in &self.names {
+                let added = name.added().await.into_iter();
+                more.extend(added.map(|server| (name.authority.as_str(), server)));
+            }
+            (received, more)
+        })
+    }
+}
+
+impl Name {
+    /// The servers that it did not have before. A name that is unknown meanwhile has none.
+    async fn added(&self) -> Vec<Server> {
+        let is_known = |address: &SocketAddr| self.servers.iter().any(|server| server.address == *address);
+        let is_ipv4 = self.servers.iter().any(|server| server.address.is_ipv4());
+        let all = tokio::net::lookup_host(&self.authority).await.into_iter().flatten();
+        let added = all.filter(|address| address.is_ipv4() == is_ipv4 && !is_known(address));
+        let mut added: Vec<SocketAddr> = added.collect();
+        added.sort_unstable();
+        added.dedup();
+        added.into_iter().map(|address| self.at(address)).collect()
+    }
+
+    fn at(&self, address: SocketAddr) -> Server {
+        Server { address, authority: address.to_string(), path: self.path.clone() }
     }
 }
 
@@ -136,8 +190,8 @@ async fn ask_all<T: Send + 'static>(
     all
 }
 
-/// The servers at a URL.
-async fn servers(url: &str) -> io::Result<Vec<Server>> {
+/// The name in a URL, and the servers behind it.
+async fn name(url: &str) -> io::Result<Name> {
     let (authority, path) = parse_url(url).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
     let path = if path == "/" { REPORT.to_owned() } else { path };
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(&authority).await?.collect();
@@ -146,18 +200,20 @@ async fn servers(url: &str) -> io::Result<Vec<Server>> {
     addresses.retain(|address| address.is_ipv4() == has_ipv4);
     addresses.sort_unstable();
     addresses.dedup();
-    let at = |authority| Server { authority, path: path.clone() };
-    Ok(match addresses.len() {
-        0 => return Err(io::ErrorKind::NotFound.into()),
+    let mut name = Name { authority, path, servers: Vec::new() };
+    name.servers = addresses.into_iter().map(|address| name.at(address)).collect();
+    match name.servers.as_mut_slice() {
+        [] => return Err(io::ErrorKind::NotFound.into()),
         // A server behind a name may go by that.
-        1 => vec![at(authority)],
-        _ => addresses.into_iter().map(|address| at(address.to_string())).collect(),
-    })
+        [alone] => alone.authority.clone_from(&name.authority),
+        _ => {}
+    }
+    Ok(name)
 }
 
 async fn report(server: Server, token: Option<HeaderValue>) -> io::Result<OfServer> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
-    let mut link = Link::new(server.authority, token);
+    let mut link = Link::new(server.authority, token).to(server.address);
     let (status, body) = link.ask((Method::GET, &server.path), Vec::new(), REPORT_LIMIT, TIMEOUT).await?;
     match status {
         StatusCode::OK => {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -121,6 +122,8 @@ pub(crate) fn parse_url(url: &str) -> Result<(String, String), String> {
 #[derive(Debug)]
 pub(super) struct Link {
     authority: String,
+    /// Where it connects, if that is not looked up.
+    address: Option<SocketAddr>,
     /// The value of `Authorization`.
     authorization: Option<HeaderValue>,
     open: Option<Open>,
@@ -131,7 +134,13 @@ type Open = (SendRequest<Whole>, JoinHandle<hyper::Result<()>>);
 
 impl Link {
     pub(super) fn new(authority: String, authorization: Option<HeaderValue>) -> Link {
-        Link { authority, authorization, open: None }
+        Link { authority, address: None, authorization, open: None }
+    }
+
+    /// Connects there, whatever addresses the name has.
+    pub(super) fn to(mut self, address: SocketAddr) -> Link {
+        self.address = Some(address);
+        self
     }
 
     /// Sends a request, and returns status and body of the reply. After an error the next one connects anew.
@@ -179,7 +188,10 @@ impl Link {
     }
 
     async fn connect(&self) -> io::Result<Open> {
-        let stream = TcpStream::connect(&self.authority).await?;
+        let stream = match self.address {
+            Some(address) => TcpStream::connect(address).await?,
+            None => TcpStream::connect(&self.authority).await?,
+        };
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;

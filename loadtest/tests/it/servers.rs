@@ -1,12 +1,14 @@
 //! What the servers of a coordinated run report: in its own report, and in merged ones.
 
-use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 
-use crate::fleet::{Coordinator, address};
+use serde_json::Value;
+
+use crate::fleet::{Coordinator, Running, address, agent};
 use crate::mock::Mock;
 use crate::support::Outcome;
-use crate::support::files::path;
-use crate::support::program::plain;
+use crate::support::files::{json, path};
+use crate::support::program::{plain, program};
 
 /// The URL of a server's control plane.
 fn plane(mock: &Mock) -> String {
@@ -66,7 +68,7 @@ fn merged_runs_have_the_verdicts_of_all_of_them_on_their_servers() {
     outcome.code_is(10);
     let sum = merged(&[&unasked, &all]);
     sum.code_is(10);
-    let not_compared = json!([runs(&sum)[0]]);
+    let not_compared = Value::from(vec![runs(&sum)[0].clone()]);
     assert_eq!((&sum.report["sinks"]["not_compared"], sum.number("/sinks/too_few")), (&not_compared, 15));
     let outcome = plain(&["merge", &fine, &unasked]);
     outcome.code_is(0);
@@ -105,4 +107,41 @@ fn a_server_without_a_report_after_the_run_is_named_and_what_the_others_received
     assert_eq!(failed[0]["url"], format!("{gone}/v1/report"));
     assert!(failed[0]["reason"].as_str().expect("a text").contains("refused"), "{failed}");
     assert_eq!((sum.number("/sinks/received"), sum.number("/sinks/too_few")), (30, 0));
+}
+
+#[test]
+fn a_name_that_has_more_addresses_after_the_run_is_named_and_its_first_servers_are_asked_again() {
+    let namespace = ["--map-root-user", "--mount"];
+    if !Command::new("unshare").args(namespace).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no mount namespace for an /etc/hosts of its own (unshare)");
+        return;
+    }
+    let mock = Mock::start(&["--http", "0"]);
+    let (target, plane) = (address(&mock), plane(&mock).replace("127.0.0.1", "sinks"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let [hosts, report] = ["hosts", "run.json"].map(|name| path(&folder, name));
+    let one = "127.0.0.1 localhost\n127.0.0.1 sinks\n";
+    std::fs::write(&hosts, one).expect("a file");
+    let mut command = Command::new("unshare");
+    command.args(namespace).args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\"", &hosts]);
+    command.arg(program().get_program()).args(["serve", &target, "--listen", "0", "--late-after", "60s"]);
+    command.args(["--agents", "1", "-c", "2", "--count", "30", "--sink-report", &plane]);
+    command
+        .args(["--report-json", &report])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let coordinator = Running::start(&mut command);
+    let line = coordinator.line("waits for 1 agent at http://");
+    std::fs::write(&hosts, format!("127.0.0.2 sinks\n{one}")).expect("a file");
+    agent(&line[line.find("http://").expect("a URL")..], &[]).ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    let sinks = &json(&report)["sinks"];
+    assert_eq!(sinks["reports"][0]["url"], format!("{plane}/v1/report"));
+    assert_eq!((&sinks["received"], &sinks["too_many"]), (&30.into(), &0.into()));
+    let added = plane.replace("sinks", "127.0.0.2");
+    assert_eq!(sinks["failed"][0]["url"], format!("{added}/v1/report"), "{sinks}");
+    let why = "did not have this address before the run";
+    assert!(outcome.stderr.contains(why) && !outcome.stderr.contains("anew"), "{}", outcome.stderr);
 }
