@@ -81,6 +81,51 @@ pub(crate) enum Outcome {
     Left(String),
 }
 
+/// How far an agent is.
+#[derive(Debug)]
+enum Stage {
+    /// It has no plan.
+    Waiting,
+    /// It has a plan with this digest, and waits for the start.
+    Armed(Digest),
+    Started,
+    /// Its run has ended with a report.
+    Ended {
+        at: Duration,
+        report: Box<Report>,
+        /// Since when it is known that the coordinator has the report.
+        handed_in: Option<Duration>,
+    },
+    /// It has signed off before its run, after this signal.
+    Left {
+        at: Duration,
+        signal: String,
+    },
+    /// It can't run, and has sent nothing: why.
+    Failed(String),
+    /// Its run has failed, and has no report: why.
+    Broken {
+        at: Duration,
+        why: String,
+    },
+}
+
+impl Stage {
+    /// As it is reported.
+    fn state(&self) -> State {
+        match self {
+            Stage::Waiting => State::Waiting,
+            Stage::Armed(digest) => State::Armed(digest.clone()),
+            Stage::Started => State::Started,
+            Stage::Ended { report, handed_in: None, .. } => State::Ended(Some(report.clone())),
+            Stage::Ended { handed_in: Some(_), .. } => State::Ended(None),
+            Stage::Left { signal, .. } => State::Left(signal.clone()),
+            Stage::Failed(why) => State::Failed(why.clone()),
+            Stage::Broken { why, .. } => State::Broken(why.clone()),
+        }
+    }
+}
+
 /// The state of an agent.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -92,31 +137,23 @@ pub(crate) struct Agent {
     /// Its name in the run.
     name: String,
     meter: Meter,
-    state: State,
+    stage: Stage,
     order: Option<Order>,
-    /// Of the plan.
-    digest: Option<Digest>,
     /// By the coordinator's clock.
     start: Option<Duration>,
     pending: VecDeque<Second>,
     /// What the run has counted: of measured messages, and of the warm-up.
     counted: [Accounting; 2],
-    report: Option<Box<Report>>,
-    /// Since when it is known that the coordinator has it.
-    handed_in: Option<Duration>,
     /// The last request was refused.
     refusal: Option<Refusal>,
     /// When the next request is sent.
     next: Duration,
     /// When the last request that was answered was sent.
     heard: Duration,
-    ended: Option<Duration>,
     /// Set when its run must start no more messages.
     stopped: Option<Stopped>,
     /// The signal that came during its run, which it has ended if nothing else had; it does not end the delivery as well.
     spent: Option<String>,
-    /// When it signed off.
-    left: Option<Duration>,
     /// The run had no place for it.
     full: Option<Refusal>,
     outcome: Option<Outcome>,
@@ -131,21 +168,16 @@ impl Agent {
             id: None,
             name,
             meter: Meter::default(),
-            state: State::Waiting,
+            stage: Stage::Waiting,
             order: None,
-            digest: None,
             start: None,
             pending: VecDeque::new(),
             counted: Default::default(),
-            report: None,
-            handed_in: None,
             refusal: None,
             next: now,
             heard: now,
-            ended: None,
             stopped: None,
             spent: None,
-            left: None,
             full: None,
             outcome: None,
         }
@@ -163,15 +195,16 @@ impl Agent {
 
     /// Whether the coordinator has the report of its run.
     pub(crate) fn is_handed_in(&self) -> bool {
-        self.handed_in.is_some()
+        matches!(self.stage, Stage::Ended { handed_in: Some(_), .. })
     }
 
     /// The report of its part, once its run has ended, as the coordinator adds it to those of the others.
     pub(crate) fn report_of_part(&self) -> Option<Report> {
+        let Stage::Ended { report, .. } = &self.stage else { return None };
         let part = self.order.as_ref()?.part;
         let (clock, stopped) = (self.meter.offset(), self.stopped.clone());
         let known = AgentFacts { name: self.name.clone(), part, clock, stopped };
-        Some(of_agent(self.report.as_deref()?.clone(), known, self.start?))
+        Some(of_agent((**report).clone(), known, self.start?))
     }
 
     /// Why its run must start no more messages, or has ended early.
@@ -181,7 +214,7 @@ impl Agent {
 
     /// Ends the run early, but for an earlier reason. The coordinator learns of it at once.
     fn stop(&mut self, why: Stopped, now: Duration) {
-        if self.state == State::Started && self.stopped.is_none() {
+        if matches!(self.stage, Stage::Started) && self.stopped.is_none() {
             self.stopped = Some(why);
             self.next = now;
         }
@@ -190,22 +223,22 @@ impl Agent {
     /// A signal has come: it ends the run; without one it ends the agent. May be called again for the same signal, but not
     /// while a request is on its way.
     pub(crate) fn signalled(&mut self, signal: &str, now: Duration) {
-        match self.state {
-            State::Started => {
+        match self.stage {
+            Stage::Started => {
                 let _ = self.spent.get_or_insert_with(|| signal.to_owned());
                 self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
             }
-            State::Waiting | State::Armed if self.id.is_none() => {
+            Stage::Waiting | Stage::Armed(_) if self.id.is_none() => {
                 self.outcome = Some(Outcome::Interrupted(signal.to_owned()));
             }
-            State::Waiting | State::Armed => {
-                self.state = State::Left(signal.to_owned());
-                (self.left, self.next) = (Some(now), now);
+            Stage::Waiting | Stage::Armed(_) => {
+                self.stage = Stage::Left { at: now, signal: signal.to_owned() };
+                self.next = now;
             }
-            State::Ended if self.spent.is_none() => {
+            Stage::Ended { .. } if self.spent.is_none() => {
                 let _ = self.outcome.get_or_insert(Outcome::Left(signal.to_owned()));
             }
-            State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_) => {}
+            Stage::Ended { .. } | Stage::Left { .. } | Stage::Failed(_) | Stage::Broken { .. } => {}
         }
     }
 
@@ -215,17 +248,17 @@ impl Agent {
         if let Some(outcome) = &self.outcome {
             return Todo::End(outcome.clone());
         }
-        if let (State::Waiting, Some(order)) = (&self.state, &self.order) {
+        if let (Stage::Waiting, Some(order)) = (&self.stage, &self.order) {
             return Todo::Arm(order.clone());
         }
-        if let (State::Armed, Some(start), Some(clock)) = (&self.state, self.start, self.meter.offset()) {
+        if let (Stage::Armed(_), Some(start), Some(clock)) = (&self.stage, self.start, self.meter.offset()) {
             let start = clock.to_agent(start);
             if start > now {
-                self.state = State::Started;
+                self.stage = Stage::Started;
                 return Todo::Run(start);
             }
             let late = now.saturating_sub(start).as_millis();
-            self.state = State::Failed(format!("the start was {late} ms ago when this agent learned of it"));
+            self.stage = Stage::Failed(format!("the start was {late} ms ago when this agent learned of it"));
         }
         if now < self.next {
             return Todo::Wait(self.next);
@@ -233,12 +266,10 @@ impl Agent {
         match self.id {
             None => Todo::Register(self.hello.clone()),
             Some(_) => Todo::Update(Box::new(Update {
-                state: self.state.clone(),
+                state: self.stage.state(),
                 stopped: self.stopped.clone(),
                 clock: self.meter.offset(),
-                digest: self.digest.clone().filter(|_| self.state == State::Armed),
                 seconds: self.first_seconds(),
-                report: self.report.clone().filter(|_| self.handed_in.is_none()),
             })),
         }
     }
@@ -259,18 +290,18 @@ impl Agent {
         if self.outcome.is_some() {
             return;
         }
-        match (&self.state, self.ended) {
+        match &self.stage {
             _ if self.id.is_none() => {
                 if now.saturating_sub(self.began) > self.patience {
                     self.outcome = Some(self.full.clone().map_or(Outcome::Unreached, Outcome::Refused));
                 }
             }
-            (State::Left(signal), _) => {
-                if self.left.is_some_and(|left| now.saturating_sub(left) > LEAVES_WITHIN) {
+            Stage::Left { at, signal } => {
+                if now.saturating_sub(*at) > LEAVES_WITHIN {
                     self.outcome = Some(Outcome::Interrupted(signal.clone()));
                 }
             }
-            (State::Started, _) => {
+            Stage::Started => {
                 if silent > ORPHANED_AFTER {
                     let silent_ms = millis(silent);
                     let refused = |refusal: &Refusal| Stopped::Refused { why: reason(&refusal.hint) };
@@ -279,16 +310,20 @@ impl Agent {
                     self.stop(why.unwrap_or(Stopped::NoCoordinator { silent_ms }), self.next);
                 }
             }
-            (_, Some(ended)) => {
-                if now.saturating_sub(ended.max(self.heard)) > DELIVERED_WITHIN {
-                    self.outcome = Some(Outcome::Undelivered(self.refusal.clone()));
-                } else if let (Some(signal), Some(since)) = (&self.spent, self.handed_in)
-                    && now.saturating_sub(since) > WAITS_AFTER_SIGNAL
+            Stage::Ended { at, .. } | Stage::Broken { at, .. }
+                if now.saturating_sub(self.heard.max(*at)) > DELIVERED_WITHIN =>
+            {
+                self.outcome = Some(Outcome::Undelivered(self.refusal.clone()));
+            }
+            Stage::Ended { handed_in, .. } => {
+                if let (Some(signal), Some(since)) = (&self.spent, handed_in)
+                    && now.saturating_sub(*since) > WAITS_AFTER_SIGNAL
                 {
                     self.outcome = Some(Outcome::Left(signal.clone()));
                 }
             }
-            _ => {
+            Stage::Broken { .. } => {}
+            Stage::Waiting | Stage::Armed(_) | Stage::Failed(_) => {
                 if silent > ORPHANED_AFTER {
                     self.outcome = Some(Outcome::Orphaned);
                 }
@@ -326,29 +361,29 @@ impl Agent {
             self.order = answer.order;
         }
         self.start = self.start.or(answer.start_ns.map(Duration::from_nanos));
-        match &self.state {
-            State::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
-            State::Broken(why) => self.outcome = Some(Outcome::Broken(why.clone())),
-            State::Left(signal) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
-            State::Ended => {
-                self.handed_in = self.handed_in.or(answer.has_report.then_some(now));
+        match &mut self.stage {
+            Stage::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
+            Stage::Broken { why, .. } => self.outcome = Some(Outcome::Broken(why.clone())),
+            Stage::Left { signal, .. } => self.outcome = Some(Outcome::Interrupted(signal.clone())),
+            Stage::Ended { handed_in, .. } => {
+                *handed_in = handed_in.or(answer.has_report.then_some(now));
                 self.outcome = answer.fate.map(|fate| match fate {
                     Fate::Written => Outcome::Delivered,
                     Fate::Dropped(why) => Outcome::Dropped(why),
                 });
             }
-            State::Started => match answer.stop {
+            Stage::Started => match answer.stop {
                 Some(Halt::Early(why)) => self.stop(why, now),
                 Some(Halt::Unstarted(_)) | None => {}
             },
-            State::Waiting | State::Armed => {
+            Stage::Waiting | Stage::Armed(_) => {
                 self.outcome = answer.stop.map(|halt| match halt {
                     Halt::Unstarted(why) => Outcome::Stopped(why),
                     Halt::Early(why) => Outcome::Stopped(why.to_string()),
                 });
             }
         }
-        let must_hand_in = self.state == State::Ended && self.handed_in.is_none();
+        let must_hand_in = matches!(self.stage, Stage::Ended { handed_in: None, .. });
         if must_hand_in || self.pending.len() >= SECONDS_AT_ONCE {
             self.next = now;
         }
@@ -356,30 +391,30 @@ impl Agent {
 
     /// A request was refused.
     pub(crate) fn refused(&mut self, refusal: Refusal, now: Duration) {
-        match (refusal.cause, &self.state) {
+        match (refusal.cause, &self.stage) {
             // A coordinator that was started anew: the run has not begun.
-            (Cause::Unknown, State::Waiting | State::Armed) => {
-                (self.id, self.order, self.state) = (None, None, State::Waiting);
+            (Cause::Unknown, Stage::Waiting | Stage::Armed(_)) => {
+                (self.id, self.order, self.stage) = (None, None, Stage::Waiting);
                 (self.meter, self.next) = (Meter::default(), now.saturating_add(REPEATED_AFTER));
                 self.began = now;
             }
-            (Cause::Full, State::Waiting) => {
+            (Cause::Full, Stage::Waiting) => {
                 self.next = now.saturating_add(ASKS_AGAIN_AFTER);
                 self.full = Some(refusal);
             }
-            (_, State::Left(signal)) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
+            (_, Stage::Left { signal, .. }) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
             // A request that did not arrive whole may do so later.
-            (Cause::Request, State::Started | State::Ended) => {
+            (Cause::Request, Stage::Started | Stage::Ended { .. }) => {
                 self.next = now.saturating_add(ASKS_AGAIN_AFTER);
                 self.refusal = Some(refusal);
             }
             // Another coordinator: there is none for this run.
-            (_, State::Started) => {
+            (_, Stage::Started) => {
                 self.stop(Stopped::Refused { why: reason(&refusal.hint) }, now);
                 self.next = now.saturating_add(REPEATED_AFTER);
                 self.refusal = Some(refusal);
             }
-            (_, State::Ended) => self.outcome = Some(Outcome::Undelivered(Some(refusal))),
+            (_, Stage::Ended { .. }) => self.outcome = Some(Outcome::Undelivered(Some(refusal))),
             _ => self.outcome = Some(Outcome::Refused(refusal)),
         }
     }
@@ -393,8 +428,7 @@ impl Agent {
     pub(crate) fn armed(&mut self, plan: Result<Digest, String>, now: Duration) {
         match plan {
             Ok(digest) => {
-                self.digest = Some(digest);
-                self.state = State::Armed;
+                self.stage = Stage::Armed(digest);
                 self.next = now;
             }
             Err(why) => self.failed(&why, now),
@@ -403,7 +437,7 @@ impl Agent {
 
     /// It can't run, and has sent nothing.
     pub(crate) fn failed(&mut self, why: &str, now: Duration) {
-        self.state = State::Failed(reason(why));
+        self.stage = Stage::Failed(reason(why));
         self.next = now;
     }
 
@@ -424,16 +458,14 @@ impl Agent {
 
     /// The run has ended.
     pub(crate) fn ended(&mut self, report: Result<Report, String>, now: Duration) {
-        self.ended = Some(now);
         self.next = now;
-        match report {
+        self.stage = match report {
             Ok(report) => {
-                self.state = State::Ended;
                 // It may have been complete just before.
                 self.stopped.take_if(|_| !report.interrupted);
-                self.report = Some(Box::new(report));
+                Stage::Ended { at: now, report: Box::new(report), handed_in: None }
             }
-            Err(why) => self.state = State::Broken(reason(&why)),
-        }
+            Err(why) => Stage::Broken { at: now, why: reason(&why) },
+        };
     }
 }

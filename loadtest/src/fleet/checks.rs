@@ -30,6 +30,8 @@ pub(crate) struct Known<'k> {
     pub(crate) seconds: u64,
     /// What it has counted by the end of them: of measured messages, and of the warm-up.
     pub(crate) counted: [&'k Accounting; 2],
+    /// Whether it has reported its part.
+    pub(crate) has_report: bool,
 }
 
 /// Why something can't be true; displays as the reason.
@@ -79,7 +81,7 @@ pub(crate) fn check_hello(hello: &Hello) -> Result<(), Unsound> {
 pub(crate) fn check(update: &mut Update, known: &Known<'_>) -> Result<Vec<Interval>, Unsound> {
     let failed = match &update.state {
         State::Failed(why) | State::Left(why) | State::Broken(why) => Some(why.clone()),
-        State::Waiting | State::Armed | State::Started | State::Ended => None,
+        State::Waiting | State::Armed(_) | State::Started | State::Ended(_) => None,
     };
     let stopped = update.stopped.as_ref().map(ToString::to_string);
     if failed
@@ -94,8 +96,15 @@ pub(crate) fn check(update: &mut Update, known: &Known<'_>) -> Result<Vec<Interv
     }
     let uncertainty = update.clock.map_or(0, |clock| clock.uncertainty_ns);
     let intervals = check_seconds(&mut update.seconds, known, Duration::from_nanos(uncertainty))?;
-    if let Some(report) = update.report.take() {
-        update.report = Some(Box::new(check_report(*report, known.order)?));
+    match &mut update.state {
+        State::Ended(None) if !known.has_report => {
+            return unsound("the run has ended without the report of its part");
+        }
+        State::Ended(report) => {
+            let checked = report.take().map(|report| check_report(*report, known.order));
+            *report = checked.transpose()?.map(Box::new);
+        }
+        _ => {}
     }
     Ok(intervals)
 }

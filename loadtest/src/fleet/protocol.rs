@@ -17,7 +17,7 @@ use crate::report::stopped::Stopped;
 use crate::time::clock::nanos;
 
 /// The version of the protocol; raised by each change of it.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 
 /// The version of the program. Parts of one run are made by one version: another may draw other arrivals.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,17 +76,17 @@ pub(crate) struct Welcome {
 }
 
 /// The state of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
     /// It has no order.
     Waiting,
-    /// It has built the plan of its order, and waits for the start.
-    Armed,
+    /// It has built the plan of its order, with this digest, and waits for the start.
+    Armed(Digest),
     /// It has the start.
     Started,
-    /// Its run has ended.
-    Ended,
+    /// Its run has ended: the report of its part, until the coordinator has it.
+    Ended(Option<Box<Report>>),
     /// It has signed off before its run, and has sent nothing: why.
     Left(String),
     /// It can't run, and has sent nothing: why.
@@ -104,15 +104,9 @@ pub(crate) struct Update {
     pub(crate) stopped: Option<Stopped>,
     /// The offset of its clock, once it is measured.
     pub(crate) clock: Option<Offset>,
-    /// With [`State::Armed`]: the digest of its plan.
-    #[serde(default)]
-    pub(crate) digest: Option<Digest>,
     /// Seconds of its run, in order; those that the coordinator has are ignored.
     #[serde(default)]
     pub(crate) seconds: Vec<Second>,
-    /// With [`State::Ended`], until the coordinator has it: the report of the part.
-    #[serde(default)]
-    pub(crate) report: Option<Box<Report>>,
 }
 
 /// The reply to an [`Update`].

@@ -33,7 +33,7 @@ pub(crate) fn report_of(members: Vec<Member>, start: Duration, mut plan: Plan) -
     let (mut sum, mut partial) = (Sum::default(), Vec::new());
     for mut member in members {
         plan.become_part(Part::new(member.part, parts).unwrap_or(plan.part));
-        let added = match member.report.take() {
+        let added = match member.take_report() {
             None => Err(silence(&member)),
             Some(report) => check_fits(&report, plan.part, &expected).and_then(|()| {
                 sum.add(of_agent(*report, AgentFacts::of(&member), start)).map_err(|error| unfit(&error))

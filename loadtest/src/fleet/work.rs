@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::fleet::agent::{Agent, Outcome, Todo};
 use crate::fleet::limits::REQUEST_TIMEOUT;
-use crate::fleet::protocol::{AGENTS, Answer, BODY_LIMIT, Cause, Order, Refusal, Welcome};
+use crate::fleet::protocol::{AGENTS, Answer, BODY_LIMIT, Cause, Order, Refusal, State, Welcome};
 use crate::fleet::wire::{Link, allowed};
 use crate::load::plan::Plan;
 use crate::load::start::StartAt;
@@ -184,9 +184,9 @@ where
             }
             Todo::Update(update) => {
                 let path = format!("{AGENTS}/{}", self.agent.id().unwrap_or_default());
-                let timeout = match update.report {
-                    Some(_) => |octets| REPORT_TIMEOUT + allowed(octets),
-                    None => |_| REQUEST_TIMEOUT,
+                let timeout = match update.state {
+                    State::Ended(Some(_)) => |octets| REPORT_TIMEOUT + allowed(octets),
+                    _ => |_| REQUEST_TIMEOUT,
                 };
                 // Before the body is made: what that takes is part of the bound of the clock's error.
                 let sent = self.clock.now();

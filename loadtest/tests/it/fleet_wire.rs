@@ -120,7 +120,7 @@ fn an_agent_that_sends_what_cannot_be_true_is_refused_with_the_reason_and_loses_
     waiting.line("waits for a place in the run");
     let clock = |offset: i64| json!({"offset_ns": offset, "uncertainty_ns": 1, "exchanges": 9});
     for (update, right) in [
-        (json!({"state": "armed", "clock": clock(i64::MIN)}), "an offset is at most 100 years"),
+        (json!({"state": {"armed": {}}, "clock": clock(i64::MIN)}), "an offset is at most 100 years"),
         (json!({"state": {"failed": "a\u{1b}[31m"}, "clock": null}), "without control characters"),
         (json!({"state": "dancing", "clock": null}), "not valid: unknown variant `dancing`"),
         (json!([[[[[]]]]]), "not valid: "),

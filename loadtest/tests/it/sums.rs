@@ -183,7 +183,7 @@ fn post(coordinator: &Coordinator, path: &str, body: &Value) -> Option<Value> {
 /// What has become of the report of an agent, once that is decided.
 fn fate(fake: &Fake, coordinator: &Coordinator) -> Value {
     loop {
-        let answer = fake.update(coordinator, &json!({"state": "ended"}));
+        let answer = fake.update(coordinator, &json!({"state": {"ended": null}}));
         if !answer["fate"].is_null() {
             return answer["fate"].clone();
         }
@@ -226,14 +226,15 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
     }
     vast["latency"] = "".into();
     // Until the start is known, as an agent asks.
+    let armed = json!({"state": {"armed": second["plans"][0]["digest"]}});
     while [&other, &huge]
-        .map(|fake| fake.update(&coordinator, &json!({"state": "armed"})))
+        .map(|fake| fake.update(&coordinator, &armed))
         .iter()
         .any(|answer| answer["start_ns"].is_null())
     {}
     coordinator.program.line("starts at ");
     for (fake, report, reported) in [(&other, first, reported), (&huge, second, vast)] {
-        fake.update(&coordinator, &json!({"state": "ended", "report": report, "seconds": [reported]}));
+        fake.update(&coordinator, &json!({"state": {"ended": report}, "seconds": [reported]}));
     }
     real.ended().code_is(0);
     // They learn of it, and have their reports.

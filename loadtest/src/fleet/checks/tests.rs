@@ -121,13 +121,14 @@ fn an_update_that_cannot_be_true_is_refused_with_the_reason_and_changes_nothing(
         ("/seconds/0/latency", json!("AAAA"), "second 0: the histogram is not in HdrHistogram's V2 form"),
         ("/seconds/1/measured", empty, "second 1: measured has counted less than before"),
         ("/seconds/1/warmup/unsent", json!((1_u64 << 53) + 1), "second 1: warmup.unsent is larger than"),
+        ("/state", json!({"ended": null}), "the run has ended without the report of its part"),
         ("/state", json!({"failed": "a\u{1b}[2J"}), "a reason has at most 1024 octets, without control"),
         ("/stopped", json!({"by": "signal", "signal": "a\nb"}), "a reason has at most 1024 octets"),
         ("/stopped", json!({"by": "signal", "signal": "S".repeat(1025)}), "a reason has at most 1024 octets"),
-        ("/report/parts/0/index", json!(1), "the report is not that of part 0/2 of run 00000007"),
-        ("/report/settings/runs", json!(["00000008"]), "the report is not that of part 0/2"),
-        ("/report/sessions/dialed", json!(u64::MAX), "the report: sessions.dialed is larger than"),
-        ("/report/schema", json!("smtpload-report/9"), "the report: its schema is smtpload-report/9"),
+        ("/state/ended/parts/0/index", json!(1), "the report is not that of part 0/2 of run 00000007"),
+        ("/state/ended/settings/runs", json!(["00000008"]), "the report is not that of part 0/2"),
+        ("/state/ended/sessions/dialed", json!(u64::MAX), "the report: sessions.dialed is larger than"),
+        ("/state/ended/schema", json!("smtpload-report/9"), "the report: its schema is smtpload-report/9"),
     ] {
         let before = format!("{:?}", two.coordinator);
         let refused = two.send(with(&update, path, value)).expect_err(path);
@@ -151,7 +152,8 @@ fn seconds_before_the_start_are_refused() {
     let update = Two::after(1).last();
     let order = Order { flags: Vec::new(), part: 0, parts: 2, run: 7 };
     let none = Accounting::default();
-    let known = Known { order: &order, elapsed: None, seconds: 0, counted: [&none, &none] };
+    let known =
+        Known { order: &order, elapsed: None, seconds: 0, counted: [&none, &none], has_report: false };
     let refused = check(&mut update.clone(), &known).expect_err("not started");
     assert_eq!(refused.to_string(), "seconds of a run that has not started");
 }
@@ -163,17 +165,24 @@ fn the_report_of_a_whole_run_and_one_with_pieces_are_not_that_of_a_part() {
         let order = Order { flags: Vec::new(), part: 0, parts, run: 7 };
         let none = Accounting::default();
         // It has all seconds.
-        let known = Known { order: &order, elapsed: None, seconds: u64::MAX, counted: [&none, &none] };
+        let known = Known {
+            order: &order,
+            elapsed: None,
+            seconds: u64::MAX,
+            counted: [&none, &none],
+            has_report: false,
+        };
         check(&mut update.clone(), &known).map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(known_by(2, &update), Ok(()));
-    let whole = with(&update, "/report/parts", json!([]));
+    let whole = with(&update, "/state/ended/parts", json!([]));
     let refused = |parts: u64| Err(format!("the report is not that of part 0/{parts} of run 00000007"));
     assert_eq!((known_by(1, &whole), known_by(2, &whole)), (refused(1), refused(2)));
-    let only = with(&update, "/report/parts/0/of", json!(1));
+    let only = with(&update, "/state/ended/parts/0/of", json!(1));
     assert_eq!((known_by(1, &only), known_by(2, &only)), (Ok(()), refused(2)));
     let mut sum = update;
-    sum.report.as_mut().unwrap().pieces = Some(Box::default());
+    let State::Ended(Some(report)) = &mut sum.state else { panic!("{:?}", sum.state) };
+    report.pieces = Some(Box::default());
     assert_eq!(known_by(2, &sum), refused(2));
 }
 

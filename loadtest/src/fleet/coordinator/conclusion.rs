@@ -30,7 +30,7 @@ impl Coordinator {
         let seat = |member: &Member| Seat {
             id: member.id.clone(),
             part: member.part,
-            has_report: member.report.is_some(),
+            has_report: member.has_report(),
             is_informed: false,
         };
         self.seats = members.iter().map(seat).collect();

@@ -69,6 +69,7 @@ pub(crate) struct Member {
     pub(crate) part: u64,
     /// When its last request came.
     pub(crate) heard: Duration,
+    /// [`State::Ended`] has the report of its part.
     pub(crate) state: State,
     pub(crate) clock: Option<Offset>,
     pub(crate) presence: Presence,
@@ -79,12 +80,11 @@ pub(crate) struct Member {
     /// Whether a reply to it had the start: only then it may have sent anything.
     pub(crate) has_start: bool,
     pub(crate) reported: Reported,
-    pub(crate) report: Option<Box<Report>>,
 }
 
 impl Member {
     pub(super) fn is_ready(&self) -> bool {
-        self.state == State::Armed && self.clock.is_some_and(|clock| clock.exchanges >= EXCHANGES)
+        matches!(self.state, State::Armed(_)) && self.clock.is_some_and(|clock| clock.exchanges >= EXCHANGES)
     }
 
     /// Whether its part is complete, or may still be.
@@ -95,10 +95,26 @@ impl Member {
             && !matches!(self.state, State::Failed(_) | State::Left(_) | State::Broken(_))
     }
 
+    /// Whether the report of its part has come.
+    pub(super) fn has_report(&self) -> bool {
+        matches!(self.state, State::Ended(Some(_)))
+    }
+
+    /// Takes the report of its part.
+    pub(crate) fn take_report(&mut self) -> Option<Box<Report>> {
+        match &mut self.state {
+            State::Ended(report) => report.take(),
+            _ => None,
+        }
+    }
+
+    /// Whether it has reported its end.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_) | State::Failed(_) | State::Left(_) | State::Broken(_))
+    }
+
     /// Whether nothing more is expected of it.
     pub(super) fn is_settled(&self) -> bool {
-        self.report.is_some()
-            || self.presence == Presence::Lost
-            || matches!(self.state, State::Failed(_) | State::Left(_) | State::Broken(_))
+        self.presence == Presence::Lost || self.has_ended()
     }
 }

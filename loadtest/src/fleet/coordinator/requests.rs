@@ -9,7 +9,6 @@ use crate::fleet::checks::{Known, check, check_hello};
 use crate::fleet::protocol::{
     Answer, Cause, Hello, Order, PROTOCOL, Refusal, State, Update, VERSION, Welcome,
 };
-use crate::report::plans::Digest;
 use crate::time::clock::{millis, nanos};
 
 /// The time between the updates of an agent: until its clock is measured, while it waits for others, around the start,
@@ -70,7 +69,6 @@ impl Coordinator {
             stopped: None,
             has_start: false,
             reported: Reported::new(),
-            report: None,
         });
         self.members.sort_by_key(|member| member.part);
         self.events.push_back(Event::Joined(name, self.members.len() as u64));
@@ -128,21 +126,23 @@ impl Coordinator {
         };
         let order = self.order(index);
         let (start, member) = (self.start(), &self.members[index]);
-        if member.report.is_some() {
+        let has_report = member.has_report();
+        if has_report {
             // All of it is known; the reply was lost.
             update.seconds.clear();
-            update.report = None;
+            update.state = State::Ended(None);
         }
         let known = Known {
             order: &order,
             elapsed: start.map(|start| now.saturating_sub(start)),
             seconds: member.reported.seconds,
             counted: [&member.reported.measured, &member.reported.warmup],
+            has_report,
         };
         let intervals = check(&mut update, &known);
         let intervals = intervals.map_err(|why| Refusal::new(Cause::Request, why.to_string()))?;
         self.take_seconds(index, &update.seconds, intervals);
-        update.state = self.checked(update.state, update.digest.as_ref());
+        update.state = self.checked(update.state);
         self.take_state(now, index, update);
         if let (Stage::Gathering, State::Left(_)) = (&self.stage, &self.members[index].state) {
             let answer = self.answer(now, index);
@@ -163,19 +163,16 @@ impl Coordinator {
         }
         member.heard = member.heard.max(now);
         member.clock = update.clock.or(member.clock);
-        if member.report.is_some()
-            || matches!(member.state, State::Failed(_) | State::Left(_) | State::Broken(_))
-        {
+        if member.has_ended() {
             return;
         }
         let has_stopped = member.stopped.is_none() && update.stopped.is_some();
         member.stopped = update.stopped;
         member.state = update.state;
-        member.report = update.report.filter(|_| member.state == State::Ended);
         // One that has stopped meanwhile is not back as if nothing had happened.
         member.heard_again.take_if(|_| member.stopped.is_some());
         let name = member.name.clone();
-        if member.report.is_some() && member.heard_again.take().is_some() {
+        if member.has_report() && member.heard_again.take().is_some() {
             self.events.push_back(Event::Back(name.clone()));
         }
         let stopped = member.stopped.clone().filter(|why| has_stopped && !why.is_ordered());
@@ -201,12 +198,15 @@ impl Coordinator {
     }
 
     /// An agent with another plan can't run.
-    fn checked(&self, state: State, digest: Option<&Digest>) -> State {
-        let differ = digest.map_or_else(String::new, |digest| self.settings.digest.differences(digest));
+    fn checked(&self, state: State) -> State {
         match state {
-            State::Armed if !differ.is_empty() => State::Failed(format!(
-                "its {differ} differs from the coordinator's: files must be the same on all machines"
-            )),
+            State::Armed(digest) if digest != self.settings.digest => {
+                let differ = self.settings.digest.differences(&digest);
+                let differ = if differ.is_empty() { "plan" } else { &differ };
+                State::Failed(format!(
+                    "its {differ} differs from the coordinator's: files must be the same on all machines"
+                ))
+            }
             state => state,
         }
     }
@@ -220,16 +220,16 @@ impl Coordinator {
     fn answer(&mut self, now: Duration, index: usize) -> Answer {
         let (start, order) = (self.start(), self.order(index));
         let member = &mut self.members[index];
-        member.has_start |= start.is_some() && member.state == State::Armed;
+        member.has_start |= start.is_some() && matches!(member.state, State::Armed(_));
         let next = match (&member.state, start) {
-            (State::Waiting | State::Armed, None)
+            (State::Waiting | State::Armed(_), None)
                 if member.clock.is_none_or(|clock| clock.exchanges < EXCHANGES) =>
             {
                 WHILE_MEASURING
             }
-            (State::Ended, _) => WHILE_ENDING,
+            (State::Ended(_), _) => WHILE_ENDING,
             (_, Some(start)) if now > start => WHILE_RUNNING,
-            (State::Armed, _) | (_, Some(_)) => WHILE_STARTING,
+            (State::Armed(_), _) | (_, Some(_)) => WHILE_STARTING,
             (_, None) => WHILE_WAITING,
         };
         let now_ns = nanos(now);
@@ -241,7 +241,7 @@ impl Coordinator {
             start_ns: start.map(nanos),
             seconds: member.reported.seconds,
             stop: self.stop.clone(),
-            has_report: member.report.is_some(),
+            has_report: member.has_report(),
             fate: None,
         }
     }

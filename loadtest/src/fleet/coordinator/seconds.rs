@@ -1,8 +1,8 @@
 //! The seconds that agents report, added up for the view.
 
-use super::member::Presence;
+use super::member::{Member, Presence};
 use super::{Coordinator, Event};
-use crate::fleet::protocol::{Second, State};
+use crate::fleet::protocol::Second;
 use crate::measure::interval::Interval;
 
 /// The most seconds that wait for agents which have not reported them, for the view.
@@ -26,13 +26,8 @@ impl Coordinator {
 
     /// Passes on the seconds that all agents which are there have reported.
     pub(super) fn show_seconds(&mut self) {
-        let awaited = self.members.iter().filter(|member| {
-            member.presence == Presence::There
-                && !matches!(
-                    member.state,
-                    State::Ended | State::Left(_) | State::Failed(_) | State::Broken(_)
-                )
-        });
+        let is_awaited = |member: &&Member| member.presence == Presence::There && !member.has_ended();
+        let awaited = self.members.iter().filter(is_awaited);
         let complete = awaited.map(|member| member.reported.seconds).min().unwrap_or(u64::MAX);
         while let Some(entry) = self.behind.first_entry() {
             if *entry.key() >= complete && self.behind.len() <= BEHIND_LIMIT {

@@ -379,6 +379,24 @@ fn what_a_run_that_failed_has_sent_is_in_the_range() {
 }
 
 #[test]
+fn an_agent_that_is_ready_with_another_plan_or_an_unknown_one_does_not_start() {
+    let none = r#"{"state":"armed","clock":null}"#;
+    assert!(serde_json::from_str::<Update>(none).is_err());
+    for digest in [r"{}", r#"{"seed":"0000000000000000"}"#] {
+        let mut world = World::new(1, 1, 0, false);
+        while world.machines[0].agent.id().is_none() {
+            world.step();
+        }
+        let id = world.machines[0].agent.id().unwrap().to_owned();
+        let armed = format!(r#"{{"state":{{"armed":{digest}}},"clock":null}}"#);
+        world.coordinator.update(world.now, &id, serde_json::from_str(&armed).unwrap()).unwrap();
+        let ending = world.coordinator.ending().unwrap();
+        let is_named = |why: &str| why.contains("differs from the coordinator's");
+        assert!(matches!(ending, Ending::Unable(name, why) if name == "m0" && is_named(why)), "{ending:?}");
+    }
+}
+
+#[test]
 fn an_agent_that_can_not_start_its_run_is_named_at_once_and_has_sent_nothing() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);
