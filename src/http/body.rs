@@ -36,7 +36,7 @@ impl Default for Content {
     }
 }
 
-/// What a body is counted in while it exists.
+/// The counts of a body while it exists.
 #[derive(Debug)]
 struct Account {
     _held: Held,

@@ -18,17 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After this time the reply that has been unread longest makes room.
 const RELIEF_AFTER: Duration = Duration::from_millis(500);
-/// Octets of all bodies that are being received or answered. One that finds no room is refused.
+/// Octets of all bodies that are being received or answered. A body without room is refused.
 const RECEIVED_OCTETS: usize = 128 << 20;
 
 /// Octets in use.
 pub(super) struct Budget {
     most: usize,
     used: Mutex<usize>,
-    /// Held by the one that waits for room, so that the others have theirs in the order in which they came.
+    /// Held by the request that waits for room: others follow in the order of their arrival.
     turns: Turns<()>,
     freed: Notify,
-    /// Ends what holds room without need, if something does.
+    /// Ends the connection whose reply has been unread longest, if any.
     relief: OnceLock<Relief>,
 }
 
@@ -42,19 +42,19 @@ pub(super) struct Held {
 }
 
 impl Budget {
-    /// That of all unwritten replies.
+    /// The budget of all unwritten replies.
     pub(super) fn of_replies() -> Self {
         Self::of(UNWRITTEN_OCTETS)
     }
 
-    /// That of all bodies of requests.
+    /// The budget of all bodies of requests.
     pub(super) fn of_bodies() -> Self {
         Self::of(RECEIVED_OCTETS)
     }
 
     /// Calls `relief` when a request has waited for room for a while.
     pub(super) fn relieve_by(&self, relief: Relief) {
-        // The first stays: there is one.
+        // A budget has one relief, which is set once.
         let _ = self.relief.set(relief);
     }
 
@@ -68,8 +68,8 @@ impl Budget {
         }
     }
 
-    /// Reserves room for a reply before it is built. Where replies that nobody reads leave none, the one that has been
-    /// unread longest is dropped, with its connection.
+    /// Reserves room for a reply before it is built. If unread replies leave none, the one that has been unread longest is
+    /// dropped, with its connection.
     ///
     /// `None` if no room becomes free within `PATIENCE`.
     pub(super) async fn reserve(self: &Arc<Self>) -> Option<Held> {
@@ -92,7 +92,7 @@ impl Budget {
         tokio::time::timeout(PATIENCE, room).await.ok()
     }
 
-    /// Takes `octets`, if there is room.
+    /// Takes `octets`, if they fit.
     pub(super) fn take(self: &Arc<Self>, octets: usize) -> Option<Held> {
         let mut used = lock(&self.used);
         (*used + octets <= self.most).then(|| {
@@ -118,7 +118,7 @@ impl fmt::Debug for Budget {
 }
 
 impl Held {
-    /// Takes more, if there is room. Returns whether there was.
+    /// Takes more, if it fits. Returns whether it did.
     pub(super) fn grow(&mut self, octets: usize) -> bool {
         let mut used = lock(&self.budget.used);
         let fits = *used + octets <= self.budget.most;
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(*lock(&budget.used), 0);
     }
 
-    /// A request that waits goes on as soon as there is room.
+    /// A request that waits continues as soon as room is freed.
     #[test]
     fn a_request_waits_for_room() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");

@@ -9,11 +9,11 @@ use crate::http::budget::Held;
 use crate::http::parameters::Parameters;
 use crate::http::reply::Refusal;
 
-/// What a connection runs over.
+/// The transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
     Tcp,
-    /// Only processes of this machine with access to the file: any host is accepted.
+    /// Only processes of this machine with access to the file connect: any host is accepted.
     Unix,
 }
 
@@ -24,17 +24,17 @@ pub(super) struct Call {
     /// The decoded path segments that matched the names in braces.
     pub(super) segments: Vec<String>,
     pub(super) parameters: Parameters,
-    /// Empty where the route takes none.
+    /// Empty if the route takes none.
     pub(super) body: Vec<u8>,
-    /// The room of the body.
+    /// The part of the budget that the body takes.
     pub(super) _held: Held,
 }
 
-/// Octets of a body that is read at once, between other requests.
+/// Largest body in octets that is parsed on the plane's thread, between other requests.
 const READ_AT_ONCE: usize = 16 << 10;
 
 impl Call {
-    /// Runs what reads the body, which it takes: a long one on a thread of the desk.
+    /// Takes the body and parses it with `read`: a long one on a thread of the desk.
     ///
     /// # Errors
     /// A bug ended it.

@@ -23,10 +23,10 @@ impl From<ReconfigureError> for Unchanged {
     }
 }
 
-/// Changes the settings, and waits until every shard serves by them. Returns what has changed, as of that moment.
+/// Changes the settings, and waits until every shard uses them. Returns the changes, as of that moment.
 ///
 /// # Errors
-/// That of `change`, and that of the server, in which `place` names what is invalid. The settings are unchanged.
+/// That of `change`, or of the server: `place` names the invalid value. The settings are unchanged.
 pub(super) async fn reconfigured(
     call: &Call,
     change: impl FnOnce(Settings) -> Result<Settings, Refusal> + Send + 'static,
@@ -44,8 +44,8 @@ pub(super) async fn reconfigured(
     })
 }
 
-/// Changes the rules, and returns what has changed when every shard serves by them. A refusal changes nothing. For changes of one
-/// rule: an invalid value is at `rule`.
+/// Changes the rules, and returns the changes when every shard uses them. A refusal changes nothing. For changes of one rule: an
+/// invalid value is at `rule`.
 pub(super) async fn change_rules(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
@@ -53,7 +53,7 @@ pub(super) async fn change_rules(
     change_rules_at(call, change, |_| "rule".to_owned()).await
 }
 
-/// The same; `place` names in the request what is invalid.
+/// The same; `place` names the invalid value in the request.
 pub(super) async fn change_rules_at(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,

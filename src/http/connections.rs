@@ -1,4 +1,4 @@
-//! Connections: how many there may be, and what each may cost.
+//! Connections: their number, and the limits of each.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use crate::process::lock;
 const MOST_CONNECTIONS: usize = 512;
 /// Concurrent requests that wait for events, and streams of events. They hold their connections, so this leaves room for others.
 pub(super) const MOST_WAITING: usize = 448;
-/// Octets of the head of a request; also of the buffer that is read into, which bounds what is pipelined.
+/// Octets of the head of a request; also of the read buffer, which bounds pipelined requests.
 const HEAD_OCTETS: usize = 32 << 10;
 /// Fields of a head.
 const MOST_FIELDS: usize = 100;
@@ -55,7 +55,7 @@ impl Connections {
             match acceptor.accept().await {
                 Ok(stream) => self.admit(stream),
                 Err(_) => {
-                    // Without a descriptor left, the client that waits is served in the place of an idle one.
+                    // No descriptor is left: an idle connection makes room for the client that waits.
                     lock(&self.open).make_room();
                     tokio::time::sleep(REST).await;
                 }
@@ -63,7 +63,7 @@ impl Connections {
         }
     }
 
-    /// Serves a connection, in the place of an idle one if there are many. Without such a place it is closed.
+    /// Serves a connection. At the limit it replaces another that makes room; if none does, it is closed.
     fn admit(&self, stream: Stream) {
         let Some(place) = Place::take(&self.open, MOST_CONNECTIONS) else { return };
         let serving = serve(Arc::clone(&self.plane), stream, Arc::clone(&place), self.request_timeout);
@@ -99,6 +99,6 @@ async fn serve(plane: Arc<Plane>, stream: Stream, place: Arc<Place>, request_tim
         .max_buf_size(HEAD_OCTETS)
         .max_headers(MOST_FIELDS)
         .max_header_size(HEAD_OCTETS);
-    // An error of a connection is its client's.
+    // Errors of a connection concern its client only.
     let _ = http.serve_connection(io, service).with_upgrades().await;
 }

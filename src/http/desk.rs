@@ -1,4 +1,4 @@
-//! Threads for what takes long: parsing and searching. They are started with the control plane, so that no request needs a new
+//! Worker threads for slow jobs: parsing and searching. They are started with the control plane, so that no request needs a new
 //! one.
 
 use std::io;
@@ -12,16 +12,16 @@ use crate::http::budget::{Budget, Held};
 use crate::http::reply::{Refusal, broken, error};
 use crate::process::lock;
 
-/// One searches, one waits for reactors, and one is free for what is short meanwhile.
+/// One searches, one waits for reactors, and one is free for short jobs.
 const THREADS: usize = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The client of a job has gone: what it was for ends without a result.
+/// The client of a job has disconnected: the job ends without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Abandoned;
 
-/// Whether somebody waits for a job.
+/// Whether the client of a job still waits for it.
 #[derive(Debug)]
 pub(super) struct Asker(Weak<()>);
 
@@ -33,7 +33,7 @@ impl Asker {
     /// The chosen ones of these, in their order. Each choice may take long.
     ///
     /// # Errors
-    /// Nobody waits any more.
+    /// The client has disconnected.
     pub(super) fn filter<T>(
         &self,
         all: impl IntoIterator<Item = T>,
@@ -56,9 +56,9 @@ pub(super) struct Workers {
 pub(super) struct Desk {
     queue: Arc<Queue>,
     budget: Arc<Budget>,
-    /// For what reads all mails.
+    /// Held by a job that reads all mails.
     searching: Arc<Semaphore>,
-    /// For what waits for reactors.
+    /// Held by a job that waits for reactors.
     asking: Arc<Semaphore>,
 }
 
@@ -96,23 +96,23 @@ impl Desk {
         Ok((desk, workers))
     }
 
-    /// Runs what is short: the looks at a few mails.
+    /// Runs a short job: one that reads a few mails.
     ///
     /// # Errors
-    /// The reply where there is no room for another reply, or a bug ended the job.
+    /// 503 without memory for another reply, 500 if a bug ended the job.
     pub(super) async fn look<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        // Until the reply that is made is counted, which is as soon as it is here.
+        // Until the reply is counted, which is as soon as it is returned.
         let _reserved = self.reserve().await?;
         self.run(job).await
     }
 
-    /// Room for a reply.
+    /// Memory for a reply.
     ///
     /// # Errors
-    /// The reply where there is none.
+    /// 503 if none becomes free in time.
     async fn reserve(&self) -> Result<Held, Refusal> {
         self.budget.reserve().await.ok_or_else(|| {
             let hint = "retry later: unread replies use all the memory for replies";
@@ -120,7 +120,7 @@ impl Desk {
         })
     }
 
-    /// Runs what makes no reply.
+    /// Runs a job that needs no memory for a reply.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -128,7 +128,7 @@ impl Desk {
         self.run_for(|_| Ok(job())).await
     }
 
-    /// Runs a job that may end when its client has gone.
+    /// Runs a job that may end when its client has disconnected.
     async fn run_for<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Asker) -> Result<T, Abandoned> + Send + 'static,
@@ -137,7 +137,7 @@ impl Desk {
         let asker = Arc::new(());
         let is_wanted = Asker(Arc::downgrade(&asker));
         let job = move || {
-            // The client may have gone.
+            // The client may have disconnected.
             if !done.is_closed()
                 && let Ok(result) = job(&is_wanted)
             {
@@ -152,8 +152,8 @@ impl Desk {
         result
     }
 
-    /// Runs what looks at all messages, until its client has gone. One that reads their mails may take long, and waits for its
-    /// turn.
+    /// Runs a job that examines all messages, until its client disconnects. One that reads their mails may take long, and waits
+    /// for its turn.
     pub(super) async fn search<T: Send + 'static>(
         &self,
         reads_mails: bool,
@@ -168,7 +168,8 @@ impl Desk {
         .await
     }
 
-    /// Runs what waits for the reactors. One that waits for a slow capture is waited for. Its reply is small: it needs no room.
+    /// Runs a job that waits for the reactors. If a reactor waits for a slow capture, so does the job, and all after it. Its
+    /// reply is small: no memory is reserved for it.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -182,13 +183,13 @@ impl Desk {
     }
 }
 
-/// The only turn. The job itself has it, until it is done.
+/// Takes the only turn. The job itself holds it until it is done.
 async fn take_turn(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
     Arc::clone(of).acquire_owned().await.map_err(|_| broken())
 }
 
 impl Drop for Workers {
-    /// Waits for the jobs that run; those that wait are dropped.
+    /// Waits for running jobs; queued ones are dropped.
     fn drop(&mut self) {
         let waiting = {
             let mut jobs = lock(&self.queue.jobs);
@@ -204,7 +205,7 @@ impl Drop for Workers {
 }
 
 impl Queue {
-    /// A thread of the desk.
+    /// Runs jobs until the desk is closed.
     fn work(&self) {
         let mut jobs = lock(&self.jobs);
         while !jobs.is_closed {
@@ -213,7 +214,7 @@ impl Queue {
                 continue;
             };
             drop(jobs);
-            // A mail that a parser fails on costs one request its reply, and not the others theirs.
+            // A mail on which a parser panics costs its own request the reply, and no other.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             jobs = lock(&self.jobs);
         }

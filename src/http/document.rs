@@ -1,5 +1,5 @@
-//! JSON documents of requests, read strictly: what a client has not meant is refused with its place, and nothing is taken for
-//! something else. serde alone accepts an array for a struct, with its fields in their order, and the last of two equal keys.
+//! JSON documents of requests, parsed strictly: an unexpected value is refused, with its path. serde alone accepts an array for a
+//! struct, with its fields in their order, and the last of two equal keys.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -13,17 +13,17 @@ use serde_json::{Map, Value};
 
 use crate::http::reply::{LONGEST_PLACE, cut};
 
-/// What is wrong with a document.
+/// An error in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Misfit {
     /// `rules[1].ttl`; empty for the document itself.
     path: String,
-    /// What would be right.
+    /// The expected value.
     pub(super) hint: String,
 }
 
 impl Misfit {
-    /// Where: the path, or `body` for all of it.
+    /// The path of the error, or `body` for the whole document.
     pub(super) fn at(&self) -> String {
         let path = if self.path.is_empty() { "body" } else { &self.path };
         cut(path.to_owned().into(), LONGEST_PLACE).into_owned()
@@ -65,7 +65,7 @@ impl serde::de::Error for Misfit {
     }
 }
 
-/// In words of JSON.
+/// The type of a value in terms of JSON.
 fn name_of(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Unit => "null".to_owned(),
@@ -76,10 +76,10 @@ fn name_of(found: Unexpected<'_>) -> String {
     }
 }
 
-/// Reads a document of this form.
+/// Parses a document of this type.
 ///
 /// # Errors
-/// It is no JSON, has a key twice, or another form.
+/// It is not JSON, repeats a key, or has another form.
 pub(super) fn read<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Misfit> {
     let place = Place::default();
     let mut json = serde_json::Deserializer::from_slice(octets);
@@ -94,7 +94,7 @@ pub(super) fn read<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Misfit> {
     T::deserialize(Strict(document))
 }
 
-/// Reads a value in which no object has a key twice. Where it fails, the path is that of the place.
+/// Parses a value in which no object repeats a key. After an error the place has the path.
 struct Tree<'p>(&'p Place);
 
 #[derive(Debug, Default)]
@@ -109,7 +109,8 @@ enum Segment {
     Index(usize),
 }
 
-/// Values of one document, each of which takes some tens of octets: more than any list of ids, addresses or rules has.
+/// Largest number of values in a document, each of which takes some tens of octets: more than any list of ids, addresses or rules
+/// has.
 const MOST_VALUES: usize = 500_000;
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
@@ -187,7 +188,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// A value that is only taken for what it is.
+/// A value that is deserialized only as its own JSON type.
 struct Strict(Value);
 
 impl Strict {
@@ -283,7 +284,7 @@ impl<'de> SeqAccess<'de> for Items {
 
 struct Entries {
     rest: serde_json::map::IntoIter,
-    /// Of the key that was read last.
+    /// The entry whose key was read last.
     value: Option<(String, Value)>,
 }
 

@@ -1,4 +1,4 @@
-//! Replies that a browser saves: what a sender has written is never shown.
+//! Replies that a browser saves: content from a sender is never shown.
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
@@ -7,7 +7,7 @@ use crate::http::reply::{Reply, of};
 use crate::mime::{self, PartKind};
 use crate::records::Message;
 
-/// A part of a message by its number, as a download; `None` where there is no such part.
+/// A part of a message by its number, as a download; `None` for an unknown number.
 pub(super) fn part_of(message: &Message, number: &str) -> Option<Reply> {
     let (part, octets) = mime::part(message.body(), number.parse().ok()?)?;
     let mut reply = of(StatusCode::OK, "application/octet-stream", octets);

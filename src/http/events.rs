@@ -1,7 +1,7 @@
-//! Events as they happen, for the clients that listen: server-sent events. Nothing is done while nobody does.
+//! Events as they happen, for the clients that listen: server-sent events. Without a client nothing is done.
 //!
-//! Tasks of the plane's thread make the events for all clients at once: of messages and sessions, of removals, and of the
-//! figures each second. A client has a bounded queue of them. What does not fit is dropped, the oldest first, and counted.
+//! Tasks of the plane's thread make the events for all clients at once: of messages and sessions, of removals, and of the figures
+//! each second. A client has a bounded queue of them. Events that do not fit are dropped, the oldest first, and counted.
 
 mod arrivals;
 mod figures;
@@ -25,12 +25,12 @@ use queue::Queue;
 pub(super) use arrivals::arrivals;
 pub(super) use figures::{figures, removed};
 
-/// Clients at once.
+/// Largest number of clients.
 const MOST_CLIENTS: usize = 64;
-/// Seconds after which a client that takes nothing is no longer served.
+/// Seconds after which a client that reads nothing is dropped.
 const PATIENCE: u32 = 60;
 
-/// What kind of event something is.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// The kinds that a client asks for.
+/// The kinds that a client requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kinds([bool; Kind::ALL.len()]);
 
@@ -83,15 +83,15 @@ impl Kinds {
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     clients: Mutex<Clients>,
-    /// Notified when there is another client.
+    /// Notified when a client is added.
     changed: Notify,
-    /// Where shards hand sessions over, while a client listens to them.
+    /// Where shards report sessions, while a client listens to them.
     passages: Arc<Passages>,
 }
 
 #[derive(Debug, Default)]
 struct Clients {
-    /// By a number that no other has had.
+    /// By a number that is never reused.
     by_key: BTreeMap<u64, Client>,
     last: u64,
 }
@@ -100,11 +100,11 @@ struct Clients {
 struct Client {
     kinds: Kinds,
     queue: Arc<Mutex<Queue>>,
-    /// Messages with lower numbers are none of its events, or have been.
+    /// Messages with lower numbers are not its events, or were queued already.
     seen: u64,
-    /// The same of sessions: earlier ones could follow messages that came first.
+    /// The same for sessions. Earlier ones are not its events: they could follow later messages.
     passed: u64,
-    /// Seconds for which it has taken nothing of what is there.
+    /// Seconds for which it has read none of its pending events.
     waiting: u32,
 }
 
@@ -130,9 +130,9 @@ impl Backlog {
 /// Messages and sessions in one order.
 #[derive(Debug, Default)]
 struct Arrivals {
-    /// The numbers of messages that are left out. They are older than all that are not.
+    /// The numbers of messages that are left out, all of them older than the others.
     missed_messages: Vec<u64>,
-    /// Those of sessions.
+    /// The same for sessions.
     missed_sessions: Vec<Range<u64>>,
     events: Vec<Event>,
     /// Messages that come later have this number or a higher one.
@@ -143,7 +143,7 @@ struct Arrivals {
 #[derive(Debug)]
 struct Event {
     kind: Kind,
-    /// In the order of its kind.
+    /// Its position in the order of its kind.
     number: u64,
     frame: Bytes,
 }
@@ -161,12 +161,12 @@ fn frame(kind: Kind, id: Option<&str>, data: &impl Serialize) -> Bytes {
 }
 
 impl Client {
-    /// Whether a message or a session with this number is an event for it, and has not been.
+    /// Whether a message or a session with this number is an event for it, and was not queued yet.
     fn awaits(&self, kind: Kind, number: u64) -> bool {
         self.kinds.has(kind) && number >= if kind == Kind::Message { self.seen } else { self.passed }
     }
 
-    /// How many of those that are left out would have been its events.
+    /// The number of its events among those that are left out.
     fn missed(&self, arrivals: &Arrivals) -> u64 {
         let messages = arrivals.missed_messages.iter();
         let messages = messages.filter(|number| self.awaits(Kind::Message, **number)).count() as u64;
@@ -226,7 +226,7 @@ impl Hub {
         lock(&self.clients).by_key.values().any(|client| kinds.iter().any(|kind| client.kinds.has(*kind)))
     }
 
-    /// Waits for a client that listens to any of these; to anything if there are none.
+    /// Waits for a client that listens to any of these; without kinds, for any client.
     async fn wait_for(&self, kinds: &[Kind]) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -238,14 +238,14 @@ impl Hub {
         }
     }
 
-    /// The lowest number of a message that is an event for a client, and has not been.
+    /// The lowest number of a message that is an event for a client, and was not queued yet.
     fn first_unseen(&self) -> Option<u64> {
         let clients = lock(&self.clients);
         let listening = clients.by_key.values().filter(|client| client.kinds.has(Kind::Message));
         listening.map(|client| client.seen).min()
     }
 
-    /// Hands messages and sessions to the clients that have not seen them, after how many are left out.
+    /// Queues messages and sessions for the clients that were not sent them, after the number of those that are left out.
     fn publish_arrivals(&self, arrivals: &Arrivals) {
         let mut clients = lock(&self.clients);
         for client in clients.by_key.values_mut() {
@@ -265,14 +265,14 @@ impl Hub {
         }
     }
 
-    /// Events of this kind were dropped that are older than what is published now.
+    /// Counts events of this kind that were dropped, and are older than those published from now on.
     fn miss(&self, kind: Kind, count: u64) {
         for client in lock(&self.clients).by_key.values().filter(|client| client.kinds.has(kind)) {
             lock(&client.queue).miss(count);
         }
     }
 
-    /// A second has passed: clients that take nothing are no longer served, and the others hear a comment now and then.
+    /// Called each second: drops the clients that read nothing, and sends a heartbeat to the others, if one is due.
     fn tick(&self, heartbeat: Option<&Bytes>) {
         lock(&self.clients).by_key.retain(|_, client| {
             let mut queue = lock(&client.queue);

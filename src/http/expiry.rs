@@ -1,5 +1,5 @@
-//! The end of rules with a `ttl`: one task of the plane's thread sleeps until the first of them expires. When that is stands
-//! with the rule itself, so that one that has been replaced, or removed and added again, has its own time.
+//! The expiry of rules with a `ttl`: one task of the plane's thread sleeps until the first of them expires. The rule itself has
+//! the time, so that a rule that was replaced, or removed and added again, has its own.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::http::Plane;
 use crate::server::ReconfigureError;
 
-/// When the clock of all planes of the process began, on which rules expire.
+/// Zero of the clock on which rules expire, for all planes of the process.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The time on that clock.
@@ -32,8 +32,8 @@ impl From<ReconfigureError> for Unchanged {
 /// Removes rules when they expire, as long as the server runs.
 pub(super) async fn expire(plane: Arc<Plane>) {
     loop {
-        // The server counts every reconfiguration, of requests and of the library, whether or not the caller waits for
-        // the answer.
+        // The server counts every reconfiguration, of requests and of the library, whether or not the caller waits for the
+        // answer.
         let changes = plane.server.reconfigurations();
         let changed = changes.after(changes.count());
         let Some(next) = plane.server.next_expiry().and_then(|at| START.checked_add(at)) else {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::stats::Durations;
 
-/// What the reply to a scrape is.
+/// The content type of the reply to a scrape.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The bounds of buckets: from what a reply costs to what a session lasts.
+/// The bounds of buckets: from the cost of a reply to the duration of a session.
 const BOUNDS: [Duration; 22] = [
     Duration::from_micros(10),
     Duration::from_micros(25),
@@ -40,7 +40,7 @@ pub(super) type Labels<'l> = &'l [(&'l str, &'l str)];
 #[derive(Debug, Default)]
 pub(super) struct Exposition(String);
 
-/// A family of series, of which the samples are added.
+/// A family of series, to which samples are added.
 #[derive(Debug)]
 pub(super) struct Family<'t> {
     text: &'t mut String,
@@ -86,8 +86,8 @@ impl Family<'_> {
         }
     }
 
-    /// The buckets, sum and count of a distribution. A duration is in a bucket if the cell of the distribution that it is in, of
-    /// three digits, begins within the bound.
+    /// The buckets, sum and count of a distribution. A duration is in a bucket if its cell of the distribution, of three digits,
+    /// begins within the bound.
     pub(super) fn distribution(&mut self, labels: Labels<'_>, durations: &Durations) {
         let mut within = [0_u64; BOUNDS.len()];
         let mut sum = 0_u64;

@@ -1,4 +1,4 @@
-//! Messages as the interfaces of other programs have them: accepted ones only, under ids of letters and digits.
+//! Messages in the interfaces of other programs: accepted ones only, with ids of letters and digits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ const TAG: usize = 8;
 
 /// The id of a message with `x` for the dashes: `28t5cy4t-12-3` is `28t5cy4tx12x3`. Both are read.
 ///
-/// Nothing is lost by that: the tag has a fixed length, and behind it there are only numbers.
+/// This is reversible: the tag has a fixed length, and only numbers follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FacadeId(pub(super) RecordId);
 

@@ -1,7 +1,7 @@
-//! Who may ask: hosts, origins, credentials. Pure, but for the name of the machine, which is read once.
+//! The admission of requests: hosts, origins, credentials. Pure, except for the name of the machine, which is read once.
 //!
-//! A web page can't choose the `Host` that a browser sends: names that anybody can own are refused ([`hosts`]). Nor can it choose
-//! the `Origin`.
+//! A web page can't choose the `Host` that a browser sends: names that anyone can register are refused ([`hosts`]). Nor can it
+//! choose the `Origin`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -43,11 +43,10 @@ impl Guard {
         }
     }
 
-    /// Checks `Host` and `Origin`. Returns its origin, if it is another than the
-    /// host's own.
+    /// Checks `Host` and `Origin`. Returns the origin if it differs from the host's own.
     ///
     /// # Errors
-    /// The reply for one that may not.
+    /// The reply to a request that is refused.
     pub(super) fn check_source(&self, head: &Parts, over: Over) -> Result<Option<HeaderValue>, Refusal> {
         let host = host_of(head, over)?;
         if over == Over::Tcp && !self.accepts(host) {
@@ -69,7 +68,7 @@ impl Guard {
         Err(error(StatusCode::FORBIDDEN, "origin", "Origin", hint))
     }
 
-    /// Whether the host, whose port may be any, is one that no page of another site can have.
+    /// Whether no page of another site can have this host. Any port is accepted.
     fn accepts(&self, host: &str) -> bool {
         hosts::name(host).is_some_and(|name| {
             hosts::is_of_no_site(name)
@@ -83,25 +82,25 @@ impl Guard {
         self.credentials.is_some() || self.token.is_some()
     }
 
-    /// Whether the request may have the page, in which a token is entered: with a user and password a browser asks for these.
+    /// Checks access to the page. A token is entered in the page itself; for a user and password the browser asks.
     ///
     /// # Errors
-    /// The reply for one without them.
+    /// 401 without the user and password.
     pub(super) fn check_page(&self, head: &Parts) -> Result<(), Refusal> {
         if self.credentials.is_some() { self.check_credentials(head) } else { Ok(()) }
     }
 
-    /// Whether the request has the credentials or the token, if there are any.
+    /// Checks that the request has the credentials or the token, if any are configured.
     ///
     /// # Errors
-    /// The reply for one that has not.
+    /// 401 if it has neither.
     pub(super) fn check_credentials(&self, head: &Parts) -> Result<(), Refusal> {
         if self.credentials.is_none() && self.token.is_none() {
             return Ok(());
         }
         let given = single(&head.headers, &AUTHORIZATION)?.and_then(|value| value.to_str().ok());
         let (scheme, given) = given.and_then(|given| given.split_once(' ')).unwrap_or_default();
-        // Compared in constant time: how long it takes says nothing of what was right.
+        // Compared in constant time, so that the duration discloses nothing.
         let is_it = |secret: &Option<Secret>, given: &[u8]| {
             secret.as_ref().is_some_and(|Secret(secret)| bool::from(secret.as_bytes().ct_eq(given)))
         };
@@ -145,7 +144,7 @@ fn host_of(head: &Parts, over: Over) -> Result<&str, Refusal> {
     }
 }
 
-/// The value of a field that may be there once.
+/// The value of a field that may occur once.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();

@@ -13,7 +13,7 @@ use crate::search::Index;
 /// Octets of all cached indexes.
 const MOST_OCTETS: usize = 128 << 20;
 
-/// The indexes of messages, by their numbers. Where there are too many, those of the newest messages stay.
+/// The indexes of messages, by their numbers. At the limit those of the newest messages are retained.
 #[derive(Debug, Default)]
 pub(super) struct Indexes(Mutex<Entries>);
 

@@ -13,7 +13,7 @@ use crate::net::{PlainListener, SocketFile};
 #[derive(Debug)]
 pub(super) enum Acceptor {
     Tcp(TcpListener),
-    /// The file is removed first: nobody finds one that nobody listens at.
+    /// The file is removed first, so that no client finds it without a listener.
     Unix {
         _file: Arc<SocketFile>,
         socket: UnixListener,

@@ -9,7 +9,7 @@ use crate::http::reply::{Refusal, error, invalid};
 use crate::process::lock;
 use crate::stats::Stats;
 
-/// Marks at once. Each has a histogram for each distribution: some hundred KiB in a usual run.
+/// Largest number of marks. Each has a histogram for each distribution: some hundred KiB in a usual run.
 pub(super) const MOST_MARKS: usize = 32;
 /// Letters of a name.
 const MOST_LETTERS: usize = 64;
@@ -22,12 +22,12 @@ pub(super) struct Marks(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     marks: VecDeque<(String, Arc<Stats>)>,
-    /// The last number that stood for a name.
+    /// The last number that was used as a name.
     last: u64,
 }
 
 /// # Errors
-/// The reply for what is no name of a mark.
+/// 400 for an invalid name.
 pub(super) fn checked(name: &str) -> Result<&str, Refusal> {
     let is_letter = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
     let is_name = (1..=MOST_LETTERS).contains(&name.len()) && name.bytes().all(is_letter);
@@ -55,7 +55,7 @@ impl Marks {
     /// The reading of a mark.
     ///
     /// # Errors
-    /// 404 for a mark that is not there, or no longer.
+    /// 404 for an unknown mark.
     pub(super) fn get(&self, id: &str) -> Result<Arc<Stats>, Refusal> {
         let inner = lock(&self.0);
         let found = inner.marks.iter().find(|(own, _)| own == id);

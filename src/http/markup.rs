@@ -1,36 +1,36 @@
 //! The HTML of a mail, changed so that it can be shown within a page. Pure.
 //!
-//! What a sender has written is not made harmless here: the frame in which it is shown, and the policy that it is served with,
-//! allow no script and no request.
+//! This does not make HTML of a sender harmless: the frame in which it is shown, and the policy with which it is served, allow no
+//! script and no request.
 
 use std::collections::HashMap;
 
-/// URLs by the ids of the parts that they are of (RFC 2392).
+/// URLs of parts, by their ids (RFC 2392).
 pub(super) type Urls = HashMap<String, String>;
 
-/// Octets of an id: a longer one is none. However many stand in a text, each is looked for no further than this.
+/// Largest length of an id in octets. It bounds the search for the end of each id in a text.
 const LONGEST_ID: usize = 255;
 
-/// The HTML with these URLs in the place of its `cid:` URLs, of `most` octets together.
+/// Replaces the `cid:` URLs of the HTML with these, which take at most `most` octets in total.
 pub(super) fn with_own_images(html: String, urls: &Urls, most: usize) -> String {
     let longest = urls.keys().map(String::len).filter(|length| *length <= LONGEST_ID).max();
     let (Some(longest), Some(first)) = (longest, html.find("cid:")) else { return html };
     let (mut shown, mut rest) = (html[..first].to_owned(), &html[first..]);
     let mut left = most;
-    while let Some(behind) = rest.strip_prefix("cid:") {
-        let bound = (0..=behind.len().min(longest + 1)).rev().find(|at| behind.is_char_boundary(*at));
-        let window = &behind[..bound.unwrap_or(0)];
+    while let Some(after) = rest.strip_prefix("cid:") {
+        let bound = (0..=after.len().min(longest + 1)).rev().find(|at| after.is_char_boundary(*at));
+        let window = &after[..bound.unwrap_or(0)];
         let end = window.find(['"', '\'', ')', ' ', '>', '<']).unwrap_or(window.len());
-        let url = urls.get(&behind[..end]).filter(|url| url.len() <= left);
+        let url = urls.get(&after[..end]).filter(|url| url.len() <= left);
         match url {
             Some(url) => {
                 left -= url.len();
                 shown += url;
-                rest = &behind[end..];
+                rest = &after[end..];
             }
             None => {
                 shown += "cid:";
-                rest = behind;
+                rest = after;
             }
         }
         let next = rest.find("cid:").unwrap_or(rest.len());
@@ -40,13 +40,13 @@ pub(super) fn with_own_images(html: String, urls: &Urls, most: usize) -> String 
     shown
 }
 
-/// The HTML without elements that a policy does not reach: `<link rel=preconnect>` connects to another host, and so does one
-/// within a frame; `<meta http-equiv=refresh>` leads to another page. Their names are changed, so that they mean nothing.
+/// Disables the elements to which a policy does not apply: `<link rel=preconnect>` connects to another host, and so does one
+/// within a frame; `<meta http-equiv=refresh>` leads to another page. Their names are changed to unknown ones.
 pub(super) fn without_connections(html: &str) -> String {
     with_tags(html, |name| connects(name).then_some(OTHER_NAME))
 }
 
-/// The same, with links that open beside the page that embeds it.
+/// The same, with links that open in a new window.
 pub(super) fn for_a_frame(html: &str) -> String {
     with_tags(html, |name| match name.eq_ignore_ascii_case("a") {
         true => Some(TARGET),
@@ -59,13 +59,13 @@ fn connects(name: &str) -> bool {
     NAMES.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// What the beginning of a tag that connects becomes.
+/// Replaces the beginning of a tag that connects.
 const OTHER_NAME: &str = "<x-";
 
-/// What an `<a` becomes. Of an attribute that is there twice, the first counts.
+/// Replaces an `<a`. Of a repeated attribute the first counts.
 const TARGET: &str = "<a target=\"_blank\" rel=\"noreferrer noopener\"";
 
-/// The HTML with other texts in the place of the beginnings of tags: of `<a`, whole, of others in front of the name.
+/// Replaces the beginnings of tags: an `<a` with its name, others without theirs.
 fn with_tags(html: &str, replaced: impl Fn(&str) -> Option<&'static str>) -> String {
     let (mut shown, mut rest) = (String::with_capacity(html.len()), html);
     while let Some(at) = rest.find('<') {

@@ -95,11 +95,11 @@ pub struct ControlPlane {
     /// Dropped to stop the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// Dropped after the thread has ended, whose requests they work for.
+    /// Dropped after the thread, for whose requests they work.
     _workers: Workers,
 }
 
-/// What requests are answered from.
+/// The state from which requests are answered.
 struct Plane {
     server: Arc<Server>,
     store: Arc<Store>,
@@ -110,7 +110,7 @@ struct Plane {
     budget: Arc<Budget>,
     /// For the bodies of all requests.
     bodies: Arc<Budget>,
-    /// For requests that wait for what happens.
+    /// Permits of requests that wait for events.
     waiting: Arc<Semaphore>,
     mailpit: mailpit::State,
     view_keys: api::ViewKeys,
@@ -125,10 +125,10 @@ struct Plane {
 }
 
 impl Plane {
-    /// A place among the requests that wait for what happens, as long as it is there.
+    /// A permit of a request that waits for events, until it is dropped.
     ///
     /// # Errors
-    /// The reply where too many wait.
+    /// 503 if too many wait.
     fn wait_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
             let hint =
@@ -139,7 +139,7 @@ impl Plane {
 }
 
 impl Plane {
-    /// The answer of a request that waits, or the reply that says that the control plane ends.
+    /// The answer of a request that waits, or 503 when the control plane ends.
     async fn unless_ending<T>(&self, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
         let (mut answer, mut ending) = (std::pin::pin!(answer), std::pin::pin!(self.ending.notified()));
         ending.as_mut().enable();
@@ -156,7 +156,7 @@ impl Plane {
         .await
     }
 
-    /// Has requests that wait answered, at the end.
+    /// Answers the requests that wait, at the end.
     async fn end(&self) {
         if self.waiting.available_permits() < connections::MOST_WAITING {
             self.ending.notify_waiters();
@@ -165,7 +165,7 @@ impl Plane {
     }
 }
 
-/// How long the replies to requests that wait are written at the end.
+/// How long the last replies to requests that wait may take to be written.
 const LAST_REPLIES: Duration = Duration::from_millis(100);
 
 impl ControlPlane {
@@ -211,7 +211,7 @@ impl ControlPlane {
         let connections = Connections::new(Arc::clone(&plane), settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
-            // What still runs when the sender is dropped ends with the executor.
+            // Tasks that still run when the sender is dropped end with the executor.
             runtime.block_on(async {
                 let _accepting = tokio::spawn(connections.accept_from(acceptor));
                 let _expiring = tokio::spawn(expiring);

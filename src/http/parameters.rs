@@ -7,7 +7,7 @@ use crate::http::reply::{Refusal, invalid};
 use crate::smtp::rules::{A_DURATION, nearest, parse_duration};
 use crate::text::percent_decoded;
 
-/// What an empty parameter, as an unset variable makes it, is refused with: as a missing one it would select everything.
+/// The hint for an empty parameter, as an unset variable makes it: treated as missing, it would select everything.
 const A_VALUE: &str = "a value: without one, omit the parameter";
 
 /// The parameters of a request.
@@ -17,7 +17,7 @@ pub(super) struct Parameters(Vec<Parameter>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Parameter {
     name: String,
-    /// `None` where there is no `=`.
+    /// `None` without a `=`.
     value: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl Parameters {
     /// A parsed value.
     ///
     /// # Errors
-    /// The reply with what is expected.
+    /// The reply with the expected value.
     pub(super) fn parsed<T: FromStr>(
         &self,
         name: &'static str,

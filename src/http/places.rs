@@ -1,4 +1,4 @@
-//! The places of connections: which of them makes room for another, and until when.
+//! The places of connections: which connection is ended to make room for another.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +49,7 @@ impl Open {
         self.dispensable_of(|state| state != State::Answering)
     }
 
-    /// That of the connections in such a state.
+    /// The same among the connections in such a state.
     fn dispensable_of(&self, is_one: impl Fn(State) -> bool) -> Option<u64> {
         let candidates = self.entries.iter().filter(|(_, entry)| is_one(entry.state));
         candidates.min_by_key(|(_, entry)| entry.state).map(|(key, _)| *key)
@@ -61,7 +61,7 @@ impl Open {
         entry.and_then(|entry| entry.task).into_iter().for_each(|task| task.abort());
     }
 
-    /// Ends the connection that makes room for another. False if there is none.
+    /// Ends the connection that makes room for another. False if none does.
     pub(super) fn make_room(&mut self) -> bool {
         let key = self.dispensable();
         key.into_iter().for_each(|key| self.end(key));
@@ -114,7 +114,7 @@ impl Place {
         lock(&self.open).set(self.key, state);
     }
 
-    /// All that was taken of replies is written.
+    /// All octets that were taken are written.
     pub(super) fn flushed(&self) {
         if self.is_taken.swap(false, Ordering::Relaxed) {
             self.set(|since| State::Idle { since });
@@ -133,7 +133,7 @@ impl Drop for Place {
 pub(super) struct Sending(Arc<Place>);
 
 impl Sending {
-    /// A reply with an end lets the connection make room for others, if need be; a stream of events does not.
+    /// A reply with an end lets the connection make room for others, if necessary; a stream of events does not.
     pub(super) fn start(place: &Arc<Place>, is_stream: bool) -> Self {
         if !is_stream {
             place.set(|since| State::Sending { since });

@@ -12,7 +12,7 @@ use crate::http::reply::{Refusal, error};
 /// Reads the body of a request, of `most` octets at most, with its part of the budget.
 ///
 /// # Errors
-/// The refusal of a body that is too large, too slow or incomplete, or has no room beside others.
+/// The refusal of a body that is too large, too slow or incomplete, or exceeds the budget of all bodies.
 pub(super) async fn body(
     body: Incoming,
     most: usize,

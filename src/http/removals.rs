@@ -1,6 +1,6 @@
-//! What follows when messages are removed, whether by a request of any interface or a call of the library: one task of
-//! the plane's thread follows the log of the store, and a thread of the desk reads it. What it forgets is only a cache,
-//! or of messages that are gone.
+//! The effects of removed messages, whether a request of any interface or a call of the library has removed them: one task of the
+//! plane's thread follows the log of the store, and a thread of the desk reads it. It drops only caches, and state of messages
+//! that no longer exist.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ pub(super) async fn follow(plane: Arc<Plane>) {
     loop {
         plane.store.removal(seen).await;
         let own = Arc::clone(&plane);
-        // Only a bug ends it without a result: these removals are passed over.
+        // Only a bug ends it without a result: these removals are skipped.
         seen = plane.desk.run(move || look(&own, seen)).await.unwrap_or(seen + 1);
     }
 }
 
-/// What follows of the removals from this position on. Returns the position of the next one.
+/// Processes the removals from this position on. Returns the position of the next one.
 fn look(plane: &Plane, seen: u64) -> u64 {
     let removed = plane.store.removals_from(seen);
     let older = removed.end - seen - removed.removals.len() as u64;
@@ -43,10 +43,10 @@ fn forget(plane: &Plane, Removed { removals, is_partial, .. }: &Removed) {
     }
 }
 
-/// Sends the events. `older` are the removals that are forgotten.
+/// Sends the events. `older` is the number of removals that the log has dropped.
 fn announce(plane: &Plane, Removed { removals, .. }: &Removed, older: u64) {
-    // What was removed before all was is among all. A message that has been filed since, and that clients may know already, is
-    // not: then they are sent the ids.
+    // A removal of all includes those before it. If a message has been filed since, which clients may know already, they are sent
+    // the ids instead.
     let is_all =
         |removal: &Removal| matches!(removal, Removal::All { end } if !plane.store.has_filed_from(*end));
     let all = removals.iter().rposition(is_all);

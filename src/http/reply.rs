@@ -14,10 +14,10 @@ use serde::Serialize;
 use crate::http::body::Body;
 use crate::http::budget::RESERVED_OCTETS;
 
-/// A reply, without the headers that all have.
+/// A reply without the common headers.
 pub(super) type Reply = Response<Body>;
 
-/// The same reply with the headers that all have: nothing is guessed, cached, executed or disclosed.
+/// Adds the common headers: nothing is guessed, cached, executed or disclosed.
 pub(super) fn with_common_headers(mut reply: Reply) -> Reply {
     let common = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -57,7 +57,7 @@ pub(super) fn json_as(status: StatusCode, value: &impl Serialize) -> Reply {
     of(status, "application/json", text)
 }
 
-/// The octets of a value as JSON, without making them.
+/// The length of a value as JSON in octets, without building it.
 fn json_length(value: &impl Serialize) -> usize {
     struct Count(usize);
 
@@ -77,10 +77,10 @@ fn json_length(value: &impl Serialize) -> usize {
     count.0
 }
 
-/// Octets of JSON of all messages in one reply: 500 whole mails of 32 KiB fit. A few of them can be unread at the same time.
+/// Octets of JSON of all messages in one reply: 500 whole mails of 32 KiB fit. A few such replies can be unread at the same time.
 pub(super) const FITTING_OCTETS: usize = RESERVED_OCTETS;
 
-/// As many of these, from the front, as fit into one reply. One that is larger than that is sent alone.
+/// The first of these, as many as fit into one reply. A larger one is sent alone.
 pub(super) fn fitting<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<T> {
     let mut octets = 0;
     let mut fitting = Vec::new();
@@ -94,7 +94,7 @@ pub(super) fn fitting<T: Serialize>(views: impl Iterator<Item = T>) -> Vec<T> {
     fitting
 }
 
-/// The reply of an error; behind a pointer, so that results are small.
+/// The reply of an error; boxed, so that results are small.
 #[derive(Debug)]
 pub(super) struct Refusal(Box<Reply>);
 
@@ -116,7 +116,7 @@ impl Refusal {
     }
 }
 
-/// What was wrong, where, and what would be right.
+/// An error: its reason, its place, and the expected value.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Fault {
     /// One word, for programs.
@@ -132,11 +132,11 @@ struct ErrorView<'f> {
     error: &'f Fault,
 }
 
-/// Characters of a place and of a hint, which may have what a client has sent.
+/// Characters of a place and of a hint, which may contain input of the client.
 pub(super) const LONGEST_PLACE: usize = 200;
 const LONGEST_HINT: usize = 2000;
 
-/// A text of at most so many characters, and a sign that there were more.
+/// The text, cut after `most` characters, with a sign that it was longer.
 pub(super) fn cut(text: Cow<'static, str>, most: usize) -> Cow<'static, str> {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -160,7 +160,7 @@ pub(super) fn invalid(at: impl Into<Cow<'static, str>>, hint: impl Into<Cow<'sta
     error(StatusCode::BAD_REQUEST, "invalid", at, hint)
 }
 
-/// 500, for what must not happen.
+/// 500, for a bug.
 pub(super) fn broken() -> Refusal {
     error(StatusCode::INTERNAL_SERVER_ERROR, "bug", "", "this is a bug of smtpmock: please report it")
 }

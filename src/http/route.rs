@@ -1,4 +1,4 @@
-//! One path of an interface, and the handler that answers it.
+//! A path of an interface, and the handler that answers it.
 
 use std::pin::Pin;
 
@@ -8,14 +8,14 @@ use crate::http::call::Call;
 use crate::http::parameters::decoded;
 use crate::http::reply::{Refusal, Reply};
 
-/// One method of one path, and who answers it.
+/// One method of one path, and its handler.
 pub(super) struct Route {
     pub(super) method: Method,
-    /// Segments in braces stand for any.
+    /// Segments in braces match any.
     pub(super) path: &'static str,
     /// Credentials are not needed.
     pub(super) is_open: bool,
-    /// Octets of the body at most; 0: there is none.
+    /// Largest body in octets; 0: none.
     pub(super) body: usize,
     pub(super) handler: Handler,
 }
@@ -37,12 +37,12 @@ impl Route {
         Self { method: Method::DELETE, path, is_open: false, body: 0, handler }
     }
 
-    /// One with a body of at most so many octets.
+    /// A route with a body of at most this many octets.
     pub(super) const fn with_body(method: Method, path: &'static str, body: usize, handler: Handler) -> Self {
         Self { method, path, is_open: false, body, handler }
     }
 
-    /// What stands for the names in braces, if the path is this route's.
+    /// The segments for the names in braces, if the path matches.
     pub(super) fn matches(&self, path: &str) -> Option<Vec<String>> {
         let (mut own, mut given) = (self.path.split('/'), path.split('/'));
         let mut segments = Vec::new();

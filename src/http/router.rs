@@ -32,7 +32,7 @@ pub(super) async fn answer(
     request_timeout: Duration,
 ) -> Reply {
     let (head, body) = request.into_parts();
-    // Where it ends is a matter of opinion (RFC 9112 section 6.1): nothing behind it is taken for a request.
+    // Recipients can differ about its end (RFC 9112 section 6.1): nothing after it is read as a request.
     let has_transfer_encoding = head.headers.contains_key(TRANSFER_ENCODING);
     let (origin, is_last, reply) = match plane.guard.check_source(&head, over) {
         Ok(origin) => (origin, has_transfer_encoding, routed(plane, head, body, request_timeout).await),
@@ -60,10 +60,11 @@ async fn routed(
         routes().filter_map(|route| route.matches(path).map(|segments| (route, segments))).collect();
     // HEAD is GET, of whose reply hyper sends the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
-    // Fixed segments come first in the table, and hide what stands for any.
+    // Fixed segments precede placeholders in the table, and hide them.
     let hides = |route: &Route| matching.first().is_none_or(|(first, _)| first.path == route.path);
     let found = matching.iter().find(|(route, _)| route.method == *method && hides(route));
-    // Nothing is answered without credentials but a preflight, which has none and discloses the methods of a path.
+    // Apart from open routes, only a preflight is answered without credentials: it has none, and discloses only the methods of a
+    // path.
     let is_preflight = head.method == Method::OPTIONS;
     if !is_preflight && !found.is_some_and(|(route, _)| route.is_open) {
         plane.guard.check_credentials(&head)?;
@@ -88,7 +89,7 @@ async fn routed(
     let most = if route.body == 0 { UNWANTED } else { route.body };
     let (body, held) = received::body(body, most, request_timeout, &plane.bodies).await?;
     if route.body == 0 && !body.is_empty() {
-        // A client that sends one means something by it.
+        // A client that sends one expects an effect.
         return Err(invalid("body", "no body: this request takes query parameters only"));
     }
     handler(Call { plane, head, segments, parameters, body, _held: held }).await

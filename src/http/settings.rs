@@ -13,10 +13,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The settings of a [`ControlPlane`](crate::ControlPlane).
 ///
-/// Requests are answered only if their `Host` is one that no web page of another site can have: an IP address, a name
-/// without a dot, a name below `localhost`, this machine's own name, or one of [`allow_host`](Self::allow_host). Over a
-/// Unix socket it may be any. A request with an `Origin`, which browsers send, is answered only if that is the host's
-/// own or one of [`allow_origin`](Self::allow_origin).
+/// Requests are answered only if their `Host` is one that no web page of another site can have: an IP address, a name without a
+/// dot, a name below `localhost`, this machine's own name, or one of [`allow_host`](Self::allow_host). Over a Unix socket it may
+/// be any. A request with an `Origin`, which browsers send, is answered only if that is the host's own or one of
+/// [`allow_origin`](Self::allow_origin).
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     pub(super) listen: String,
@@ -29,7 +29,7 @@ pub struct HttpSettings {
     pub(super) on_stop: Option<StopHook>,
 }
 
-/// What is called when a request stops the server.
+/// Called when a request stops the server.
 #[derive(Clone)]
 pub(super) struct StopHook(pub(super) Arc<dyn Fn(Option<Duration>) + Send + Sync>);
 
@@ -57,8 +57,8 @@ impl std::fmt::Debug for Secret {
 }
 
 impl HttpSettings {
-    /// Listens there: a port of 127.0.0.1, like `8025` (0: any free one), `ADDRESS:PORT`, or `unix:PATH` with an absolute path.
-    /// A socket that no process listens at is replaced.
+    /// Listens at this address: a port of 127.0.0.1, like `8025` (0: any free one), `ADDRESS:PORT`, or `unix:PATH` with an
+    /// absolute path. A socket that no process listens at is replaced.
     #[must_use]
     pub fn at(listen: impl Into<String>) -> Self {
         Self {
@@ -87,15 +87,15 @@ impl HttpSettings {
         self
     }
 
-    /// Requires Basic authentication (RFC 7617) with these. A name of a user has no colon. If a [token](Self::token) is set too,
-    /// either is accepted.
+    /// Requires Basic authentication (RFC 7617) with these. The name has no colon. If a [token](Self::token) is set too, either
+    /// is accepted.
     #[must_use]
     pub fn auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Some(Credentials { user: user.into(), password: Secret(password.into()) });
         self
     }
 
-    /// Requires this bearer token (RFC 6750); or the [credentials](Self::auth), if there are some too.
+    /// Requires this bearer token (RFC 6750); or the [credentials](Self::auth), if they are set too.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Secret(token.into()));
@@ -109,7 +109,7 @@ impl HttpSettings {
         self
     }
 
-    /// Calls `hook` when `POST /v1/stop` has begun to stop the server, with the timeout in the request if there is one: to end
+    /// Calls `hook` when `POST /v1/stop` has begun to stop the server, with the timeout in the request, if any: to end
     /// a program with its server. The hook runs on the plane's thread, which answers nothing meanwhile, and must neither
     /// [stop](crate::Server::stop) the server nor drop the plane itself: let it send a message to a thread that does.
     #[must_use]

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use crate::http::places::Place;
 
-/// How long writes may wait for a client in total. What the client reads restores some of it.
+/// How long writes may wait for a client in total. Octets that the client reads restore some of it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// Octets per second at or above which a client is never dropped. Each client that reads more slowly on purpose would retain a
 /// reply.

@@ -13,7 +13,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Octets of the payload of a client's frame: clients have no reason to send more.
 const LONGEST: usize = 4096;
 
-/// What a client has sent.
+/// A frame of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     /// Anything that is not answered.
@@ -29,7 +29,7 @@ pub(super) enum Breach {
     TooLarge = 1009,
 }
 
-/// The value of `Sec-WebSocket-Accept`, if these fields ask for a WebSocket.
+/// The value of `Sec-WebSocket-Accept`, if these fields request a WebSocket.
 pub(super) fn accepts(headers: &HeaderMap) -> Option<HeaderValue> {
     let has = |name: HeaderName, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

@@ -14,7 +14,7 @@ use crate::http::route::Route;
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/v1/events", |call| Box::pin(listen(call)))];
 
-/// Missed messages that a reconnecting client is sent at once.
+/// Largest number of missed messages that a reconnecting client is sent.
 const BACKLOG: usize = 1000;
 
 async fn listen(call: Call) -> Result<Reply, Refusal> {
@@ -29,7 +29,7 @@ async fn listen(call: Call) -> Result<Reply, Refusal> {
     let plane = &call.plane;
     // After a reconnection the header is newer than the URL.
     let last = call.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    // A browser never comes back after an error: an id that is none of ours, as of another server before, is no position.
+    // A browser does not reconnect after an error: an id of another server, such as an earlier one at this address, is ignored.
     let from = match (last.filter(|id| !id.is_empty()), call.parameters.text("after")?) {
         (Some(id), _) => number_after(id, plane).await.ok(),
         (None, Some(id)) => Some(number_after(id, plane).await?),

@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, for whichever tool starts and watches containers.
+//! `/livez` and `/readyz`, for tools that start and watch containers.
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -17,13 +17,13 @@ struct Health {
     status: &'static str,
 }
 
-/// This thread answers.
+/// Always 200: this thread runs.
 fn live(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     Ok(json(&Health { status: "alive" }))
 }
 
-/// Whether the server accepts connections. A paused server must be sent none.
+/// 200 if the server accepts connections, which a paused one does not.
 fn ready(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let server = &call.plane.server;

@@ -1,7 +1,6 @@
-//! `/v1/messages/{id}/html`: the HTML of a mail as a page for a frame, complete in itself.
+//! `/v1/messages/{id}/html`: the HTML of a mail as a self-contained page for a frame.
 //!
-//! A frame can't send the token of `--http-token`. So the address that a message has for it contains a key, which is of this
-//! message alone.
+//! A frame can't send the token of `--http-token`: the URL of each view contains a key, which is valid for its message only.
 
 use std::sync::Arc;
 
@@ -26,11 +25,11 @@ use crate::smtp::RecordId;
 
 pub(super) const ROUTES: &[Route] = &[Route::open("/v1/messages/{id}/html", |call| Box::pin(html(call)))];
 
-/// Styles of the mail and images within it, nothing from elsewhere, not even from here; no script runs, and the page has no
-/// origin. A link opens in a window of its own.
+/// Allows styles and embedded images of the mail, and no requests, not even to this server; no script runs, and the page has no
+/// origin. A link opens in a new window.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox";
-/// Octets of images that are embedded, which a mail may name again and again.
+/// Total octets of embedded images, to which a mail may refer any number of times.
 const IMAGES: usize = 16 << 20;
 
 /// Makes the keys of views.
@@ -51,7 +50,7 @@ impl ViewKeys {
         Ok(Self(secret))
     }
 
-    /// Half of the digest: what is left out makes it impossible to continue it.
+    /// Half of the digest: without the other half it can't be extended to the digest of a longer text.
     fn key(&self, id: RecordId) -> String {
         let digest = Sha256::new().chain_update(self.0).chain_update(id.to_string()).finalize();
         digest[..16].iter().map(|octet| format!("{octet:02x}")).collect()
@@ -63,7 +62,7 @@ impl ViewKeys {
     }
 }
 
-/// The address of the view of a message.
+/// The URL of the view of a message.
 pub(super) fn view_of(message: &Message, plane: &Plane) -> String {
     let id = message.id();
     match plane.guard.wants_credentials() {
@@ -89,7 +88,7 @@ fn page(message: &Message) -> Result<Reply, Refusal> {
     let html = for_a_frame(&with_own_images(html.ok_or_else(missing)?, &images(message), IMAGES));
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // Nor is the name of a host asked for.
+    // Names of hosts are not resolved either.
     reply.headers_mut().insert(X_DNS_PREFETCH_CONTROL, HeaderValue::from_static("off"));
     Ok(reply)
 }

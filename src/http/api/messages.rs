@@ -78,7 +78,7 @@ struct Deleted {
     remaining: Option<usize>,
 }
 
-/// Deletes what is selected; with `return=true` as many of the oldest as fit into a reply, and returns them.
+/// Deletes the selected messages; with `return=true` as many of the oldest as fit into a reply, and returns them.
 async fn delete(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[SELECTING, &["return", "limit", "raw"]].concat())?;
     let selection = Selection::of(&call.parameters, &call.plane).await?;

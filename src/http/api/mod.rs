@@ -1,4 +1,4 @@
-//! The interface: one file for each resource, and the table of them. `openapi.json` beside them describes it.
+//! The interface: one file for each resource, and the table of them. `openapi.json` in this folder describes it.
 
 mod events;
 mod health;
@@ -25,7 +25,7 @@ use crate::http::route::Route;
 
 pub(in crate::http) use html::ViewKeys;
 
-/// The routes of all resources. One with a fixed segment stands in front of one with any in its place.
+/// The routes of all resources. A route with a fixed segment precedes one with a placeholder in its position.
 const RESOURCES: &[&[Route]] = &[
     health::ROUTES,
     openapi::ROUTES,
@@ -47,7 +47,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     RESOURCES.iter().flat_map(|routes| routes.iter())
 }
 
-/// The body as JSON of this form.
+/// Parses the body as JSON of this type.
 async fn parsed<T: DeserializeOwned + Send + 'static>(call: &mut Call) -> Result<T, Refusal> {
     call.read(document::read).await?.map_err(|misfit| invalid(misfit.at(), misfit.hint))
 }

@@ -27,7 +27,7 @@ pub(super) const ROUTES: &[Route] = &[
 const MARK_OCTETS: usize = 1 << 10;
 /// Octets of the expectations in one request.
 const EXPECTATIONS_OCTETS: usize = 64 << 10;
-/// Expectations in one request. Each searches the figures for its own.
+/// Expectations in one request. Each searches all figures.
 const MOST_EXPECTATIONS: usize = 256;
 
 /// The requested period.
@@ -38,14 +38,14 @@ struct Period {
 }
 
 impl Period {
-    /// That of the parameter `since`.
+    /// The period since the mark that the parameter `since` names.
     fn of(call: &Call) -> Result<Self, Refusal> {
         call.parameters.only(&["since"])?;
         let since = call.parameters.text("since")?.map(|id| call.plane.marks.get(id)).transpose()?;
         Ok(Self { plane: Arc::clone(&call.plane), since })
     }
 
-    /// Each shard hands its figures over between two turns.
+    /// Waits for the shards, which report their figures between two turns.
     fn stats(&self) -> Stats {
         let stats = self.plane.server.stats();
         match &self.since {

@@ -51,7 +51,7 @@ impl From<&str> for Named {
     }
 }
 
-/// A requested change of a rule: what is missing stays.
+/// A requested change of a rule: missing fields are unchanged.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Patch {
@@ -70,14 +70,14 @@ impl From<&str> for Patch {
     }
 }
 
-/// A field that is present, for which `null` is a value.
+/// For a field of which `null` is a value: `None` only if the field is missing.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// What a body has: fields, or only the text of a rule.
+/// The forms of a body: fields, or only the text of a rule.
 trait Fields: for<'r> From<&'r str> {
-    /// What is expected of a body.
+    /// The expected body, for errors.
     const EXPECTED: &str;
 }
 
@@ -138,7 +138,7 @@ struct View {
     /// How often its stage was reached and its conditions were true, apart from counts and chances.
     reached: u64,
     fired: u64,
-    /// What is left of its `ttl`, in whole milliseconds, rounded up.
+    /// The remaining part of its `ttl`, in whole milliseconds, rounded up.
     expires_in: Option<String>,
 }
 
@@ -150,14 +150,14 @@ impl From<ExpiringRule> for View {
     }
 }
 
-/// A rule as it will be, and how long.
+/// A requested rule, and its lifetime.
 struct Asked {
     rule: Rule,
     ttl: Option<Duration>,
 }
 
 impl Asked {
-    /// The rule, whose time begins now.
+    /// The rule, with its lifetime beginning now.
     fn begin(self) -> Rule {
         let end = self.ttl.map(|ttl| expiry::now() + ttl);
         self.rule.expiring_at(end)
@@ -167,7 +167,7 @@ impl Asked {
 /// Where an entry is in a request.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// It is the whole body.
+    /// The entry is the whole body.
     Body,
     /// At this index of `rules`.
     Listed(usize),
@@ -220,7 +220,7 @@ fn above_zero(ttl: &Value, place: Place) -> Result<Duration, Refusal> {
     .map_err(|expected| invalid(place.field("ttl"), expected))
 }
 
-/// The rule with the id of the path, which it may name itself.
+/// Gives the rule the id in the path. It may have that id already.
 fn with_id(rule: Rule, id: &str) -> Result<Rule, Refusal> {
     match rule.name().is_none_or(|own| own == id) {
         true => Ok(rule.id(id)),
@@ -252,7 +252,7 @@ async fn replace(mut call: Call) -> Result<Reply, Refusal> {
     let rules = call.plane.desk.run(parse).await??;
     let texts: Vec<_> = rules.iter().map(|asked| asked.rule.to_string()).collect();
     let place = move |error: &ConfigError| {
-        // Of equal ones it is the last that is too many.
+        // Of equal rules the last is the invalid one.
         let index = texts.iter().rposition(|text| *text == error.value);
         index.map_or("rules".to_owned(), |index| Place::Listed(index).rule())
     };
@@ -284,7 +284,7 @@ async fn exchange(mut call: Call) -> Result<Reply, Refusal> {
     change_one(&call, move |_| asked.begin()).await
 }
 
-/// Changes what is given of the rule with the id of the path.
+/// Changes the given fields of the rule with the id of the path.
 async fn merge(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let Patch { rule, id, ttl } = super::parsed::<Entry<Patch>>(&mut call).await?.0;
@@ -332,7 +332,7 @@ async fn remove(call: Call) -> Result<Reply, Refusal> {
         Ok(rules)
     };
     let done = change_rules(&call, remove).await?;
-    // Its counts go with it: these are the last.
+    // Its counts end with it: these are the final ones.
     Ok(json(&view(done.rules_before, &id)?))
 }
 

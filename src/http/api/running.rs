@@ -28,7 +28,7 @@ struct Stopping {
     stopping: bool,
 }
 
-/// The reply comes when every shard has stopped accepting, or accepts again.
+/// Replies when every shard has stopped accepting, or accepts again.
 async fn set_paused(call: Call, set: fn(&Server) -> Result<(), ReconfigureError>) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let server = Arc::clone(&call.plane.server);
@@ -36,8 +36,8 @@ async fn set_paused(call: Call, set: fn(&Server) -> Result<(), ReconfigureError>
     done.map(|paused| json(&Accepting { paused })).map_err(|error| not_serving(&error))
 }
 
-/// Waits for nothing: where the hook ends the program, the reply has been written before this thread ends, as nothing else runs
-/// on it meanwhile.
+/// Does not wait: if the hook ends the program, this thread still writes the reply before it ends, as nothing else runs on it
+/// meanwhile.
 fn stop(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["timeout"])?;
     let timeout = call.parameters.duration("timeout", MAX_DURATION)?;

@@ -1,4 +1,4 @@
-//! Which messages a request is about.
+//! The selection of messages by the parameters of a request.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl Selection {
         of_query + usize::from(is_refused) + usize::from(is_elsewhere)
     }
 
-    /// The conditions that a message does not meet, each with what was found instead.
+    /// The conditions that a message does not meet, each with the value that was found instead.
     pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
         let index = plane.indexes.index(shown);
         let mut missed = self.query.missed_by(Candidate { message: &shown.message, index: &index });
@@ -112,12 +112,11 @@ fn acceptance(message: &Message) -> String {
     }
 }
 
-/// The number after that of the message with this id. A message of this server that is neither stored nor remembered
-/// was older than all stored: the oldest are evicted, and of the removed ones the last are remembered. All messages are
-/// looked at: a thread of the desk does it.
+/// The number after that of the message with this id. A message of this server that is neither stored nor among the last removals
+/// counts as older than all stored ones: the oldest are evicted. A thread of the desk examines all messages.
 ///
 /// # Errors
-/// The reply for what is no id, or one of another server: all messages would count as later.
+/// 400 for an invalid id, or one of another server: all messages would count as later.
 pub(super) async fn number_after(id: &str, plane: &Arc<Plane>) -> Result<u64, Refusal> {
     let id: RecordId =
         id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;
@@ -132,10 +131,10 @@ pub(super) async fn number_after(id: &str, plane: &Arc<Plane>) -> Result<u64, Re
     Ok(plane.desk.run(number).await?.map_or(0, |number| number + 1))
 }
 
-/// The message with this id. For the desk: all messages are looked at.
+/// The message with this id. For the desk: all messages are examined.
 ///
 /// # Errors
-/// The reply where there is none.
+/// 404 for an unknown id.
 pub(super) fn find(id: &str, plane: &Plane) -> Result<Shown, Refusal> {
     let found = id.parse::<RecordId>().ok().and_then(|id| plane.store.find(id));
     found.ok_or_else(|| {

@@ -69,7 +69,7 @@ async fn describe(call: Call) -> Result<Reply, Refusal> {
     }))
 }
 
-/// The flags that are fixed, as they were given, then the others as they are now where that is not the default.
+/// The fixed flags as given, then the current values of the others that differ from their defaults.
 fn command(plane: &Plane) -> Vec<String> {
     let mut arguments = vec!["smtpmock".to_owned()];
     let now = plane.server.settings();

@@ -19,7 +19,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete("/v1/sessions/{session}", |call| Box::pin(end_one(call))),
 ];
 
-/// Sessions of one reply, by default and at most: each shard copies as many between two turns.
+/// Sessions of one reply, by default and at most: each shard copies that many between two turns.
 const USUAL_SESSIONS: usize = 100;
 const MOST_SESSIONS: usize = 1000;
 
@@ -29,7 +29,7 @@ struct List {
     sessions: Vec<View>,
     /// The cursor of the next page; `None` on the last one.
     next: Option<String>,
-    /// All that are open.
+    /// The number of open sessions.
     total: usize,
 }
 
@@ -74,7 +74,7 @@ impl From<OpenSession> for View {
     }
 }
 
-/// What it runs over now: a session in clear is encrypted by STARTTLS.
+/// The current transport: STARTTLS encrypts a session in clear.
 fn transport(of: &OpenSession) -> &'static str {
     match (&of.listener, &of.tls) {
         (Endpoint::Unix(_), _) => "unix",
@@ -89,7 +89,7 @@ async fn list(call: Call) -> Result<Reply, Refusal> {
     let after = call.parameters.parsed::<u64>("cursor", "the next of another list")?.unwrap_or(0);
     let server = Arc::clone(&call.plane.server);
     let work = move || {
-        // One more shows whether there is another page.
+        // One more shows whether another page follows.
         let mut found = server.sessions_after(after, limit + 1);
         let has_more = found.sessions.len() > limit;
         found.sessions.truncate(limit);
@@ -127,7 +127,7 @@ async fn end_one(call: Call) -> Result<Reply, Refusal> {
     }
 }
 
-/// By `how`: with 421 by default.
+/// The requested farewell (`how`), by default a 421.
 fn farewell(parameters: &Parameters) -> Result<Farewell, Refusal> {
     match parameters.text("how")? {
         None | Some("421") => Ok(Farewell::Refused),

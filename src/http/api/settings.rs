@@ -33,7 +33,7 @@ pub(super) fn view(of: &Settings) -> Map<String, Value> {
     settings().into_iter().map(|setting| (setting.name.to_string(), (setting.get)(of))).collect()
 }
 
-/// Changes those that are named, or none. The reply comes when every shard serves by the new ones.
+/// Changes the named settings, or none. Replies when every shard uses the new ones.
 async fn change(mut call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let changes: Map<String, Value> = super::parsed(&mut call).await?;
@@ -66,7 +66,7 @@ fn check_name(name: &str, known: &[Setting]) -> Result<(), Refusal> {
     Err(error(StatusCode::BAD_REQUEST, "no_such_setting", name.to_owned(), hint))
 }
 
-/// In the order of the table, whatever that of the request.
+/// Applies the changes in the order of the table, not of the request.
 fn changed(before: Settings, changes: &Map<String, Value>) -> Result<Settings, Refusal> {
     let default = before.clone().reset();
     table::check_esmtp(changes).map_err(|expected| invalid("esmtp", expected))?;
@@ -78,7 +78,7 @@ fn changed(before: Settings, changes: &Map<String, Value>) -> Result<Settings, R
     })
 }
 
-/// The name of the setting that is wrong.
+/// The name of the invalid setting.
 fn place(error: &ConfigError) -> String {
     let found = settings().into_iter().find(|setting| setting.checked_as == error.setting);
     found.map_or(error.setting.to_owned(), |setting| setting.name.into_owned())

@@ -131,7 +131,7 @@ struct PartView {
 #[derive(Serialize)]
 struct Turn {
     stage: &'static str,
-    /// When the reply was decided, before any delay of it.
+    /// When the reply was decided, before its delay.
     at: Option<String>,
     request: String,
     reply: Option<String>,

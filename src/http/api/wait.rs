@@ -1,4 +1,4 @@
-//! `/v1/messages/wait`: answers the moment enough messages are there.
+//! `/v1/messages/wait`: replies as soon as enough messages are stored.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -28,37 +28,37 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/messages/wait", |call| {
     })
 })];
 
-/// How long is waited by default, and at most.
+/// The timeout by default, and at most.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
-/// How long a search goes on behind the timeout, and as long again what explains it.
+/// How long a search may continue after the timeout, and its explanation after that.
 const GRACE: Duration = Duration::from_millis(500);
-/// Messages that can be waited for.
+/// Largest number of messages to wait for.
 const MOST_COUNT: usize = 1_000_000;
-/// Numbers of messages that are remembered before any are forgotten.
+/// Number of selected messages up to which it is not checked whether they still exist.
 const TIDY: usize = 4096;
-/// After all was counted again, the wait pauses for so many times as long as that took.
+/// After a recount the wait pauses for this multiple of its duration.
 const RECOUNT_PAUSE: u32 = 4;
-/// Messages that are explained.
+/// Number of messages of which a reply explains why they are not selected.
 const MOST_EXPLAINED: usize = 5;
-/// Messages, the newest, among which the nearest are found.
+/// Number of the newest messages among which the nearest are searched.
 const MOST_CONSIDERED: usize = 1000;
 
 #[derive(Serialize)]
 struct Arrived {
     /// The newest first.
     messages: Vec<Detail>,
-    /// All that are selected.
+    /// The number of all selected messages.
     total: usize,
 }
 
 #[derive(Serialize)]
 struct TimedOut {
     error: Fault,
-    /// What is selected, the newest first.
+    /// The selected messages, the newest first.
     messages: Vec<Summary>,
     total: usize,
-    /// What is not, and differs least.
+    /// Those of the other messages that meet the most conditions.
     nearest: Vec<Missed>,
 }
 
@@ -69,21 +69,21 @@ struct Missed {
     missed: Vec<String>,
 }
 
-/// What is waited for, and what is there of it.
+/// A wait, and the messages selected so far.
 struct Wait {
     plane: Arc<Plane>,
     selection: Selection,
     count: usize,
     limit: usize,
     has_raw: bool,
-    /// The messages that were selected when they were looked at, by their numbers. They are not retained: those that are evicted
-    /// meanwhile are gone.
+    /// The messages that were selected when they were examined, by their numbers. They are not retained: evicted ones no longer
+    /// count.
     selected: Vec<(u64, Weak<Message>)>,
-    /// With so many it is time to forget those that are gone.
+    /// At this length it is checked which of them still exist.
     tidied_at: usize,
-    /// What is older has been looked at.
+    /// Messages with lower numbers have been examined.
     seen: u64,
-    /// All that was selected was just counted again, because some of it may be gone, and it was not enough.
+    /// The selected messages were just recounted, because some may no longer exist, and were not enough.
     has_recounted: bool,
 }
 
@@ -116,7 +116,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
         seen,
         has_recounted: false,
     };
-    // What is there may take long. What arrives does not: there is little of it at once, and nobody waits for a search.
+    // A search of the stored messages may take long. Those that arrive later are few at a time: they are searched without a turn.
     let mut is_first = wait.selection.reads_mails();
     loop {
         let begun = Instant::now();
@@ -131,7 +131,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
             return Ok(reply);
         }
         if std::mem::take(&mut wait.has_recounted) {
-            // Where each arrival evicts what was counted, each could be enough again, and none is.
+            // If each arrival evicts a counted message, each could seem to be enough, and none is.
             tokio::time::sleep((RECOUNT_PAUSE * begun.elapsed()).min(deadline.left())).await;
         }
         if !Arc::clone(&store).news(wait.seen, deadline).await {
@@ -141,7 +141,7 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     }
 }
 
-/// 404 where the search itself was not done in time.
+/// 404 if the search itself was not done in time.
 fn late(count: usize, timeout: Duration) -> Reply {
     let hint = format!(
         "{count} messages were not found within {}, nor was the search done: it is large, or others came first",
@@ -156,7 +156,7 @@ fn identity(shown: &Shown) -> (u64, Weak<Message>) {
 }
 
 impl Wait {
-    /// Looks at what has arrived, and makes the reply if that is enough with what was there and still is.
+    /// Examines the messages that have arrived, and makes the reply if they are enough, with the earlier ones that still exist.
     fn look(mut self, asker: &Asker) -> Result<(Self, Option<Reply>), Abandoned> {
         let news = self.plane.store.snapshot_from(self.seen);
         self.seen = news.end;
@@ -177,13 +177,13 @@ impl Wait {
         Ok((self, None))
     }
 
-    /// What was selected, and is still there and is so; the newest first.
+    /// The selected messages that still exist and are still selected, the newest first.
     fn present(&self, asker: &Asker) -> Result<Vec<Shown>, Abandoned> {
         let selected: HashMap<u64, &Weak<Message>> =
             self.selected.iter().map(|(number, message)| (*number, message)).collect();
         let is_present = |shown: &Shown| {
             selected.get(&shown.number).is_some_and(|message| {
-                // One that has changed is another `Message`.
+                // A changed record is another `Message`.
                 std::ptr::eq(message.as_ptr(), Arc::as_ptr(&shown.message))
                     || self.selection.covers(shown, &self.plane)
             })
@@ -194,13 +194,13 @@ impl Wait {
         Ok(present)
     }
 
-    /// Other searches may have come first: what has arrived meanwhile counts, too.
+    /// Other searches may have come first: messages that have arrived meanwhile count too.
     fn last_look(self, timeout: Duration, asker: &Asker) -> Result<Reply, Abandoned> {
         let (wait, reply) = self.look(asker)?;
         reply.map_or_else(|| wait.timed_out(timeout, asker), Ok)
     }
 
-    /// 404, since common clients repeat a GET that got 408: with what did arrive, and why the nearest are not selected.
+    /// 404, since common clients repeat a GET after 408: with the selected messages, and why the nearest others are not selected.
     fn timed_out(self, timeout: Duration, asker: &Asker) -> Result<Reply, Abandoned> {
         let selected = self.present(asker)?;
         let total = selected.len();

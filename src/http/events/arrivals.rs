@@ -1,9 +1,9 @@
 //! The events of messages that arrive and of sessions that begin and end, in one order: each session opens before its messages,
 //! and closes after them.
 //!
-//! Shards hand sessions over and file messages in that order, but in two places. This reads sessions, then messages,
-//! then sessions again: what the messages follow has been read by then, and an end that is only in the second reading
-//! waits for the next turn.
+//! Shards report sessions and file messages in that order, but in two places. This reads sessions, then messages, then sessions
+//! again: by then the sessions of all these messages have been read, and an end that is only in the second reading waits for the
+//! next turn.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::smtp::Exchange;
 use crate::text::timestamp;
 use crate::time::Deadline;
 
-/// How long the task waits for mail without a look at who listens.
+/// How long the task waits for mail before it checks who listens.
 const LOOK: Duration = Duration::from_secs(1);
 /// A pause after events: messages that arrive within it cause one wake-up.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long sessions are collected: shards wake nobody.
 const COLLECTING: Duration = Duration::from_millis(100);
-/// Recipients of one event: with all of them it could be larger than what waits for a client.
+/// Recipients of one event: with all of them it could exceed the queue of a client.
 const MOST_RECIPIENTS: usize = 100;
 
-/// A message as its record has it: its mail is not parsed.
+/// A message, by its record: its mail is not parsed.
 #[derive(Serialize)]
 struct MessageEvent {
     id: String,
@@ -44,7 +44,7 @@ struct MessageEvent {
     mail_from: Option<String>,
     /// The first of them.
     rcpt_to: Vec<Recipient>,
-    /// All.
+    /// The number of all.
     recipients: usize,
     size: usize,
 }
@@ -62,7 +62,7 @@ struct SessionEvent {
     change: &'static str,
     peer_addr: String,
     listener: String,
-    /// Of one that has ended.
+    /// Of a session that has ended.
     #[serde(flatten)]
     end: Option<EndView>,
 }
@@ -114,11 +114,11 @@ pub(super) fn message(Shown { message, .. }: &Shown) -> Bytes {
     frame(Kind::Message, Some(&id), &event)
 }
 
-/// Finds messages that were evicted before anybody has looked at them.
+/// Finds messages that were evicted before they were published.
 struct Lost {
     /// Records evicted until the last look.
     evicted: u64,
-    /// Those among them that may be missed yet.
+    /// Those among them that may still be found missing.
     allowed: u64,
     /// The position of the next removal.
     removal: u64,
@@ -158,7 +158,7 @@ impl Lost {
     }
 }
 
-/// Has shards announce sessions until it is dropped.
+/// Makes shards announce sessions until it is dropped.
 struct Announcements {
     server: Arc<Server>,
     passages: Arc<Passages>,
@@ -178,7 +178,7 @@ impl Drop for Announcements {
     }
 }
 
-/// Makes an event of each message that arrives, and of each session that begins and ends, while somebody listens to them.
+/// Publishes an event of each message that arrives, and of each session that begins or ends, while a client listens to them.
 pub(in crate::http) async fn arrivals(plane: Arc<Plane>) {
     loop {
         plane.events.wait_for(&[Kind::Message, Kind::Session]).await;
@@ -189,12 +189,12 @@ pub(in crate::http) async fn arrivals(plane: Arc<Plane>) {
     }
 }
 
-/// What is between two turns.
+/// The state between two turns.
 #[derive(Default)]
 struct Pump {
-    /// While somebody listens to messages.
+    /// Present while a client listens to messages.
     lost: Option<Lost>,
-    /// While somebody listens to sessions.
+    /// Present while a client listens to sessions.
     announcements: Option<Announcements>,
     ends: Ends,
 }
@@ -204,7 +204,7 @@ struct Pump {
 struct Ends(Vec<(u64, Passage)>);
 
 impl Pump {
-    /// Waits for events, and publishes them. `None` if nobody listens.
+    /// Waits for events, and publishes them. `None` if no client listens.
     async fn turn(mut self, plane: &Arc<Plane>) -> Option<Self> {
         let hub = &plane.events;
         let (seen, hears_sessions) = (hub.first_unseen(), hub.has(&[Kind::Session]));
@@ -231,7 +231,7 @@ impl Pump {
                 self.publish(&own, seen);
                 self
             };
-            // What a bug ends begins anew.
+            // After a bug the state begins anew.
             self = plane.desk.run(publish).await.unwrap_or_default();
         }
         if has_news {
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(store.evicted(), 7);
     }
 
-    /// What happens: the session, and its step, of which the first opens it and the last closes it.
+    /// A sequence of steps: the session, and its step, of which the first opens it and the last closes it.
     fn history() -> impl Strategy<Value = Vec<(u64, usize)>> {
         let mails = proptest::collection::vec(0_usize..4, 0..6);
         mails.prop_flat_map(|mails| {
@@ -392,7 +392,7 @@ mod tests {
             let (mut ends, mut events) = (Ends::default(), Vec::new());
             let mut happen = |count: usize, sessions: &mut Vec<_>, messages: &mut Vec<_>| {
                 for (session, step) in history.iter().skip(position).take(count) {
-                    // Frames have what happened.
+                    // Frames have the session and the step.
                     let frame = Bytes::from(format!("{session} {step}"));
                     match *step {
                         0 => sessions.push((*session, passage(*session, false))),

@@ -12,7 +12,7 @@ use crate::report::over_stages;
 use crate::smtp::RecordId;
 use crate::stats::{Durations, RuleStats, Stats};
 
-/// Ids of one event.
+/// Largest number of ids in one event.
 const AT_ONCE: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds between two comments.
@@ -32,11 +32,11 @@ struct FiguresEvent {
     refused: u64,
     aborted: u64,
     bytes: u64,
-    /// Records that are there now.
+    /// Records that are retained now.
     retained: usize,
     /// Whether no connections are accepted.
     paused: bool,
-    /// Of this second, in seconds.
+    /// Of the last second, in seconds.
     think: Option<Percentiles>,
     service: Option<Percentiles>,
     lateness: Option<Percentiles>,
@@ -67,11 +67,11 @@ struct EvictedEvent {
 struct DeletedEvent {
     /// All messages were deleted.
     all: bool,
-    /// Others.
+    /// The ids of others that were deleted.
     ids: Vec<String>,
 }
 
-/// Makes events of the figures, each second.
+/// Publishes events of the figures, each second.
 pub(in crate::http) async fn figures(plane: Arc<Plane>) {
     let heartbeat = Bytes::from_static(b":\n\n");
     loop {
@@ -97,7 +97,8 @@ pub(in crate::http) async fn figures(plane: Arc<Plane>) {
     }
 }
 
-/// Makes events of messages that were removed: first all, if they were, then these; before them others, too many to be known.
+/// Publishes events of messages that were removed: first of all with `is_all`, then of these. `others` were removed before, and
+/// their ids are unknown.
 pub(in crate::http) fn removed(hub: &Hub, ids: &[RecordId], is_all: bool, others: u64) {
     if !hub.has(&[Kind::Deleted]) {
         return;

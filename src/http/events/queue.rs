@@ -1,34 +1,34 @@
-//! What a client is still to be sent, within a bound. Pure.
+//! The pending events of a client, within a bound. Pure.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::Bytes;
 
-/// Events that wait for a client.
+/// Largest number of pending events.
 pub(super) const MOST_EVENTS: usize = 1024;
-/// Octets of them.
+/// Largest number of their octets.
 const MOST_OCTETS: usize = 512 << 10;
-/// Octets that leave at once, about.
+/// Octets that are sent at once, approximately.
 const AT_ONCE: usize = 16 << 10;
 
 /// Events as octets, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     frames: VecDeque<Bytes>,
-    /// What is no event, and leaves in front of those.
+    /// Not an event; sent before the events.
     comment: Option<Bytes>,
     octets: usize,
-    /// Older ones that were dropped since the client was last sent how many.
+    /// Older ones that were dropped since the client was last sent their number.
     missed: u64,
     waker: Option<Waker>,
     is_closed: bool,
-    /// Nothing was taken since it was last looked at.
+    /// Nothing was taken since the last check.
     is_untaken: bool,
 }
 
 impl Queue {
-    /// Adds an event, in the place of the oldest ones if there are too many.
+    /// Adds an event. At the bound it replaces the oldest.
     pub(super) fn push(&mut self, frame: Bytes) {
         if self.is_closed {
             return;
@@ -73,10 +73,10 @@ impl Queue {
         }
     }
 
-    /// Counts events that are older than all that come now.
+    /// Counts dropped events that are older than those added from now on.
     pub(super) fn miss(&mut self, count: u64) {
         if count > 0 && !self.is_closed {
-            // What waits is older still, and would follow the count.
+            // Pending events are older still, and would follow the count.
             self.missed += count + self.frames.len() as u64;
             self.frames.clear();
             self.octets = 0;
@@ -84,18 +84,18 @@ impl Queue {
         }
     }
 
-    /// Ends it: what waits is dropped.
+    /// Closes the queue: pending events are dropped.
     pub(super) fn close(&mut self) {
         *self = Self { is_closed: true, waker: self.waker.take(), ..Self::default() };
         self.wake();
     }
 
-    /// Whether something waits, and nothing was taken since the last call.
+    /// Whether something is pending, and nothing was taken since the last call.
     pub(super) fn is_untaken(&mut self) -> bool {
         std::mem::replace(&mut self.is_untaken, true) && (self.comment.is_some() || !self.frames.is_empty())
     }
 
-    /// The next events, behind the count of those that were dropped before them.
+    /// The next events, after the count of those that were dropped before them.
     pub(super) fn poll_take(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         if self.is_closed {
             return Poll::Ready(None);
@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_slow_gets_the_newest_behind_the_count_of_the_others() {
+    fn a_client_that_is_slow_gets_the_newest_after_the_count_of_the_others() {
         let mut queue = Queue::default();
         (0..MOST_EVENTS + 5).for_each(|number| queue.push(frame(number)));
         let taken = take(&mut queue).expect("open");
         assert!(taken.starts_with("event: missed\ndata: {\"count\":5}\n\n5;6;7;"), "{taken}");
         assert!(taken.len() <= AT_ONCE);
-        // Octets are bounded too, and so is what leaves at once.
+        // Octets are bounded too, in total and at once.
         let large = Bytes::from(vec![b'x'; MOST_OCTETS / 4]);
         (0..100).for_each(|_| queue.push(large.clone()));
         assert!(queue.octets <= MOST_OCTETS && queue.frames.len() == 4);

@@ -1,4 +1,5 @@
-//! `/api/v2/jim`: chances of failures as rules, which `/v1/rules` shows under ids of their own. It is on while there is one.
+//! `/api/v2/jim`: chances of failures as rules, which `/v1/rules` shows under ids of their own. It is on while one of them
+//! exists.
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ const RECIPIENT: &str = "mailhog-jim-recipient";
 const AUTH: &str = "mailhog-jim-auth";
 const IDS: &[&str] = &[DISCONNECT, ACCEPT, SENDER, RECIPIENT, AUTH];
 
-/// Chances from 0 to 1. The defaults are those of MailHog's flags, but for the speed, which no rule changes.
+/// Chances from 0 to 1. The defaults are those of MailHog's flags, except for the speed, which no rule changes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 struct Jim {
@@ -108,7 +109,7 @@ impl Jim {
             if !(0.0..=1.0).contains(&chance) {
                 return Err(invalid(name, "a number from 0 to 1"));
             }
-            // As fine as chances of rules are.
+            // The precision of chances of rules.
             let percent = format!("{:.4}", chance * 100.0);
             if percent != "0.0000" {
                 let rule = format!("{stage} id={id} odds={percent}% {action}");
@@ -168,7 +169,7 @@ fn must_be_on(is_on: bool) -> Result<(), Refusal> {
     if is_on { Ok(()) } else { Err(off()) }
 }
 
-/// Replaces its rules by these, in front: another rule would hide them. `check` may refuse, by whether it is on.
+/// Replaces its rules by these, before all others, which would hide them. `check` may refuse, depending on whether it is on.
 async fn replace(
     call: &Call,
     rules: Vec<Rule>,

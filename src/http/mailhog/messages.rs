@@ -30,7 +30,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v2/outgoing-smtp", |call| Box::pin(async move { outgoing(&call) })),
 ];
 
-/// Octets of a body, which nothing is read of.
+/// Octets of a body, which is ignored.
 const BODY: usize = 1 << 20;
 /// Messages of one reply, by default and at most.
 const USUAL_MESSAGES: usize = 50;
@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-/// The start and the limit that are asked for; what is no number counts as missing.
+/// The requested start and limit; an invalid number counts as missing.
 fn page(call: &Call) -> (usize, usize) {
     let number = |name| call.parameters.lax(name).and_then(|text| text.parse().ok());
     (number("start").unwrap_or(0), number("limit").unwrap_or(USUAL_MESSAGES).min(MOST_MESSAGES))
@@ -81,7 +81,7 @@ async fn list(call: Call) -> Result<Reply, Refusal> {
     let (page, plane) = (page(&call), Arc::clone(&call.plane));
     let work = move || {
         let mut reply = json(&page_of(&newest(&plane), page));
-        // As there.
+        // As in MailHog.
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/json"));
         reply
     };
@@ -105,7 +105,7 @@ async fn search(call: Call) -> Result<Reply, Refusal> {
     call.plane.desk.search(true, work).await
 }
 
-/// Answers with something of the message of the path.
+/// Answers with a view of the message in the path.
 async fn look(
     call: Call,
     answer: impl FnOnce(&Shown, &Plane) -> Option<Reply> + Send + 'static,
@@ -140,7 +140,7 @@ async fn raw(call: Call) -> Result<Reply, Refusal> {
     .await
 }
 
-/// A part by its place in the list of parts, from 0, decoded.
+/// A part by its index in the list of parts, from 0, decoded.
 async fn part(call: Call) -> Result<Reply, Refusal> {
     let number = call.segments[1].parse::<usize>().ok().and_then(|place| place.checked_add(1));
     look(call, move |shown, _| part_of(&shown.message, &number?.to_string())).await

@@ -1,5 +1,5 @@
-//! MailHog's interface: API v2, and what API v1 has of one message, as views of the same messages and rules that `/v1` shows. The
-//! list and the deletion of all, at `/api/v1/messages`, are Mailpit's.
+//! MailHog's interface: API v2, and those parts of API v1 that concern one message, as views of the same messages and rules that
+//! `/v1` shows. The list and the deletion of all, at `/api/v1/messages`, are Mailpit's.
 
 mod jim;
 mod messages;

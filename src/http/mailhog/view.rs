@@ -10,7 +10,7 @@ use crate::mime::raw_parts;
 use crate::records::Message;
 use crate::text::timestamp;
 
-/// Fields as received, by their names as they were sent.
+/// Fields as received, by their names as sent.
 type Fields = BTreeMap<String, Vec<String>>;
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ struct Content {
     mime: Option<Mime>,
 }
 
-/// The parts that have no parts, whatever they are within.
+/// The parts without subparts, at any depth.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Mime {
@@ -85,7 +85,7 @@ impl MessageView {
         let octets = message.content();
         let (header, body) = divided(&octets);
         let parts = raw_parts(message.body());
-        // A mail that is not divided is its only part.
+        // An undivided mail is its only part.
         let is_divided = parts.len() > 1 || parts.first().is_some_and(|(_, part)| part.len() < body.len());
         let mime = is_divided
             .then(|| Mime { parts: parts.iter().map(|(header, body)| Content::of(header, body)).collect() });
@@ -108,7 +108,7 @@ impl MessageView {
     }
 }
 
-/// The header, and the body behind the empty line.
+/// The header, and the body after the empty line.
 fn divided(octets: &[u8]) -> (&[u8], &[u8]) {
     let at = |separator: &[u8]| memchr::memmem::find(octets, separator).map(|at| (at, separator.len()));
     match [at(b"\r\n\r\n"), at(b"\n\n")].into_iter().flatten().min() {

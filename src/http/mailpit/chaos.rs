@@ -19,7 +19,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::with_body(Method::PUT, "/api/v1/chaos", BODY, |call| Box::pin(set(call))),
 ];
 
-/// What each trigger is a rule of: its id, its stage, and the text behind the code.
+/// The rule of each trigger: its id, its stage, and the text after the code.
 const SENDER: (&str, &str, &str) = ("mailpit-chaos-sender", "mail", "Chaos sender error");
 const RECIPIENT: (&str, &str, &str) = ("mailpit-chaos-recipient", "rcpt", "Chaos recipient error");
 const AUTHENTICATION: (&str, &str, &str) =
@@ -66,7 +66,7 @@ impl Trigger {
         rule.parse().map(Some).map_err(|error| bad_request(format!("{error}")))
     }
 
-    /// That of a rule, which `/v1/rules` may have changed; `None` if it has no reply.
+    /// The trigger of a rule, which `/v1/rules` may have changed; `None` if the rule has no reply.
     fn of(rule: &Rule) -> Option<Self> {
         let percent = (rule.probability() * 100.0).round();
         Some(Self { error_code: rule.reply_code()?, probability: percent.clamp(0.0, 100.0) as u8 })
@@ -74,7 +74,7 @@ impl Trigger {
 }
 
 impl Triggers {
-    /// Those among these rules.
+    /// The triggers among these rules.
     fn of(rules: &[&Rule]) -> Self {
         let trigger = |(id, _, _): (&str, &str, &str), usual| {
             let rule = rules.iter().copied().find(|rule| rule.name() == Some(id));
@@ -89,7 +89,7 @@ impl Triggers {
     }
 }
 
-/// Triggers that are not there never fire, as in Mailpit.
+/// Missing triggers never fire, as in Mailpit.
 async fn set(mut call: Call) -> Result<Reply, Refusal> {
     let Triggers { authentication, recipient, sender } = parsed(&mut call).await?;
     let triggers = [(sender, SENDER), (recipient, RECIPIENT), (authentication, AUTHENTICATION)];
@@ -100,7 +100,7 @@ async fn set(mut call: Call) -> Result<Reply, Refusal> {
         all.retain(|rule| {
             ![SENDER, RECIPIENT, AUTHENTICATION].iter().any(|(id, _, _)| rule.name() == Some(id))
         });
-        // In front: another rule would hide them.
+        // First: another rule would hide them.
         Ok(rules.into_iter().chain(all).collect())
     };
     change_rules(&call, change).await?;

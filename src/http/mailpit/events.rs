@@ -1,4 +1,4 @@
-//! `/api/events`: what happens to messages, over a WebSocket.
+//! `/api/events`: arrivals and changes of messages, over a WebSocket.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -30,28 +30,28 @@ use crate::time::Deadline;
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/api/events", |call| Box::pin(async move { open(call) }))];
 
-/// Streams at once.
+/// Largest number of streams.
 pub(super) const MOST_STREAMS: usize = 64;
-/// News that a stream may be behind; beyond it its client is sent that it has to reload.
+/// News that may be pending for a stream; beyond it its client is asked to reload.
 pub(super) const BEHIND: usize = 1024;
-/// Messages of one look at the store that are sent; of more the client is sent that it has to reload.
+/// Messages of one look at the store that are sent; for more the client is asked to reload.
 pub(super) const BATCH: usize = 100;
 /// Ids of messages that were sent: a message that changes is not new again.
 const REMEMBERED: usize = 1000;
-/// Between two sums.
+/// Pause between two sums.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Between two pings, by which a client that is gone is found.
+/// Between two pings, which detect a client that has disconnected.
 const PING: Duration = Duration::from_secs(30);
 /// A wait for news begins again after this time.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// What requests have done to messages.
+/// Changes of messages by requests.
 #[derive(Clone, Debug)]
 pub(super) enum News {
     Removed(RecordId),
-    /// All of them.
+    /// All were removed.
     Truncated,
-    /// Too much to send each.
+    /// Too many to send each.
     Reload,
     Read(RecordId, bool),
     Tagged(RecordId, Arc<[String]>),
@@ -119,7 +119,7 @@ fn events_of(arrived: Vec<Shown>, plane: &Plane) -> Vec<u8> {
 
 fn open(mut call: Call) -> Result<Reply, Refusal> {
     let upgrade = call.head.extensions.remove::<OnUpgrade>();
-    // By GET alone (RFC 6455 section 4.1): HEAD is answered by the same route.
+    // Only by GET (RFC 6455 section 4.1): HEAD is answered by the same route.
     let upgrade = upgrade.filter(|_| call.head.method == Method::GET);
     let accept = websocket::accepts(&call.head.headers).zip(upgrade);
     let Some((accept, upgrade)) = accept else {
@@ -147,7 +147,7 @@ async fn serve(plane: Arc<Plane>, upgrade: OnUpgrade, _places: [OwnedSemaphorePe
         let evicted = plane.store.evicted();
         let (arrived, sent) = (Vec::new(), VecDeque::new());
         let mut stream = Stream { plane, upgraded, arrived, seen, sent, evicted, sum: None };
-        // Its client is gone, or too slow.
+        // The client has disconnected, or is too slow.
         let _ = stream.run(news).await;
     }
 }
@@ -158,16 +158,16 @@ struct Stream {
     upgraded: Upgraded,
     /// Of a frame that is not complete.
     arrived: Vec<u8>,
-    /// The number behind the last record that was looked at.
+    /// The number after that of the last record that was examined.
     seen: u64,
     sent: VecDeque<RecordId>,
-    /// Records that were evicted when the last sum was sent.
+    /// Number of evicted records when the last sum was sent.
     evicted: u64,
     /// When the sum is sent, if it has changed.
     sum: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a stream waits for.
+/// An event that wakes a stream.
 enum Wake {
     Arrival,
     News(Result<News, RecvError>),
@@ -270,7 +270,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Answers what has arrived. Returns whether the stream goes on.
+    /// Answers what has arrived. Returns whether the stream continues.
     async fn answer(&mut self, count: usize) -> io::Result<bool> {
         if count == 0 {
             return Ok(false);
@@ -291,7 +291,7 @@ impl Stream {
         }
     }
 
-    /// Reads what there is. Returns how much that was; nothing at the end.
+    /// Reads the available octets. Returns their number; 0 at the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut octets = [0; 4096];
         let mut buffer = ReadBuf::new(&mut octets);
@@ -302,7 +302,7 @@ impl Stream {
         })
     }
 
-    /// Writes all. A client that takes nothing for too long is dropped by the connection beneath.
+    /// Writes all. A client that reads nothing for too long is dropped by its connection.
     async fn write(&mut self, mut octets: &[u8]) -> io::Result<()> {
         while !octets.is_empty() {
             let write = |context: &mut Context<'_>| Pin::new(&mut self.upgraded).poll_write(context, octets);

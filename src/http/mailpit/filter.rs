@@ -45,7 +45,7 @@ impl Filter {
         Ok(Self { query, marks })
     }
 
-    /// Those of all messages that are found, the newest first, and all.
+    /// All messages, the newest first, and those of them that are found.
     pub(super) fn apply(&self, plane: &Plane, asker: &Asker) -> Result<Found, Abandoned> {
         let all = newest(plane);
         let marks = plane.mailpit.marks.of_all(&all);
@@ -63,7 +63,7 @@ impl Filter {
     }
 }
 
-/// What there is and what of it is found.
+/// All messages, and those of them that are found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) all: Vec<Marked>,

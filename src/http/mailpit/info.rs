@@ -24,7 +24,7 @@ pub(super) fn version() -> String {
 struct Info {
     version: String,
     latest_version: String,
-    /// There is none.
+    /// Always empty: no database.
     database: &'static str,
     database_size: usize,
     messages: usize,
@@ -50,7 +50,7 @@ struct RuntimeStats {
     ignored: u64,
 }
 
-/// Each shard hands its figures over between two turns.
+/// Waits for the shards, which report their figures between two turns.
 async fn info(call: Call) -> Result<Reply, Refusal> {
     let plane = Arc::clone(&call.plane);
     let work = move || {
@@ -96,7 +96,7 @@ struct WebUi {
     hide_delete_all_button: bool,
 }
 
-/// There is none: nothing is sent to anywhere.
+/// No relay: nothing is sent anywhere.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Relay {

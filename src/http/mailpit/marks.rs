@@ -1,4 +1,4 @@
-//! Read marks and tags: the only things that Mailpit's interface has beside the records.
+//! Read marks and tags: the only state of Mailpit's interface apart from the records.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,14 @@ use crate::records::Message;
 use crate::records::store::{Shown, Store};
 use crate::smtp::RecordId;
 
-/// Marks that are retained beside two for each message: when there are more, those of messages that are gone are forgotten,
-/// however they went. A look at all messages is worth it then.
+/// Marks that are retained in addition to two for each message. Beyond it, those of messages that no longer exist are dropped,
+/// which takes a look at all messages.
 const SURPLUS: usize = 1024;
 /// Tags of one message, and octets of each.
 pub(super) const MOST_TAGS: usize = 100;
 pub(super) const LONGEST_TAG: usize = 100;
 
-/// What is known of messages beside their records. Which messages exist is known by the store alone.
+/// The marks of messages. Only the store knows which messages exist.
 #[derive(Debug)]
 pub(in crate::http) struct Marks {
     by_id: Mutex<HashMap<RecordId, Mark>>,
@@ -25,7 +25,7 @@ pub(in crate::http) struct Marks {
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
     pub(super) is_read: bool,
-    /// In the order of the alphabet, each once whatever its case.
+    /// Sorted, each once, ignoring case.
     pub(super) tags: Arc<[String]>,
 }
 
@@ -63,7 +63,7 @@ impl Marks {
         changed
     }
 
-    /// Forgets the marks of messages that are gone if these are many.
+    /// Drops the marks of messages that no longer exist, if they may be many.
     pub(in crate::http) fn tidy(&self) {
         self.bound(&mut lock(&self.by_id));
     }
@@ -79,8 +79,8 @@ impl Marks {
     }
 }
 
-/// The mark of a message that nobody has looked at: its tags are those of its field `X-Tags`, and what stands behind a plus in
-/// the addresses that it was sent to.
+/// The mark of a new message: its tags are those of its field `X-Tags`, and those after a plus in the addresses of its
+/// recipients.
 fn fresh(message: &Message) -> Mark {
     let field = message.header("X-Tags").unwrap_or_default();
     let paths = message.forward_paths();
@@ -95,7 +95,7 @@ pub(super) fn is_tag(text: &str) -> bool {
     !text.trim().is_empty() && text.len() <= LONGEST_TAG && text.chars().all(is_fine)
 }
 
-/// Each tag once, whatever its case, in order.
+/// Each tag once, ignoring case, sorted.
 pub(super) fn tidied(tags: impl Iterator<Item = String>) -> Vec<String> {
     let by_name: BTreeMap<_, _> = tags.map(|tag| (tag.to_ascii_lowercase(), tag)).collect();
     by_name.into_values().take(MOST_TAGS).collect()

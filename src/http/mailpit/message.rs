@@ -33,10 +33,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/view/{file}", |call| Box::pin(view(call))),
 ];
 
-/// Stands for the newest message, or the newest that `?query=` finds.
+/// Names the newest message, or the newest that `?query=` finds.
 const LATEST: &str = "latest";
 
-/// Styles of the mail, its own images, and nothing from elsewhere; no script runs, and the page has no origin.
+/// Allows styles and images of the mail only; no script runs, and the page has no origin.
 const VIEW_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; \
     frame-ancestors 'self'; sandbox";
 
@@ -47,7 +47,8 @@ struct Detail {
     id: String,
     #[serde(rename = "MessageID")]
     message_id: String,
-    /// Always true, since it is marked as read by this: Mailpit had this field once, and a client in Python needs it.
+    /// Always true, since this request marks the message as read. An earlier Mailpit had this field, and a client in Python needs
+    /// it.
     read: bool,
     from: Address,
     to: Vec<Address>,
@@ -100,7 +101,7 @@ struct Checksums {
     sha256: String,
 }
 
-/// Answers with something of the message of the path. With `is_reading` it is marked as read.
+/// Answers with a view of the message in the path. With `is_reading` the message is marked as read.
 async fn look(
     call: Call,
     is_reading: bool,
@@ -228,7 +229,7 @@ fn stored(shown: &Shown, plane: &Plane) -> Vec<u8> {
     let has_field = Mail::parse(message.body()).headers.iter().any(is_named);
     let mut octets = message.content();
     if message.session_id() == 0 {
-        // Nobody has received it from anybody.
+        // It was not received by SMTP: without `Received`.
         let path = message.reverse_path().unwrap_or_default();
         octets = [format!("Return-Path: <{path}>\r\n").as_bytes(), message.body()].concat();
     }
@@ -279,7 +280,7 @@ async fn part(call: Call) -> Result<Reply, Refusal> {
     look(call, false, |shown, call| part_of(&shown.message, &call.segments[1]).ok_or_else(not_found)).await
 }
 
-/// `/view/ID.html`, `/view/ID.txt`, and `/view/latest`, which leads to the newest.
+/// `/view/ID.html`, `/view/ID.txt`, and `/view/latest`, which redirects to the newest.
 async fn view(mut call: Call) -> Result<Reply, Refusal> {
     let file = std::mem::take(&mut call.segments[0]);
     let (id, kind) = file.rsplit_once('.').unwrap_or((&file, ""));
@@ -306,7 +307,7 @@ fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
     Ok(reply)
 }
 
-/// Where the parts are. Of two with the same id it is the first.
+/// The URLs of the parts. Of two with the same id the first counts.
 fn urls_of(parts: &[Part], message: &Message) -> Urls {
     let url = |part: &Part| {
         let url = format!("/api/v1/message/{}/part/{}", FacadeId(message.id()), part.number);
@@ -320,7 +321,7 @@ fn text(shown: &Shown, _: &Call) -> Result<Reply, Refusal> {
     Ok(of(StatusCode::OK, TEXT, text))
 }
 
-/// Leads to the view of a message: its HTML part, or its text where it has none.
+/// Redirects to the view of a message: its HTML part, or its text without one.
 fn found(shown: &Shown, _: &Call) -> Result<Reply, Refusal> {
     let kind = if Mail::parse(shown.message.body()).html.is_some() { "html" } else { "txt" };
     let mut reply = empty(StatusCode::FOUND);

@@ -29,7 +29,7 @@ pub(super) const ROUTES: &[Route] = &[
 const USUAL_MESSAGES: usize = 50;
 const MOST_MESSAGES: usize = 10_000;
 
-/// Named by JSON as Mailpit has it.
+/// Its field names are in snake_case, as in Mailpit.
 #[derive(Serialize)]
 pub(super) struct List {
     total: usize,
@@ -43,7 +43,7 @@ pub(super) struct List {
     messages: Vec<Summary>,
 }
 
-/// The page that is asked for.
+/// The requested page.
 struct Page {
     start: usize,
     limit: usize,
@@ -110,7 +110,7 @@ fn page_of(found: &Found, page: &Page, plane: &Plane) -> List {
     }
 }
 
-/// The messages to delete. Without ids, or without a body, these are all.
+/// The messages to delete: all without ids, or without a body.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ids {
@@ -136,7 +136,7 @@ async fn delete_listed(mut call: Call) -> Result<Reply, Refusal> {
     call.plane.desk.look(work).await
 }
 
-/// The ids among these texts that a message can have.
+/// The valid ids among these texts.
 pub(super) fn known(ids: &[String]) -> std::collections::HashSet<crate::smtp::RecordId> {
     ids.iter().filter_map(|id| id.parse::<FacadeId>().ok()).map(|FacadeId(id)| id).collect()
 }

@@ -1,7 +1,7 @@
 //! Mailpit's interface: API v1, `/view` and its WebSocket, as views of the same messages and rules that `/v1` shows.
 //!
-//! Only read marks and tags are beside the records, in a bounded table ([`marks`]). What Mailpit's clients use is as there; what
-//! differs on purpose stands in the README.
+//! Its only state apart from the records are read marks and tags, in a bounded table ([`marks`]). It serves what Mailpit's
+//! clients use; the README lists the intended differences.
 
 mod chaos;
 mod events;
@@ -53,11 +53,11 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     RESOURCES.iter().flat_map(|routes| routes.iter())
 }
 
-/// What this interface has beside the records.
+/// The state of this interface apart from the records.
 #[derive(Debug)]
 pub(super) struct State {
     marks: Marks,
-    /// Of the ids of messages that came by this interface: they are in no session.
+    /// The tag of the ids of messages that were sent by this interface: they are in no session.
     tag: ServerTag,
     sent: AtomicU32,
     /// To the streams of events, which are bounded.
@@ -77,9 +77,9 @@ impl State {
         })
     }
 
-    /// Notes for the streams of events what has happened to a message.
+    /// Passes a change of a message to the streams of events.
     fn note(&self, news: News) {
-        // Without a stream nobody is there to receive it.
+        // Without a stream nothing receives it.
         let _ = self.news.send(news);
     }
 
@@ -87,7 +87,8 @@ impl State {
         &self.marks
     }
 
-    /// Notes that all messages were removed, if they were, and then these, and perhaps others.
+    /// Passes removals to the streams of events: of all messages with `is_all`, then of these, and with `has_others` of unknown
+    /// ones.
     pub(super) fn removed(&self, ids: &[RecordId], is_all: bool, has_others: bool) {
         if is_all {
             self.note(News::Truncated);
@@ -98,14 +99,14 @@ impl State {
         }
     }
 
-    /// The id of the next message that comes by this interface.
+    /// The id of the next message that is sent by this interface.
     fn next_id(&self) -> RecordId {
         let transaction = self.sent.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         RecordId { server: self.tag, session: 0, transaction }
     }
 }
 
-/// Octets of a body, as Mailpit has it.
+/// Octets of a body, as in Mailpit.
 const BODY: usize = 5 << 20;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -115,7 +116,7 @@ fn ok() -> Reply {
     of(StatusCode::OK, TEXT, "ok")
 }
 
-/// An error, as Mailpit has them: a text.
+/// An error in Mailpit's form: a text.
 fn refusal(status: StatusCode, text: impl Into<String>) -> Refusal {
     of(status, TEXT, text.into()).into()
 }
@@ -128,12 +129,13 @@ fn not_found() -> Refusal {
     refusal(StatusCode::NOT_FOUND, "404 page not found")
 }
 
-/// Whether a client is MailHog's for Node.js, which parses the body of any reply as JSON: it alone says nothing of itself.
+/// Whether a client is MailHog's for Node.js, which parses the body of any reply as JSON: only that client sends none of these
+/// fields.
 fn is_mailhog_client(call: &Call) -> bool {
     [ACCEPT, USER_AGENT, CONTENT_TYPE].iter().all(|name| !call.head.headers.contains_key(name))
 }
 
-/// The body as JSON; the default where there is none. Of a form, which a client in Python sends, it is its fields.
+/// The body as JSON, or the fields of a form, which a client in Python sends; the default without a body.
 async fn parsed<T: Default + DeserializeOwned + Send + 'static>(call: &mut Call) -> Result<T, Refusal> {
     if call.body.is_empty() {
         return Ok(T::default());

@@ -18,7 +18,7 @@ use crate::records::store::Shown;
 pub(super) const ROUTES: &[Route] =
     &[Route::with_body(Method::PUT, "/api/v1/messages", BODY, |call| Box::pin(set_read(call)))];
 
-/// Without ids and search it is about all messages.
+/// Without ids and search: all messages.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 struct Change {

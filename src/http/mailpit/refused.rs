@@ -1,4 +1,4 @@
-//! What Mailpit does that is refused here on purpose: it would send requests or mails to somewhere, or shows no message.
+//! Features of Mailpit that are refused on purpose: they would send requests or mails, or show no message.
 
 use hyper::{Method, StatusCode};
 

@@ -1,5 +1,5 @@
-//! `POST /api/v1/send`: a message that is filed without a client. It comes by a session of its own, with no rule and no
-//! limit of the server's, and is in no figure, capture or log: nobody has sent it.
+//! `POST /api/v1/send`: files a message without an SMTP client. It has a session of its own, to which no rule or limit of the
+//! server applies, and is in no figure, capture or log.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -32,9 +32,9 @@ pub(super) const ROUTES: &[Route] =
 const BODY: usize = 25 << 20;
 /// Recipients of one message.
 const MOST_RECIPIENTS: usize = 1000;
-/// Octets of an encoded word without its frame: with it, it is shorter than 75 (RFC 2047 section 2).
+/// Octets of the text of an encoded word: with its delimiters it is shorter than 75 (RFC 2047 section 2).
 const WORD: usize = 45;
-/// Fields that are made of others, beside all of MIME, which begin with `Content-`.
+/// Fields that are derived from others, in addition to those of MIME, which begin with `Content-`.
 const OWN_FIELDS: &[&str] = &["to", "from", "cc", "bcc", "reply-to", "date", "subject", "mime-version"];
 
 #[derive(Deserialize)]
@@ -79,7 +79,7 @@ struct File {
     filename: String,
     #[serde(default)]
     content_type: String,
-    /// It is shown within the text then.
+    /// If present, the attachment is shown within the text.
     #[serde(default, rename = "ContentID")]
     content_id: String,
 }
@@ -122,7 +122,7 @@ async fn send(mut call: Call) -> Result<Reply, Refusal> {
     call.plane.desk.look(work).await?
 }
 
-/// The user of Basic authentication: the message is theirs.
+/// The user of Basic authentication, which the record names.
 fn user_of(call: &Call) -> Option<String> {
     let given = call.head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let pair = BASE64.decode(given.strip_prefix("Basic ")?.trim()).ok()?;
@@ -184,7 +184,7 @@ impl Draft {
         }
     }
 
-    /// The message, with lines of less than 78 octets but in the fields that were given.
+    /// The message, with lines of less than 78 octets, except in the given fields.
     fn written(&self, id: RecordId, now: SystemTime) -> Result<String, Refusal> {
         let id = FacadeId(id);
         let mut text = format!("From: {}\r\n", listed(std::slice::from_ref(&self.from)));
@@ -268,7 +268,7 @@ impl Draft {
 impl File {
     fn written(&self) -> Result<String, Refusal> {
         let Self { content, filename, content_type, content_id } = self;
-        // A URL of data has its type in front.
+        // A `data:` URL begins with its type.
         let content = match content.strip_prefix("data:").and_then(|url| url.split_once(',')) {
             Some((_, data)) => data,
             None => content,
@@ -298,7 +298,7 @@ impl File {
     }
 }
 
-/// The type that the first octets of usual files tell.
+/// The type of common files, by their first octets.
 fn guessed(octets: &[u8]) -> &'static str {
     let known: [(&[u8], &str); 5] = [
         (b"\x89PNG", "image/png"),
@@ -313,7 +313,7 @@ fn guessed(octets: &[u8]) -> &'static str {
     found.unwrap_or_else(|| if is_text() { "text/plain" } else { "application/octet-stream" })
 }
 
-/// An entity in base64, with these fields too.
+/// An entity in base64, with these additional fields.
 fn encoded(content_type: &str, fields: &str, octets: &[u8]) -> String {
     let mut entity =
         format!("Content-Type: {content_type}\r\n{fields}Content-Transfer-Encoding: base64\r\n\r\n");

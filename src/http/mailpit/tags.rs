@@ -35,7 +35,7 @@ async fn list(call: Call) -> Result<Reply, Refusal> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 struct Tagging {
-    /// In the place of those that the messages have.
+    /// They replace those of the messages.
     tags: Vec<String>,
     #[serde(rename = "IDs")]
     ids: Vec<String>,

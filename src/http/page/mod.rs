@@ -1,8 +1,8 @@
-//! The page at `/`: files that are compiled in. It knows the server by `/v1` alone.
+//! The page at `/`: files that are compiled in. It uses only `/v1`.
 //!
-//! It is modules of JavaScript without a framework and a build; `types.d.ts` has the forms of what `/v1` sends, by which the
-//! tests check the modules. Their policy allows scripts, styles, requests and frames of this server only, and none within the
-//! page itself.
+//! It consists of JavaScript modules, without a framework or a build step; `types.d.ts` describes the replies of `/v1`, and the
+//! tests check the modules with it. Their policy allows scripts, styles, requests and frames of this server only, and none within
+//! the page itself.
 
 use std::sync::LazyLock;
 
@@ -68,7 +68,7 @@ assets! {
     "/page/values.js" = "assets/values.js" as SCRIPT,
 }
 
-/// The names of the contents, in the order of the table: a digest of each.
+/// The entity tags of the files, in the order of the table: digests.
 static TAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
     let tag = |asset: &Asset| {
         let digest = Sha256::digest(asset.content);
@@ -83,7 +83,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter()
 }
 
-/// A file of the page, or that the browser has it already.
+/// Replies with a file of the page, or 304 if the browser has it already.
 fn serve(call: &Call) -> Result<Reply, Refusal> {
     call.plane.guard.check_page(&call.head)?;
     let path = call.head.uri.path();

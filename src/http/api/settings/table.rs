@@ -1,6 +1,5 @@
-//! The table of settings: for each the name, how it is shown, and how it is set. Values have the forms of the command line:
-//! durations and sizes are texts or numbers, rates are texts, lists are arrays, and `null` is the default; zero is where it is of
-//! the flag.
+//! The table of settings: the name of each, and how it is shown and set. Values have the forms of the command line: durations and
+//! sizes are texts or numbers, rates are texts, lists are arrays. `null` is the default, and so is zero if it is for the flag.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,7 +15,7 @@ use crate::smtp::auth::{Auth, Credential};
 use crate::smtp::rules::{ByteRate, Delay, GrammarError, Rule, Trusted};
 use crate::smtp::{AddressRules, DelayPoint, Esmtp, Limits, Lists, ReplyKind};
 
-/// What stands for a secret. Where one is set to this, it stays.
+/// Replaces a secret. One that is set to this is unchanged.
 const REDACTED: &str = "<redacted>";
 
 /// The flags whose settings are fixed when the server starts.
@@ -77,14 +76,14 @@ type Set = Box<dyn Fn(Settings, &Value) -> Result<Settings, Expected>>;
 
 /// One setting.
 pub(super) struct Setting {
-    /// That of its flag, in snake_case.
+    /// The name of its flag, in snake_case.
     pub(super) name: Cow<'static, str>,
-    /// What errors of the configuration call it.
+    /// Its name in errors of the configuration.
     pub(super) checked_as: &'static str,
     pub(super) get: Box<dyn Fn(&Settings) -> Value>,
-    /// Of `null` it is set to its default, where that is `null`.
+    /// Sets it. `null` is passed only where that is how the default is shown.
     pub(super) set: Set,
-    /// Zero requests the default, as it does of the flag.
+    /// Zero requests the default, as for its flag.
     pub(super) has_no_zero: bool,
 }
 
@@ -99,7 +98,7 @@ impl Setting {
     }
 }
 
-/// All settings, in the order in which they are set: the extensions before what turns them on.
+/// All settings, in the order in which they are set: the extensions before the settings that turn them on.
 pub(super) fn settings() -> Vec<Setting> {
     let mut all = vec![
         setting(
@@ -263,16 +262,16 @@ fn authentication() -> Vec<Setting> {
     ]
 }
 
-/// A value that asks nothing of extended SMTP.
+/// Whether a value requests nothing of Extended SMTP.
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || *value == json!(false) || *value == json!([])
 }
 
-/// Refuses that extended SMTP is off beside a setting that turns it on, as the command line does: one of the two would have no
+/// Refuses `esmtp: false` together with a setting that turns it on, as the command line does: one of the two would have no
 /// effect.
 ///
 /// # Errors
-/// What is expected of `esmtp`.
+/// The expected value of `esmtp`.
 pub(super) fn check_esmtp(changes: &Map<String, Value>) -> Result<(), Expected> {
     let is_off = changes.get("esmtp") == Some(&json!(false));
     let mut others = extensions().into_iter().filter(|setting| setting.name != "esmtp");
@@ -409,7 +408,7 @@ fn delay(&point: &DelayPoint) -> Setting {
     }
 }
 
-/// Those that follow from others are `null` unless they are configured.
+/// Replies that are derived from others are `null` unless they are configured.
 fn reply(&kind: &ReplyKind) -> Setting {
     let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
     let get = move |of: &Settings| match (of.policy().is_configured(kind), follows) {
@@ -433,7 +432,7 @@ fn reply(&kind: &ReplyKind) -> Setting {
     }
 }
 
-/// A rule of which the text stays goes on as it is, with the end of its `ttl`.
+/// A rule with an unchanged text is retained, with the end of its `ttl`.
 fn set_rules(settings: Settings, value: &Value) -> Result<Settings, Expected> {
     let mut before: Vec<_> = settings.policy().rules().cloned().collect();
     let rules: Vec<Rule> = list(value)?;
@@ -452,7 +451,7 @@ fn users(auth: &Auth) -> Value {
     any.into_iter().chain(auth.user_names().map(user)).collect()
 }
 
-/// A user that is shown without the password retains it.
+/// A user given without a password, as it is shown, retains it.
 fn credentials(before: &Auth, texts: &[String]) -> Result<Vec<Credential>, Expected> {
     let credential = |text: &String| match text.split_once(':') {
         Some((name, REDACTED)) => {
@@ -483,7 +482,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// Another value than the default, as it is shown; `None`: what is asked of it needs other settings.
+    /// A value other than the default, as it is shown; `None` if it requires other settings.
     fn other(name: &str) -> Option<Value> {
         Some(match name {
             "trust" => json!(["10.0.0.0/8", "unix"]),
@@ -538,7 +537,7 @@ mod tests {
         }
     }
 
-    /// A field that is added to the settings is to be added to the table: the compiler asks for it here.
+    /// A new field of the settings must be added to the table: this does not compile until it is listed here.
     #[test]
     fn no_setting_is_missing() {
         let Config {

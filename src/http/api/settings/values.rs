@@ -1,4 +1,4 @@
-//! Values of settings in JSON: how they are shown and read. Errors are what is expected instead.
+//! Values of settings in JSON: how they are shown and read. Errors are the expected values.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::smtp::rules::{A_DURATION, A_SIZE, Delay, parse_duration, parse_size};
 
-/// What is expected instead of a value.
+/// The expected value, for errors.
 pub(super) type Expected = String;
 
 pub(super) fn texts<T: Display>(all: &[T]) -> Value {
