@@ -8,6 +8,7 @@ use std::{fmt, io};
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::fleet::wire::{Link, parse_url};
 use crate::report::Report;
@@ -25,16 +26,32 @@ const REPORT_LIMIT: usize = 64 << 20;
 /// The time for each report.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The pause before servers that are not ready are asked again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a signal is looked for meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Why the servers' reports can't be had; displays as the reason.
 #[derive(Debug)]
 pub(crate) struct SinkError {
     url: String,
     reason: String,
+    /// Whether it is the same however often it is tried.
+    is_final: bool,
+}
+
+impl SinkError {
+    fn of(url: &str, error: &io::Error) -> SinkError {
+        let is_final = matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+        SinkError { url: url.to_owned(), reason: error.to_string(), is_final }
+    }
 }
 
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "--sink-report {}: {}", self.url, self.reason)
+        write!(f, "--sink-report {}: {}", self.url, self.reason)?;
+        if self.is_final { Ok(()) } else { f.write_str("; --agents-timeout sets how long to try") }
     }
 }
 
@@ -72,29 +89,73 @@ pub(crate) struct Before {
     token: Option<HeaderValue>,
 }
 
-/// The servers at these URLs before a run.
+/// The servers at these URLs before a run. Servers that are not ready, and names that are not known yet, are asked again
+/// until `patience` is over; `waits` is called once, with the reason. `None` if `is_ended` meanwhile.
 ///
 /// # Errors
-/// One has no report.
-pub(crate) fn before(urls: &[String], token: Option<HeaderValue>) -> Result<Before, SinkError> {
-    let failed = |url: &str, reason: String| SinkError { url: url.to_owned(), reason };
-    let runtime = runtime().map_err(|error| failed(&urls.join(" "), error.to_string()))?;
+/// One has no report by then, or can't have one.
+pub(crate) fn before(
+    urls: &[String],
+    token: Option<HeaderValue>,
+    patience: Duration,
+    is_ended: impl Fn() -> bool,
+    mut waits: impl FnMut(&SinkError),
+) -> Result<Option<Before>, SinkError> {
+    let runtime = runtime().map_err(|error| SinkError::of(&urls.join(" "), &error))?;
+    let found = runtime.block_on(async {
+        let deadline = Instant::now() + patience;
+        let mut is_first = true;
+        loop {
+            let asked = unless(&is_ended, all(urls, token.as_ref())).await;
+            match asked {
+                Some(Err(error)) if !error.is_final && Instant::now() < deadline => {
+                    if std::mem::take(&mut is_first) {
+                        waits(&error);
+                    }
+                    if unless(&is_ended, tokio::time::sleep(RETRY_EVERY)).await.is_none() {
+                        return Ok(None);
+                    }
+                }
+                asked => return asked.transpose(),
+            }
+        }
+    });
+    // A name may still be looked up.
+    runtime.shutdown_background();
+    found
+}
+
+/// The servers at these URLs, now.
+async fn all(urls: &[String], token: Option<&HeaderValue>) -> Result<Before, SinkError> {
     let (mut names, mut received, mut whole) = (Vec::new(), Vec::new(), None::<OfServer>);
     for url in urls {
-        let name = runtime.block_on(name(url)).map_err(|error| failed(url, error.to_string()))?;
-        let reports = runtime.block_on(ask_all(name.servers.iter(), token.as_ref(), |report| report));
+        let failed = |error| SinkError::of(url, &error);
+        let name = name(url).await.map_err(failed)?;
+        let reports = ask_all(name.servers.iter(), token, |report| report).await;
         names.push(name);
         for report in reports {
-            let report = report.map_err(|error| failed(url, error.to_string()))?;
+            let report = report.map_err(failed)?;
             received.push(report.stats().messages.accepted);
             // The sum notices a server that is there twice.
             whole = Some(match whole.take() {
                 None => report,
-                Some(whole) => whole.merge(&report).map_err(|error| failed(url, error.to_string()))?,
+                Some(whole) => whole.merge(&report).map_err(|error| failed(invalid(error.to_string())))?,
             });
         }
     }
-    Ok(Before { names, received, token })
+    Ok(Before { names, received, token: token.cloned() })
+}
+
+/// Does this work, unless it is ended before.
+async fn unless<T>(is_ended: impl Fn() -> bool, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(LOOK_EVERY, work.as_mut()).await {
+            Ok(done) => return Some(done),
+            Err(_) if is_ended() => return None,
+            Err(_) => {}
+        }
+    }
 }
 
 impl Before {
@@ -192,7 +253,7 @@ async fn ask_all<T: Send + 'static>(
 
 /// The name in a URL, and the servers behind it.
 async fn name(url: &str) -> io::Result<Name> {
-    let (authority, path) = parse_url(url).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+    let (authority, path) = parse_url(url).map_err(invalid)?;
     let path = if path == "/" { REPORT.to_owned() } else { path };
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(&authority).await?.collect();
     // A name that is IPv4 and IPv6 is one machine twice.
@@ -212,17 +273,26 @@ async fn name(url: &str) -> io::Result<Name> {
 }
 
 async fn report(server: Server, token: Option<HeaderValue>) -> io::Result<OfServer> {
-    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
     let mut link = Link::new(server.authority, token).to(server.address);
     let (status, body) = link.ask((Method::GET, &server.path), Vec::new(), REPORT_LIMIT, TIMEOUT).await?;
     match status {
         StatusCode::OK => {
-            let text = String::from_utf8(body).map_err(io::Error::other)?;
+            let text = String::from_utf8_lossy(&body);
             OfServer::read(&text).map_err(|error| invalid(format!("no report of smtpmock: {error}")))
         }
         StatusCode::UNAUTHORIZED => {
             Err(invalid("it wants its token: --sink-token, or the variable SMTPLOAD_SINK_TOKEN".to_owned()))
         }
-        status => Err(invalid(format!("it answers with status {status}"))),
+        status if status.is_server_error() => Err(io::Error::other(with_status(status))),
+        status => Err(invalid(with_status(status))),
     }
+}
+
+fn with_status(status: StatusCode) -> String {
+    format!("it answers with status {status}")
+}
+
+/// An error that the next attempt has as well.
+fn invalid(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
 }

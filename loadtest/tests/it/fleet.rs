@@ -438,7 +438,7 @@ fn the_reports_of_all_servers_agree_with_the_agents_or_the_difference_is_stated(
             &["--sink-report", one.as_str(), "--sink-report", one.as_str(), "--sink-token", "secret"],
             "give each run once",
         ),
-        (&["--sink-report", "http://127.0.0.1:1"], "refused"),
+        (&["--sink-report", "http://127.0.0.1:1", "--agents-timeout", "1s"], "refused"),
     ] {
         let outcome = alone(extra);
         outcome.code_is(1);

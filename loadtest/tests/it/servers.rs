@@ -1,8 +1,12 @@
 //! What the servers of a coordinated run report: in its own report, and in merged ones.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::fleet::{Coordinator, Running, address, agent};
 use crate::mock::Mock;
@@ -144,4 +148,67 @@ fn a_name_that_has_more_addresses_after_the_run_is_named_and_its_first_servers_a
     assert_eq!(sinks["failed"][0]["url"], format!("{added}/v1/report"), "{sinks}");
     let why = "did not have this address before the run";
     assert!(outcome.stderr.contains(why) && !outcome.stderr.contains("anew"), "{}", outcome.stderr);
+}
+
+/// An address at which nothing listens yet, and its socket.
+fn unready() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+    (socket, address)
+}
+
+/// A coordinator of one agent that asks a server there.
+fn serve(target: &str, server: SocketAddr) -> Running {
+    let mut command = program();
+    command.args(["serve", target, "--listen", "0", "--agents", "1", "-c", "2", "--count", "30"]);
+    command.args(["--late-after", "60s", "--sink-report", &format!("http://{server}")]);
+    Running::start(&mut command)
+}
+
+/// Replies to the first request that it is not ready, and passes what else comes on to the server.
+fn ready_soon(listener: &TcpListener, server: &str) {
+    let (mut first, _) = listener.accept().expect("a connection");
+    while !first.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+    let reply = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    first.write_all(reply).expect("it reads");
+    for near in listener.incoming().map_while(Result::ok) {
+        let far = TcpStream::connect(server).expect("it listens");
+        let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
+        for (mut from, mut to) in [(copy(&near), copy(&far)), (far, near)] {
+            std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+        }
+    }
+}
+
+#[test]
+fn a_coordinator_waits_for_servers_that_are_not_ready_and_for_the_agents_then() {
+    let mock = Mock::start(&["--http", "0"]);
+    let server = plane(&mock).replace("http://", "");
+    let (socket, unready) = unready();
+    let coordinator = serve(&address(&mock), unready);
+    let line = coordinator.line("waits for the servers: ");
+    let why = format!("--sink-report http://{unready}: Connection refused");
+    assert!(line.contains(&why), "{line}");
+    socket.listen(64).expect("it listens");
+    std::thread::spawn(move || ready_soon(&socket.into(), &server));
+    let line = coordinator.line("waits for 1 agent at http://");
+    agent(&line[line.find("http://").expect("a URL")..], &[]).ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(0);
+    assert_eq!(outcome.stderr.matches("waits for the servers").count(), 1, "{}", outcome.stderr);
+    let stdout = outcome.stdout.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stdout.contains(&format!("(30 by http://{unready}/v1/report): both sides agree")), "{stdout}");
+}
+
+#[test]
+fn a_coordinator_that_waits_for_servers_is_ended_by_a_signal() {
+    let mock = Mock::start(&[]);
+    let (_socket, unready) = unready();
+    let coordinator = serve(&address(&mock), unready);
+    coordinator.line("waits for the servers: ");
+    coordinator.signal(Signal::INT);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("the run did not start: it was ended by"), "{}", outcome.stderr);
 }

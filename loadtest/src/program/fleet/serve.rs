@@ -6,15 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
+use hyper::header::HeaderValue;
 use smtpmock::escape::escape;
 use smtpmock::output::{PATIENCE, Streams, Writer};
 
 use super::{FleetError, PlanOfError, TOKEN_VARIABLE, bearer, plan_of, token};
 use crate::fleet::agents as agents_text;
-use crate::fleet::coordinator::{Coordinator, Event, Settings};
+use crate::fleet::coordinator::{Coordinator, Ending, Event, Settings};
 use crate::fleet::protocol::AGENTS_LIMIT;
 use crate::fleet::serve::{Bound, Gathered, serve as coordinate};
-use crate::fleet::sinks::{self, Before};
+use crate::fleet::sinks::{self, Before, SinkError};
 use crate::fleet::{parse_url, report_of};
 use crate::load::part::Part;
 use crate::load::plan::Plan;
@@ -22,6 +23,7 @@ use crate::load::start::StartAt;
 use crate::program::cli::{OutputArgs, RunArgs};
 use crate::program::command::{Conclusion, baseline_file, baseline_of, conclude, draw};
 use crate::program::exit::Exit;
+use crate::program::interrupt::Interrupt;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{interrupt, values};
@@ -41,7 +43,7 @@ pub(crate) struct ServeArgs {
     /// The number of agents, and of the parts of the run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=AGENTS_LIMIT))]
     agents: u64,
-    /// Wait this long for all agents
+    /// Wait this long for the reports of --sink-report, and then for all agents
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "5m")]
     agents_timeout: Duration,
     /// What the other agents do when one is lost, or ends its part early by itself
@@ -112,10 +114,10 @@ pub(crate) fn serve(
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
     let sink_token = token(args.sink_token.as_ref(), SINK_TOKEN_VARIABLE)?;
     let sink_token = sink_token.map(|token| bearer(&token)).transpose()?;
-    let sinks = sinks::before(&args.sink_report, sink_token).map_err(FleetError::Sinks)?;
     let inputs = run.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
     let view = View { live: Live::new(&whole, output.quiet, &streams.err), to: &streams.err, args, output };
+    let sinks = servers_before(args, sink_token, &interrupt, &view)?;
     view.say(&format!("waits for {} at http://{}", agents_text(args.agents), bound.address()));
     let settings = Settings {
         agents: args.agents,
@@ -146,6 +148,20 @@ pub(crate) fn serve(
     };
     let concluded = coordinate(bound, settings, || interrupt.signal(), show, conclude).map_err(Stop::Run)?;
     concluded.map(|(concluded, _)| concluded.exit)
+}
+
+/// The servers before the run, once all of them have reports.
+fn servers_before(
+    args: &ServeArgs,
+    token: Option<HeaderValue>,
+    interrupt: &Interrupt,
+    view: &View<'_>,
+) -> Result<Before, FleetError> {
+    let is_ended = || interrupt.signal().is_some();
+    let waits = |why: &SinkError| view.say(&format!("waits for the servers: {why}"));
+    let found = sinks::before(&args.sink_report, token, args.agents_timeout, is_ended, waits);
+    let ended = || FleetError::NotStarted(Ending::Interrupted, args.agents, args.agents_timeout);
+    found.map_err(FleetError::Sinks)?.ok_or_else(ended)
 }
 
 /// Flags of a run that a coordinator does not have.
