@@ -212,6 +212,11 @@ impl Agent {
         self.stopped.as_ref()
     }
 
+    /// Until when its run may start messages: it ends by itself then, whatever else happens here.
+    pub(crate) fn lease(&self) -> Duration {
+        self.heard.saturating_add(ORPHANED_AFTER)
+    }
+
     /// Ends the run early, but for an earlier reason. The coordinator learns of it at once.
     fn stop(&mut self, why: Stopped, now: Duration) {
         if matches!(self.stage, Stage::Started) && self.stopped.is_none() {
@@ -301,15 +306,7 @@ impl Agent {
                     self.outcome = Some(Outcome::Interrupted(signal.clone()));
                 }
             }
-            Stage::Started => {
-                if silent > ORPHANED_AFTER {
-                    let silent_ms = millis(silent);
-                    let refused = |refusal: &Refusal| Stopped::Refused { why: reason(&refusal.hint) };
-                    let why = self.refusal.as_ref().map(refused);
-                    // When the next request is sent does not change: it is repeated already.
-                    self.stop(why.unwrap_or(Stopped::NoCoordinator { silent_ms }), self.next);
-                }
-            }
+            Stage::Started => self.look_at_lease(now),
             Stage::Ended { at, .. } | Stage::Broken { at, .. }
                 if now.saturating_sub(self.heard.max(*at)) > DELIVERED_WITHIN =>
             {
@@ -331,6 +328,17 @@ impl Agent {
         }
     }
 
+    /// Stops when its run has ended by itself.
+    fn look_at_lease(&mut self, now: Duration) {
+        if now > self.lease() {
+            let silent_ms = millis(now.saturating_sub(self.heard));
+            let refused = |refusal: &Refusal| Stopped::Refused { why: reason(&refusal.hint) };
+            let why = self.refusal.as_ref().map(refused);
+            // When the next request is sent does not change: it is repeated already.
+            self.stop(why.unwrap_or(Stopped::NoCoordinator { silent_ms }), self.next);
+        }
+    }
+
     /// The coordinator has accepted it; the request was sent at `sent`.
     pub(crate) fn welcomed(&mut self, welcome: Welcome, sent: Duration) {
         self.id = Some(welcome.agent);
@@ -342,6 +350,7 @@ impl Agent {
 
     /// An update was answered.
     pub(crate) fn answered(&mut self, answer: Answer, sent: Duration, now: Duration) {
+        self.look_at_lease(now);
         self.refusal = None;
         self.heard = sent;
         self.next = now.saturating_add(Duration::from_millis(answer.next_ms));
@@ -463,6 +472,11 @@ impl Agent {
             Ok(report) => {
                 // It may have been complete just before.
                 self.stopped.take_if(|_| !report.interrupted);
+                if report.interrupted {
+                    // Its lease was over, which was not seen here before.
+                    let silent_ms = millis(ORPHANED_AFTER);
+                    let _ = self.stopped.get_or_insert(Stopped::NoCoordinator { silent_ms });
+                }
                 Stage::Ended { at: now, report: Box::new(report), handed_in: None }
             }
             Err(why) => Stage::Broken { at: now, why: reason(&why) },

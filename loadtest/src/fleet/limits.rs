@@ -10,9 +10,12 @@ pub(crate) const ORPHANED_AFTER: Duration = Duration::from_secs(10);
 /// coordinator.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An agent without a coordinator has stopped by then: `ORPHANED_AFTER`, the time for a request that waits for its reply,
-/// and one second for its event loops.
+/// An agent without a coordinator has stopped by then, even if it stood still meanwhile: it sends nothing of a message
+/// after that.
 pub(crate) const STOPS_WITHIN: Duration = Duration::from_secs(13);
+
+/// The time until then for messages in flight after `ORPHANED_AFTER`.
+pub(crate) const DRAINS_WITHIN: Duration = STOPS_WITHIN.saturating_sub(ORPHANED_AFTER);
 
 /// After this time without a request, an agent is late: the view does not wait for it. Before the start it is dropped, so
 /// that another may take its place.

@@ -32,7 +32,9 @@
 //! coordinator or the lack of one ends during its run reports the reason with its next update (`stopped`), and its run is
 //! over early for good, whatever heals later.
 //!
-//! An agent whose requests have not been answered for `ORPHANED_AFTER` starts no more messages, within `STOPS_WITHIN`.
+//! Each answered exchange extends the lease of an agent's run (`time::lease`), to `ORPHANED_AFTER` after the request
+//! was sent. The event loops compare it with their clock before they start a message, so the run ends by itself, even if
+//! the process stood still meanwhile; nothing of a message is sent after `STOPS_WITHIN`.
 //! After its run it tries for `DELIVERED_WITHIN` to deliver its report, and writes it to a file if it can't. The
 //! coordinator considers an agent lost after `LOST_AFTER` without a request, which is later: a lost agent has stopped.
 //! One that comes back before the end of the others is an agent again, and its report is complete.

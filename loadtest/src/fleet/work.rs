@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::fleet::agent::{Agent, Outcome, Todo};
-use crate::fleet::limits::REQUEST_TIMEOUT;
+use crate::fleet::limits::{DRAINS_WITHIN, REQUEST_TIMEOUT};
 use crate::fleet::protocol::{AGENTS, Answer, BODY_LIMIT, Cause, Order, Refusal, State, Welcome};
 use crate::fleet::wire::{Link, allowed};
 use crate::load::plan::Plan;
@@ -23,8 +23,10 @@ use crate::measure::interval::Interval;
 use crate::report::Report;
 use crate::report::stopped::Stopped;
 use crate::run::digest::digest;
+use crate::run::engine::Permit;
 use crate::run::{build, engine};
 use crate::time::clock::{self, Timeline};
+use crate::time::lease::Lease;
 
 /// The time for a request with a report, and as much more as a slow link takes for it.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -70,19 +72,21 @@ pub(crate) enum Note {
 struct Running {
     seconds: Receiver<Interval>,
     interrupt: Arc<AtomicBool>,
+    lease: Lease,
     thread: JoinHandle<Result<Report, String>>,
 }
 
 impl Running {
-    fn start(mut plan: Plan, start: Duration) -> io::Result<Running> {
+    fn start(mut plan: Plan, start: Duration, lease: Lease) -> io::Result<Running> {
         let (sender, seconds) = channel();
         plan.start_at = Some(StartAt::from(start));
         let interrupt = Arc::<AtomicBool>::default();
-        let stop = Arc::clone(&interrupt);
+        let (stop, limit) = (Arc::clone(&interrupt), lease.clone());
         let run = move || {
             let plan = Arc::new(plan);
             // Without a receiver the agent has ended.
-            let finished = engine::run(&plan, &stop, || {}, |interval| drop(sender.send(interval.clone())));
+            let permit = Permit { interrupt: &stop, lease: Some(&limit) };
+            let finished = engine::run(&plan, permit, || {}, |interval| drop(sender.send(interval.clone())));
             let report = |finished: Option<_>| match finished {
                 Some(finished) => build::report(&plan, finished),
                 None => build::unstarted(&plan),
@@ -90,7 +94,7 @@ impl Running {
             finished.map(report).map_err(|error| error.to_string())
         };
         let thread = std::thread::Builder::new().name("smtpload-run".into()).spawn(run)?;
-        Ok(Running { seconds, interrupt, thread })
+        Ok(Running { seconds, interrupt, lease, thread })
     }
 }
 
@@ -153,6 +157,7 @@ where
             self.agent.signalled(signal, self.clock.now());
         }
         let Some(run) = &self.running else { return };
+        run.lease.extend(self.clock.moment(self.agent.lease()));
         if let Some(why) = self.agent.stopped()
             && !run.interrupt.swap(true, Ordering::Relaxed)
         {
@@ -168,6 +173,11 @@ where
         if let Some(run) = self.running.take() {
             let report = run.thread.join().unwrap_or_else(|_| Err("the run panicked".to_owned()));
             self.agent.ended(report, self.clock.now());
+            if let Some(why) = self.agent.stopped()
+                && !run.interrupt.load(Ordering::Relaxed)
+            {
+                (self.note)(Note::Stops(why.clone()));
+            }
         }
     }
 
@@ -209,7 +219,9 @@ where
                 let Some(plan) = self.plan.take() else { unreachable!("it was armed") };
                 // By the time of day, which the run goes by.
                 let start = clock::since_1970() + start.saturating_sub(self.clock.now());
-                match Running::start(plan, start) {
+                let until = self.clock.moment(self.agent.lease());
+                let lease = Lease::new(self.clock.clock(), until, DRAINS_WITHIN);
+                match Running::start(plan, start, lease) {
                     Ok(running) => self.running = Some(running),
                     Err(error) => {
                         let why = format!("the thread of its run can't be started: {error}");

@@ -28,6 +28,7 @@ use crate::report::steps::{StepRow, knee};
 use crate::report::targets::TargetRow;
 use crate::report::verdicts::Assessment;
 use crate::report::{Report, agents, failure, merge};
+use crate::run::engine::Permit;
 use crate::run::live::Live;
 use crate::run::{build, engine};
 use crate::verify;
@@ -124,7 +125,8 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     if let (Some(start), Some(ahead), false) = (plan.start_at, ahead, output.quiet) {
         streams.err.put(format!("starts at {start}, in {}\n", duration(ahead)));
     }
-    let run = engine::run(&plan, &interrupt, || outputs.begin(), |interval| live.show(interval));
+    let run =
+        engine::run(&plan, Permit::until(&interrupt), || outputs.begin(), |interval| live.show(interval));
     live.end();
     let mut run = run.map_err(Stop::Run)?.ok_or(Stop::Unstarted)?;
     let ledger = run.tally.ledger.take();

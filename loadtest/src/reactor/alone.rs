@@ -22,6 +22,7 @@ pub(super) fn reactor(args: &[&str]) -> Reactor {
     let shared = Shared {
         plan: Arc::clone(&plan),
         clock: Clock::start(),
+        term: None,
         stop: Arc::new(AtomicBool::new(false)),
         give_up: Arc::default(),
         next_client: Arc::default(),

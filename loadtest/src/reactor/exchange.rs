@@ -52,7 +52,8 @@ impl Reactor {
             if slot.write_error.is_some() {
                 return self.on_readable(index, true);
             }
-            if !slot.may_write || (slot.has_sent() && !slot.session.may_send_chunk()) {
+            let is_silent = self.is_silent && slot.flight.is_some();
+            if !slot.may_write || is_silent || (slot.has_sent() && !slot.session.may_send_chunk()) {
                 return Ok(());
             }
             self.on_readable(index, false)?;
@@ -274,6 +275,10 @@ impl Reactor {
 
     pub(super) fn send(&mut self, index: usize, command: Command, now: Moment) {
         let slot = &mut self.slots[index];
+        // The message stays in flight: the run is over as soon as all that has arrived is read.
+        if self.is_silent && slot.flight.is_some() {
+            return;
+        }
         // The exchange of AUTH is measured as a whole.
         if command != Command::Response {
             slot.since = now;

@@ -38,6 +38,7 @@ use crate::reactor::slot::Slot;
 use crate::reactor::timer::Timer;
 use crate::reactor::wire::Renderer;
 use crate::time::clock::{Clock, Latest, Moment};
+use crate::time::lease::Term;
 
 /// The token of the waker that ends a poll when the run is stopped.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -75,6 +76,9 @@ const JUDGED_FROM: Duration = Duration::from_millis(200);
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) clock: Clock,
+    /// Until when it may run; `None` if nothing limits that.
+    pub(crate) term: Option<Term>,
+    /// Set when the run must end, or has ended early.
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) give_up: Arc<GiveUp>,
     /// The number of the next session in PROXY headers.
@@ -146,6 +150,8 @@ pub(crate) struct Reactor {
     stage: Stage,
     /// Whether the signal that ends the run was handled.
     is_interrupted: bool,
+    /// Whether nothing of a message may be sent any more: its term is over, and the time for messages in flight.
+    is_silent: bool,
     /// When the run was stopped before its own end.
     stopped: Option<Moment>,
     /// Whether this thread is counted in [`GiveUp::agreeing`].
@@ -202,6 +208,7 @@ impl Reactor {
             in_flight: 0,
             stage: Stage::Running,
             is_interrupted: false,
+            is_silent: false,
             stopped: None,
             is_agreeing: false,
             next_sweep: Moment::ZERO,
@@ -255,7 +262,7 @@ impl Reactor {
         Ok(self.tally)
     }
 
-    /// Reads the clock, and notes a stall if that is too late.
+    /// Reads the clock, notes a stall if that is too late, and ends the run with its term.
     fn read_clock(&mut self) -> Moment {
         let now = self.shared.clock.now();
         let has_load = self.stage == Stage::Running || self.in_flight > 0;
@@ -264,6 +271,12 @@ impl Reactor {
         }
         self.wake_by = now;
         self.latest = now;
+        // Before anything is started or sent: the process may have stood still for any time.
+        if let Some(term) = &self.shared.term
+            && now > term.end()
+        {
+            self.end_term(now);
+        }
         now
     }
 

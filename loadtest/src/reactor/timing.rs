@@ -115,6 +115,21 @@ impl Reactor {
     fn interrupt(&mut self, now: Moment) {
         let is_in_grace = self.last_due().is_some_and(|due| now >= due);
         let until = if is_in_grace { now } else { now.after(self.shared.plan.grace) };
+        self.end_early(now, until);
+    }
+
+    /// Ends the run as its term is over. Called with each reading of the clock from then on: a stall makes its last moment no later.
+    #[cold]
+    pub(super) fn end_term(&mut self, now: Moment) {
+        let Some(term) = &self.shared.term else { return };
+        let (end, until) = (term.end(), term.silent_from(self.shared.plan.grace));
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.end_early(end, until);
+        self.is_silent = now >= until;
+    }
+
+    /// Starts no more messages than until `now`; those in flight have until the given moment at most.
+    fn end_early(&mut self, now: Moment, until: Moment) {
         match self.stage {
             Stage::Running => self.stop(now, until),
             Stage::Draining { until: before } => {

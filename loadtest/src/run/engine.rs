@@ -20,6 +20,7 @@ use crate::measure::tally::Tally;
 use crate::reactor::{Reactor, Shared, WAKER};
 use crate::report::series::Series;
 use crate::time::clock::{self, Clock};
+use crate::time::lease::Lease;
 
 /// How often the main thread checks for an interrupt.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -35,6 +36,22 @@ pub(crate) struct Finished {
     pub(crate) interrupted: bool,
     /// If the run was given up: the time without a success.
     pub(crate) given_up: Option<Duration>,
+}
+
+/// What lets a run go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permit<'a> {
+    /// Set when it must end.
+    pub(crate) interrupt: &'a AtomicBool,
+    /// It ends by itself when this is over.
+    pub(crate) lease: Option<&'a Lease>,
+}
+
+impl Permit<'_> {
+    /// The permission of a run that only an interrupt ends early.
+    pub(crate) fn until(interrupt: &AtomicBool) -> Permit<'_> {
+        Permit { interrupt, lease: None }
+    }
 }
 
 /// The time before the start at which the threads are started.
@@ -63,10 +80,11 @@ fn await_start(start: StartAt, interrupt: &AtomicBool) -> bool {
 /// have ended. `None` if it was interrupted before.
 pub(crate) fn run(
     plan: &Arc<Plan>,
-    interrupt: &AtomicBool,
+    permit: Permit<'_>,
     on_start: impl FnOnce(),
     mut on_interval: impl FnMut(&Interval),
 ) -> io::Result<Option<Finished>> {
+    let Permit { interrupt, lease } = permit;
     let (sender, receiver) = channel();
     // Built before the clock starts: large messages take seconds that do not belong to the run.
     let payloads = vec![Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed); plan.threads];
@@ -75,9 +93,11 @@ pub(crate) fn run(
         Some(start) => UNIX_EPOCH + start.elapsed(),
         None => clock::wall(),
     };
+    let clock = plan.start_at.map_or_else(Clock::start, |start| Clock::starting_at(start.elapsed()));
     let shared = Shared {
         plan: Arc::clone(plan),
-        clock: plan.start_at.map_or_else(Clock::start, |start| Clock::starting_at(start.elapsed())),
+        clock,
+        term: lease.map(|lease| lease.of_run(&clock)),
         stop: Arc::new(AtomicBool::new(false)),
         give_up: Arc::default(),
         next_client: Arc::default(),
@@ -110,7 +130,8 @@ pub(crate) fn run(
         intervals: collector.finish(),
         began,
         ended: clock::wall(),
-        interrupted,
+        // By the caller, or by an event loop whose lease is over.
+        interrupted: stop.load(Ordering::Relaxed),
         given_up: give_up.given_up.get().copied(),
     }))
 }
@@ -237,13 +258,15 @@ mod tests {
     use crate::program::cli::Cli;
     use crate::report::{Report, text};
     use crate::run::build;
+    #[cfg(feature = "fleet")]
+    use crate::time::clock::Moment;
 
     /// Runs a load on a name with these addresses.
     fn run_on(addresses: &[SocketAddr], load: &str) -> Report {
         let typed = ["smtpload", "trio:25"].into_iter().chain(load.split_ascii_whitespace());
         let cli = Cli::try_parse_from(typed).unwrap();
         let plan = Arc::new(cli.run.plan_with(|| 1, |_| Ok(addresses.to_vec())).unwrap());
-        let run = run(&plan, &AtomicBool::new(false), || {}, |_| {}).unwrap().unwrap();
+        let run = run(&plan, Permit::until(&AtomicBool::new(false)), || {}, |_| {}).unwrap().unwrap();
         build::report(&plan, run)
     }
 
@@ -315,6 +338,40 @@ mod tests {
         let report = run_on(&dead, "-c 1 --count 4");
         assert_eq!(report.accounting.measured.aborted_total(), 4);
         assert_eq!(counts(&report), [(4, 0), (4, 0)]);
+    }
+
+    /// Runs a load with a lease that ends so long after this call; messages in flight then have no time.
+    #[cfg(feature = "fleet")]
+    fn run_within(lease: Duration, sink: &Sink, load: &str) -> Report {
+        let typed = ["smtpload", "localhost:25"].into_iter().chain(load.split_ascii_whitespace());
+        let cli = Cli::try_parse_from(typed).unwrap();
+        let address = sink.address().parse().unwrap();
+        let plan = Arc::new(cli.run.plan_with(|| 1, |_| Ok(vec![address])).unwrap());
+        let lease = Lease::new(Clock::start(), Moment::ZERO.after(lease), Duration::ZERO);
+        let permit = Permit { interrupt: &AtomicBool::new(false), lease: Some(&lease) };
+        build::report(&plan, run(&plan, permit, || {}, |_| {}).unwrap().unwrap())
+    }
+
+    #[test]
+    #[cfg(feature = "fleet")]
+    fn a_run_whose_lease_is_over_starts_no_message_without_an_interrupt() {
+        let sink = Sink::usual();
+        for load in ["--rate 5000/s --duration 10m", "-c 9 --duration 10m"] {
+            let report = run_within(Duration::ZERO, &sink, load);
+            assert!(report.interrupted);
+            assert_eq!((report.accounting.measured.started, report.sessions.dialed), (0, 0));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "fleet")]
+    fn messages_that_wait_when_the_lease_is_over_are_ended() {
+        // Nothing comes from the server, and the run itself would wait for minutes.
+        let sink = Sink::answering(Verb::Rcpt, Act::Silence);
+        let report = run_within(Duration::from_secs(1), &sink, "-c 3 --count 9 --grace 10m --timeout 10m");
+        assert!(report.interrupted);
+        let account = &report.accounting.measured;
+        assert_eq!((account.started, account.in_flight), (3, 3));
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl Moment {
 pub(crate) struct Latest(AtomicU64);
 
 impl Latest {
+    /// The latest of all.
+    pub(crate) fn get(&self) -> Moment {
+        Moment(self.0.load(Ordering::Relaxed))
+    }
+
     /// Records a moment, and returns the latest of all.
     pub(crate) fn raise(&self, to: Moment) -> Moment {
         Moment(self.0.fetch_max(to.0, Ordering::Relaxed).max(to.0))
@@ -73,6 +78,11 @@ impl Clock {
             None => now.checked_sub(today - instant),
         };
         Clock { origin: origin.unwrap_or(now) }
+    }
+
+    /// How much later than another clock it starts; zero if earlier.
+    pub(crate) fn ahead_of(&self, other: &Clock) -> Duration {
+        self.origin.saturating_duration_since(other.origin)
     }
 
     /// Waits for the start of a clock that starts later.
@@ -126,5 +136,15 @@ impl Timeline {
     /// The time since 1970-01-01 UTC.
     pub(crate) fn now(&self) -> Duration {
         self.began.saturating_add(self.clock.now().elapsed())
+    }
+
+    /// What has passed since its start, as moments.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// An instant since 1970-01-01 UTC, by `clock`.
+    pub(crate) fn moment(&self, instant: Duration) -> Moment {
+        Moment::ZERO.after(instant.saturating_sub(self.began))
     }
 }

@@ -416,3 +416,31 @@ fn an_agent_that_a_signal_ends_does_not_wait_for_the_end_of_a_long_run() {
     is_exact(&outcome, &mock);
     assert_eq!(reports_in(&folder).len(), 1);
 }
+
+#[test]
+fn an_agent_that_stood_still_until_its_run_was_over_sends_nothing_after_that() {
+    // When it stops, messages are due, and others wait for the reply to DATA.
+    let mock = Mock::start(&["--response-delay-data", "500ms"]);
+    let load = "--agents 2 --rate 200/s --duration 5s --seed 5 -c 200 --grace 10s";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let folder = tempfile::tempdir().expect("a folder");
+    let [stays, stops] = ["stays", "stops"].map(|name| agent_in(&folder, &coordinator, name));
+    coordinator.program.line(" 2 s ");
+    stops.signal(Signal::STOP);
+    stays.ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    let received = tokens(&mock).len();
+    stops.signal(Signal::CONT);
+    stops.line("starts no more messages: no exchange with the coordinator for ");
+    stops.signal(Signal::TERM);
+    stops.ended().code_is(1);
+    assert_eq!(tokens(&mock).len(), received);
+    let range = ["/delivered/at_least", "/delivered/at_most"].map(|field| outcome.number(field));
+    assert!((range[0]..=range[1]).contains(&(received as u64)), "{received} of {range:?}");
+    // Its own report has what was accepted before, and the rest is in doubt.
+    let part: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&reports_in(&folder)[0]).expect("a report")).expect("JSON");
+    assert_eq!(part["agents"][0]["stopped"]["by"], "no-coordinator");
+    assert!(part["accounting"]["measured"]["in_flight"].as_u64().expect("a count") > 0);
+}

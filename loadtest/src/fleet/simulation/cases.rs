@@ -294,6 +294,39 @@ fn a_link_that_heals_leaves_nothing_in_doubt_and_one_that_does_not_stops_its_age
 }
 
 #[test]
+fn an_agent_that_stood_still_sends_nothing_after_that_whatever_goes_on_first() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, 0, false);
+        let start = until_decided(&mut world);
+        let from = start + Duration::from_millis(world.random.rand_range(3_000..10_000));
+        // The coordinator still waits for it after the first pauses, and has written its report long before the end of the others.
+        let length = Duration::from_millis(world.random.rand_range(match seed % 2 {
+            0 => 11_000..13_000,
+            _ => 40_000..60_000,
+        }));
+        world.machines[1].paused = Some((from, from + length));
+        while world.now < from {
+            world.step();
+        }
+        let sent = world.machines[1].load.as_ref().unwrap().sent;
+        world.run();
+        while world.machines[1].outcome.is_none() {
+            world.step();
+        }
+        let part = world.machines[1].agent.report_of_part().unwrap();
+        assert_eq!(world.machines[1].load.as_ref().unwrap().sent, sent);
+        assert_eq!(part.accounting.measured.accepted, sent);
+        let why = part.agents[0].stopped.as_ref();
+        assert!(matches!(why, Some(Stopped::NoCoordinator { .. })), "{why:?}");
+        let (all, events) = (world.sent(), world.events.clone());
+        let delivered = world.report().delivered.unwrap();
+        let range = delivered.at_least..=delivered.at_most.unwrap();
+        assert!(range.contains(&all), "{all} of {delivered:?}: {events:?}");
+        assert_eq!(range.start() == range.end(), seed % 2 == 0, "{delivered:?}");
+    });
+}
+
+#[test]
 fn agents_of_a_coordinator_that_is_gone_stop_within_the_bound_and_have_their_reports() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, 0, false);

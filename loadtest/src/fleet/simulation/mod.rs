@@ -73,6 +73,8 @@ pub(super) struct Load {
     rows: Series,
     second: Interval,
     sent: u64,
+    /// When it was looked at last.
+    looked: Duration,
     /// Since when it must stop.
     stops: Option<Duration>,
     is_over: bool,
@@ -90,6 +92,7 @@ impl Load {
             rows: Series::new(),
             second: Interval::new(0),
             sent: 0,
+            looked: start,
             stops: None,
             is_over: false,
         }
@@ -147,6 +150,8 @@ struct Machine {
     begins: Duration,
     killed: Option<Duration>,
     signalled: Option<Duration>,
+    /// When it stands still, and goes on.
+    paused: Option<(Duration, Duration)>,
     /// Whether its run can't be started, and when it fails.
     fails: bool,
     breaks: Option<Duration>,
@@ -212,6 +217,7 @@ impl World {
                 killed: None,
                 signalled: None,
                 fails: false,
+                paused: None,
                 breaks: None,
                 grace: Duration::ZERO,
                 cut: None,
@@ -260,6 +266,7 @@ impl World {
             if machine.outcome.is_none()
                 && now >= machine.begins
                 && machine.killed.is_none_or(|killed| now < killed)
+                && machine.paused.is_none_or(|(from, until)| !(from..until).contains(&now))
             {
                 self.work(index);
             }
@@ -307,15 +314,19 @@ impl World {
             machine.agent.signalled("SIGTERM", local);
         }
         if let Some(load) = &mut machine.load {
-            let must_stop = machine.agent.stopped().is_some();
+            // After a pause the run looks at its lease itself, before it sends anything.
+            let is_lapsed = local > machine.agent.lease();
+            let must_stop = is_lapsed || machine.agent.stopped().is_some();
+            let since = if is_lapsed { load.looked } else { now };
             let is_batch = now.saturating_sub(load.start).as_millis() % BATCH.as_millis() < STEP.as_millis();
             if !load.is_over && machine.breaks.is_some_and(|at| now >= at) {
                 load.is_over = true;
                 machine.agent.ended(Err("no descriptors".to_owned()), local);
             }
-            let stops = must_stop.then(|| *load.stops.get_or_insert(now));
+            let stops = must_stop.then(|| *load.stops.get_or_insert(since));
             let is_due = stops.map_or(is_batch, |since| now >= since + machine.grace);
             if !load.is_over && now >= load.start && is_due {
+                load.looked = now;
                 for second in load.advance(stops.unwrap_or(now), must_stop) {
                     machine.agent.second(&second);
                 }
