@@ -45,7 +45,7 @@ pub(crate) enum Todo {
     Register(Hello),
     /// Send this; then call `answered`, `refused` or `unanswered`.
     Update(Box<Update>),
-    /// Build the plan; then call `armed`.
+    /// Build the plan, while further requests are sent; then call `armed`.
     Arm(Order),
     /// Start the run at this instant; call `second` for each of its seconds, and `ended`, or `failed` if it can't be started.
     Run(Duration),
@@ -139,6 +139,8 @@ pub(crate) struct Agent {
     meter: Meter,
     stage: Stage,
     order: Option<Order>,
+    /// That whose plan is being built.
+    building: Option<Order>,
     /// By the coordinator's clock.
     start: Option<Duration>,
     pending: VecDeque<Second>,
@@ -170,6 +172,7 @@ impl Agent {
             meter: Meter::default(),
             stage: Stage::Waiting,
             order: None,
+            building: None,
             start: None,
             pending: VecDeque::new(),
             counted: Default::default(),
@@ -253,7 +256,10 @@ impl Agent {
         if let Some(outcome) = &self.outcome {
             return Todo::End(outcome.clone());
         }
-        if let (Stage::Waiting, Some(order)) = (&self.stage, &self.order) {
+        if matches!(self.stage, Stage::Waiting)
+            && let Some(order) = self.order.as_ref().filter(|order| self.building.as_ref() != Some(order))
+        {
+            self.building = Some(order.clone());
             return Todo::Arm(order.clone());
         }
         if let (Stage::Armed(_), Some(start), Some(clock)) = (&self.stage, self.start, self.meter.offset()) {
@@ -433,15 +439,18 @@ impl Agent {
         self.next = now.saturating_add(REPEATED_AFTER);
     }
 
-    /// The plan is built, or can't be.
-    pub(crate) fn armed(&mut self, plan: Result<Digest, String>, now: Duration) {
+    /// The plan of its order is built, or can't be. Returns whether it is needed: the agent may have signed off meanwhile.
+    pub(crate) fn armed(&mut self, plan: Result<Digest, String>, now: Duration) -> bool {
+        let is_needed = self.building.take() == self.order && matches!(self.stage, Stage::Waiting);
         match plan {
+            _ if !is_needed => {}
             Ok(digest) => {
                 self.stage = Stage::Armed(digest);
                 self.next = now;
             }
             Err(why) => self.failed(&why, now),
         }
+        matches!(self.stage, Stage::Armed(_))
     }
 
     /// It can't run, and has sent nothing.

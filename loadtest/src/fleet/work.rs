@@ -1,5 +1,5 @@
 //! The agent's sockets and its run: does what the coordinator wants, until the run is delivered. Runs on the calling
-//! thread; the run has one of its own.
+//! thread; building the plan, and then the run, have one of their own.
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::load::plan::Plan;
 use crate::load::start::StartAt;
 use crate::measure::interval::Interval;
 use crate::report::Report;
+use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
 use crate::run::digest::digest;
 use crate::run::engine::Permit;
@@ -31,7 +32,7 @@ use crate::time::lease::Lease;
 /// The time for a request with a report, and as much more as a slow link takes for it.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often the run is looked at.
+/// How often the plan that is being built, and the run, are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The coordinator, and how the agent introduces itself.
@@ -66,6 +67,33 @@ pub(crate) enum Note {
     Stops(Stopped),
     /// The coordinator has the report of its part.
     HandedIn,
+}
+
+/// Builds the plan of an order.
+type Arm = fn(&Order) -> Result<Plan, String>;
+
+/// A plan that is being built in its thread, which an agent that ends does not wait for: a file may be a FIFO without a writer,
+/// and the servers of a name may not answer.
+struct Building {
+    order: Order,
+    plan: Receiver<Result<(Plan, Digest), String>>,
+}
+
+impl Building {
+    fn start(order: Order, arm: Arm) -> io::Result<Building> {
+        let (sender, plan) = channel();
+        let of = order.clone();
+        let build = move || {
+            let built = arm(&of).map(|plan| {
+                let digest = digest(&plan);
+                (plan, digest)
+            });
+            // Without a receiver the agent has another order.
+            let _ = sender.send(built);
+        };
+        drop(std::thread::Builder::new().name("smtpload-plan".into()).spawn(build)?);
+        Ok(Building { order, plan })
+    }
 }
 
 /// A run in its thread.
@@ -105,7 +133,7 @@ impl Running {
 pub(crate) fn work(
     settings: Settings,
     signal: impl Fn() -> Option<&'static str>,
-    arm: impl Fn(&Order) -> Result<Plan, String>,
+    arm: Arm,
     note: impl FnMut(Note),
 ) -> io::Result<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -117,11 +145,13 @@ pub(crate) fn work(
         signal,
         arm,
         note,
+        building: None,
         plan: None,
         running: None,
     };
     let outcome = runtime.block_on(async {
         loop {
+            worker.look_at_plan();
             worker.look_at_run();
             if let Some(outcome) = worker.step().await {
                 return outcome;
@@ -133,24 +163,41 @@ pub(crate) fn work(
 }
 
 /// An agent at work.
-struct Worker<S, A, N> {
+struct Worker<S, N> {
     agent: Agent,
     clock: Timeline,
     link: Link,
     signal: S,
-    arm: A,
+    arm: Arm,
     note: N,
+    building: Option<Building>,
     /// That of the order, until it runs.
     plan: Option<Plan>,
     running: Option<Running>,
 }
 
-impl<S, A, N> Worker<S, A, N>
+impl<S, N> Worker<S, N>
 where
     S: Fn() -> Option<&'static str>,
-    A: Fn(&Order) -> Result<Plan, String>,
     N: FnMut(Note),
 {
+    /// Passes on the plan once it is built.
+    fn look_at_plan(&mut self) {
+        let built = match self.building.as_ref().map(|building| building.plan.try_recv()) {
+            None | Some(Err(TryRecvError::Empty)) => return,
+            Some(Ok(built)) => built,
+            Some(Err(TryRecvError::Disconnected)) => Err("building the plan panicked".to_owned()),
+        };
+        let Some(Building { order, .. }) = self.building.take() else { return };
+        let digest = built.map(|(plan, digest)| {
+            self.plan = Some(plan);
+            digest
+        });
+        if self.agent.armed(digest, self.clock.now()) {
+            (self.note)(Note::Armed(order));
+        }
+    }
+
     /// Ends the run when it must, and passes on what it has reported.
     fn look_at_run(&mut self) {
         if let Some(signal) = (self.signal)() {
@@ -209,11 +256,14 @@ where
                 }
             }
             Todo::Arm(order) => {
-                let armed = (self.arm)(&order).map(|plan| digest(self.plan.insert(plan)));
-                if armed.is_ok() {
-                    (self.note)(Note::Armed(order));
+                // One of an order before it ends by itself.
+                match Building::start(order, self.arm) {
+                    Ok(building) => self.building = Some(building),
+                    Err(error) => {
+                        let why = format!("the thread that builds its plan can't be started: {error}");
+                        self.agent.failed(&why, self.clock.now());
+                    }
                 }
-                self.agent.armed(armed, self.clock.now());
             }
             Todo::Run(start) => {
                 let Some(plan) = self.plan.take() else { unreachable!("it was armed") };

@@ -10,6 +10,8 @@ mod exit_codes;
 #[cfg(feature = "fleet")]
 mod fleet;
 #[cfg(feature = "fleet")]
+mod fleet_before;
+#[cfg(feature = "fleet")]
 mod fleet_ends;
 #[cfg(feature = "fleet")]
 mod fleet_wire;

@@ -48,7 +48,7 @@ impl Two {
                         let answer = coordinator.update(now, agent.id().unwrap(), *update);
                         agent.answered(answer.unwrap(), now, now);
                     }
-                    Todo::Arm(_) => agent.armed(Ok(digest(&plan(0, 2))), now),
+                    Todo::Arm(_) => assert!(agent.armed(Ok(digest(&plan(0, 2))), now)),
                     Todo::Run(_) => running += 1,
                     Todo::Wait(_) => {}
                     Todo::End(outcome) => panic!("{outcome:?}"),

@@ -84,14 +84,22 @@ pub(crate) enum Event {
 pub(crate) enum Ending {
     /// Every agent has reported, or is lost.
     Complete,
-    /// Agents were missing when the time was over; the names of those that were there.
-    Missing(Vec<String>),
+    /// Agents were missing or not ready when the time was over: those that were there.
+    Missing(Vec<Present>),
     /// An agent can't run: its name and reason.
     Unable(String, String),
     /// An agent was lost before the start, and no other may go on without it: its name and reason.
     Lost(String, String),
     /// A signal came before the start.
     Interrupted,
+}
+
+/// An agent that was there when the time for all was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Present {
+    pub(crate) name: String,
+    /// Why it was not ready; `None` if it was.
+    pub(crate) lacks: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +227,21 @@ impl Coordinator {
         now.saturating_sub(member.heard.max(self.resumed))
     }
 
+    fn present(&self, now: Duration) -> Vec<Present> {
+        let present = self.members.iter().map(|member| {
+            let silence = self.silence(member, now);
+            let lacks = match member.state {
+                _ if silence > HEARD_WITHIN => {
+                    Some(format!("nothing has come from it for {:.1} s", silence.as_secs_f64()))
+                }
+                State::Waiting => Some("it builds its plan".to_owned()),
+                _ => (!member.is_ready()).then(|| "its clock is not measured".to_owned()),
+            };
+            Present { name: member.name.clone(), lacks }
+        });
+        present.collect()
+    }
+
     /// Time has passed. The caller calls it at least ten times a second.
     pub(crate) fn tick(&mut self, now: Duration) {
         if now.saturating_sub(self.ticked) > STOOD_STILL {
@@ -238,8 +261,8 @@ impl Coordinator {
                 let gone: Vec<Member> = gone;
                 self.events.extend(gone.into_iter().map(|member| Event::Dropped(member.name)));
                 if now.saturating_sub(self.began) > self.settings.patience {
-                    let ending = Ending::Missing(self.names());
-                    self.end("not all agents came in time", ending);
+                    let ending = Ending::Missing(self.present(now));
+                    self.end("not all agents were ready in time", ending);
                 }
             }
             Stage::Decided { at } => self.confirm(at, now),

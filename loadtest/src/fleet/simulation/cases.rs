@@ -166,6 +166,26 @@ fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another(
 }
 
 #[test]
+fn an_agent_that_builds_its_plan_for_long_is_there_meanwhile_and_can_sign_off() {
+    for_seeds(|seed| {
+        let mut world = World::with_spares(seed, 3, 1, seed, seed % 2 == 1);
+        world.machines[3].begins = DAWN + Duration::from_secs(20);
+        world.machines[1].builds = Duration::from_secs(30);
+        // In the second half of the seeds it does not go on building: the spare one takes its place.
+        world.machines[1].signalled = (seed >= 3).then_some(DAWN + Duration::from_secs(21));
+        let start = until_decided(&mut world);
+        assert_eq!(start >= DAWN + Duration::from_secs(30), seed < 3, "{start:?}");
+        world.machines[3].killed = (seed < 3).then_some(world.now);
+        world.run();
+        assert!(!world.events.iter().any(|event| event.ends_with("dropped")), "{:?}", world.events);
+        let left = Outcome::Interrupted("SIGTERM".to_owned());
+        let expected = if seed < 3 { Outcome::Delivered } else { left };
+        assert_eq!(world.machines[1].outcome, Some(expected));
+        assert_eq!(world.sent(), alone().accounting.measured.accepted);
+    });
+}
+
+#[test]
 fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, true);

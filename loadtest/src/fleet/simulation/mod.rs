@@ -155,6 +155,9 @@ struct Machine {
     /// Whether its run can't be started, and when it fails.
     fails: bool,
     breaks: Option<Duration>,
+    /// How long it builds its plan, and when that is built.
+    builds: Duration,
+    built: Option<Duration>,
     /// How long its run takes to end once it must stop, in which it sends nothing.
     grace: Duration,
     cut: Option<(Duration, Duration)>,
@@ -219,6 +222,8 @@ impl World {
                 fails: false,
                 paused: None,
                 breaks: None,
+                builds: Duration::ZERO,
+                built: None,
                 grace: Duration::ZERO,
                 cut: None,
                 travelling: None,
@@ -313,6 +318,9 @@ impl World {
         if machine.signalled.is_some_and(|at| now >= at) && machine.timeout == Duration::MAX {
             machine.agent.signalled("SIGTERM", local);
         }
+        if machine.built.take_if(|at| now >= *at).is_some() {
+            machine.agent.armed(Ok(digest(&plan(0, 1))), local);
+        }
         if let Some(load) = &mut machine.load {
             // After a pause the run looks at its lease itself, before it sends anything.
             let is_lapsed = local > machine.agent.lease();
@@ -346,7 +354,7 @@ impl World {
         match machine.agent.next(local) {
             Todo::Register(hello) => self.send(index, Travelling::Hello(hello, local), local),
             Todo::Update(update) => self.send(index, Travelling::Update(update, local), local),
-            Todo::Arm(_) => machine.agent.armed(Ok(digest(&plan(0, 1))), local),
+            Todo::Arm(_) => machine.built = Some(now + machine.builds),
             Todo::Run(_) if machine.fails => machine.agent.failed("no thread", local),
             Todo::Run(start) => {
                 let order = machine.agent.order().unwrap().clone();

@@ -14,6 +14,7 @@ use crate::fleet::agent::Outcome;
 use crate::fleet::protocol::Order;
 use crate::fleet::work::{self, Note, work};
 use crate::fleet::{is_name, parse_url};
+use crate::load::plan::Plan;
 use crate::program::cli::OutputArgs;
 use crate::program::command::{draw, make_room};
 use crate::program::exit::Exit;
@@ -73,12 +74,6 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         patience: args.coordinator_timeout,
     };
     let interrupt = interrupt::listen().map_err(Stop::Signals)?;
-    let arm = |order: &Order| {
-        let plan =
-            plan_of(&order.flags, order.part, order.parts, order.run).map_err(|error| error.to_string())?;
-        make_room(&plan).map_err(|error| error.to_string())?;
-        Ok(plan)
-    };
     let outputs = Outputs::open(&OutputArgs::json_alone(args.json.clone()), [], streams, &interrupt)?;
     // The notes since the last that was not about an unreachable coordinator, of which each has one reason or more.
     let mut shown: Vec<Note> = Vec::new();
@@ -121,6 +116,14 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
         Outcome::Delivered => Ok(Exit::Failed),
         outcome => Err(Stop::Fleet(FleetError::Agent(outcome, coordinator))),
     }
+}
+
+/// The plan of an order, and room for it.
+fn arm(order: &Order) -> Result<Plan, String> {
+    let plan =
+        plan_of(&order.flags, order.part, order.parts, order.run).map_err(|error| error.to_string())?;
+    make_room(&plan).map_err(|error| error.to_string())?;
+    Ok(plan)
 }
 
 /// A note for people.

@@ -107,14 +107,20 @@ impl std::error::Error for FleetError {}
 /// Why the coordination ended before the start.
 fn not_started(f: &mut fmt::Formatter<'_>, ending: &Ending, agents: u64, patience: Duration) -> fmt::Result {
     match ending {
-        Ending::Missing(names) => {
-            let names_count = names.len() as u64;
+        Ending::Missing(present) => {
+            let names: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
+            let lacks =
+                present.iter().filter_map(|one| Some(format!("{} ({})", one.name, one.lacks.as_ref()?)));
+            let lacks: Vec<String> = lacks.collect();
             let (expected, names) = (agents_text(agents), names.join(", "));
             let patience = duration(patience);
-            match names_count {
+            match present.len() as u64 {
                 0 if agents == 1 => write!(f, "no agent came within {patience}"),
                 0 => write!(f, "none of the {expected} came within {patience}"),
-                all if all == agents => write!(f, "not ready within {patience}: one of {names}"),
+                all if all == agents && lacks.is_empty() => {
+                    write!(f, "not ready at the same time within {patience}: {names}")
+                }
+                all if all == agents => write!(f, "not ready within {patience}: {}", lacks.join(", ")),
                 some => write!(f, "only {some} of {expected} came within {patience}: {names}"),
             }?;
             f.write_str("; --agents-timeout sets the time")
