@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::report::counts::TooLarge;
-use crate::report::pieces::{self, Pieces};
+use crate::report::pieces::{self, OnlyPieces, Pieces, WithPieces};
 use crate::report::span::{LATEST_S, Span};
 use crate::report::{IntervalRow, Report, SCHEMA, Split, counts};
 
@@ -20,9 +20,10 @@ pub(crate) fn render(report: &Report) -> serde_json::Result<Vec<u8>> {
 
 /// The same with another limit, in octets.
 pub(crate) fn render_within(report: &Report, limit: u64) -> serde_json::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(report)?;
+    let with = |pieces| serde_json::to_vec_pretty(&WithPieces { report, pieces });
+    let mut text = with(report.pieces.as_deref())?;
     if text.len() as u64 >= limit && report.pieces.is_some() {
-        text = serde_json::to_vec_pretty(&Report { pieces: None, ..report.clone() })?;
+        text = with(None)?;
     }
     text.push(b'\n');
     Ok(text)
@@ -31,7 +32,7 @@ pub(crate) fn render_within(report: &Report, limit: u64) -> serde_json::Result<V
 /// A report as JSON in one line, for a log.
 #[cfg(feature = "fleet")]
 pub(crate) fn line(report: &Report) -> serde_json::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec(report)?;
+    let mut text = serde_json::to_vec(&WithPieces { report, pieces: report.pieces.as_deref() })?;
     text.push(b'\n');
     Ok(text)
 }
@@ -129,7 +130,7 @@ fn is_of_server(bytes: &[u8]) -> bool {
     serde_json::from_slice(bytes).is_ok_and(|head: ServerHead<'_>| head.program == "smtpmock")
 }
 
-/// Parses a report. Unknown fields take no memory.
+/// Parses a report. Unknown fields take no memory, and however deep it is nested, the stack stays small.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
     let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
         false => ReportError::NotJson(error),
@@ -141,7 +142,12 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
         Some(other) => return Err(ReportError::OtherSchema(other.to_owned())),
         None => return Err(ReportError::NoSchema),
     }
-    serde_json::from_slice(bytes).map_err(ReportError::Field).and_then(settle)
+    let mut report: Report = serde_json::from_slice(bytes).map_err(ReportError::Field)?;
+    if report.pieces.is_some() {
+        let OnlyPieces { pieces } = serde_json::from_slice(bytes).map_err(ReportError::Field)?;
+        report.pieces = Some(Box::new(pieces));
+    }
+    settle(report)
 }
 
 /// Checks what the types of a report do not enforce, and computes the derived fields.

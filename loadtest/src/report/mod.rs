@@ -120,8 +120,9 @@ pub(crate) struct Report {
     pub(crate) gates: Vec<Judgement>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) baseline: Vec<Move>,
-    /// With lost agents: the reports of which this one is the sum.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// With lost agents: the reports of which this one is the sum. As a type with `serde` a report has none, so that no
+    /// reports are nested: [`json`] writes and reads them beside it.
+    #[serde(default, skip_serializing, deserialize_with = "pieces::unread")]
     pub(crate) pieces: Option<Box<Pieces>>,
 }
 

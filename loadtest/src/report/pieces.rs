@@ -1,6 +1,7 @@
 //! What a report with lost agents is the sum of, so that a lost agent's own report can replace what it has reported.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::report::Report;
 use crate::report::agents::AgentRow;
@@ -14,6 +15,26 @@ pub(crate) struct Pieces {
     pub(crate) whole: Option<Report>,
     /// What each lost agent has reported of its part.
     pub(crate) partial: Vec<Report>,
+}
+
+/// A report with its pieces, as it is written.
+#[derive(Serialize)]
+pub(crate) struct WithPieces<'r> {
+    #[serde(flatten)]
+    pub(crate) report: &'r Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pieces: Option<&'r Pieces>,
+}
+
+/// The pieces of a report, without the rest of it.
+#[derive(Deserialize)]
+pub(crate) struct OnlyPieces {
+    pub(crate) pieces: Pieces,
+}
+
+/// Skips pieces in the place of a report where they are not read; empty ones instead mark that there are some.
+pub(crate) fn unread<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Pieces>>, D::Error> {
+    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.map(|_| Box::default()))
 }
 
 /// Whether a report is what one lost agent has reported.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{Coordinator, address, agent};
 use crate::mock::Mock;
+use crate::support::program::program;
 use crate::support::waiting::PATIENCE;
 
 fn body(reply: &str) -> Value {
@@ -147,4 +148,29 @@ fn what_does_not_reply_or_speak_http_is_named_so() {
         ended.code_is(1);
         assert!(ended.stderr.contains(right), "{at}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn an_agent_that_sends_reports_in_reports_is_refused_and_the_run_of_the_others_goes_on() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --count 4");
+    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &coordinator.hello("by-hand", 7));
+    let id = body(&welcome)["agent"].as_str().expect("an id").to_owned();
+    let report = program()
+        .args([&address(&mock), "--count", "1", "-c", "1", "--report-json", "-", "-q"])
+        .output()
+        .expect("it runs");
+    let report = String::from_utf8(report.stdout).expect("a text");
+    let open = report.trim_end().strip_suffix('}').expect("an object");
+    let nest = |inner: String, _| format!(r#"{open},"pieces":{{"partial":[],"whole":{inner}}}}}"#);
+    let deep = (0..60).fold(report.clone(), nest);
+    let update = format!(r#"{{"state":"ended","clock":null,"report":{deep}}}"#);
+    let reply = coordinator.ask(&format!("POST /v1/agents/{id} HTTP/1.1"), &update);
+    assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
+    let left = coordinator
+        .ask(&format!("POST /v1/agents/{id} HTTP/1.1"), r#"{"state":{"left":"signs off"},"clock":null}"#);
+    assert!(left.starts_with("HTTP/1.1 200"), "{left}");
+    let agents = [(); 2].map(|()| coordinator.agent(&[]));
+    agents.into_iter().for_each(|agent| agent.ended().code_is(0));
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 4);
 }

@@ -170,7 +170,7 @@ fn of_agent(mut report: Report, lost: Option<Lost>) -> Report {
 }
 
 fn as_json(report: &Report) -> serde_json::Value {
-    serde_json::to_value(report).unwrap()
+    serde_json::from_slice(&json::render(report).unwrap()).unwrap()
 }
 
 /// The sum of these reports of parts, those of lost agents last.
@@ -252,14 +252,36 @@ fn pieces_that_make_a_report_too_large_to_be_read_are_omitted_and_others_than_th
     let without = json::render_within(&report, text.len() as u64 - 1).unwrap();
     assert!(json::parse(&without).unwrap().pieces.is_none());
 
-    let nested = || with_pieces(None, vec![partial()]);
-    for (whole, partial) in [
-        (Some(nested()), vec![partial()]),
-        (None, vec![Report { agents: partial().agents, ..nested() }]),
-        (None, vec![part()]),
-        (None, vec![Report { parts: Vec::new(), ..partial() }]),
-    ] {
-        let refused = json::parse(&json::render(&with_pieces(whole, partial)).unwrap());
+    for partial in [part(), Report { parts: Vec::new(), ..partial() }] {
+        let refused = json::parse(&json::render(&with_pieces(None, vec![partial])).unwrap());
         assert!(matches!(refused, Err(ReportError::Pieces)), "{refused:?}");
     }
+}
+
+/// A report in JSON whose pieces have pieces, and so on, to this depth.
+fn nested(depth: usize, place: impl Fn(&str) -> String) -> String {
+    let lost = Lost { why: "x".to_owned(), reported_s: 0.0, started: 0, started_at_most: None };
+    let report = of_agent(run(&plan("0/2"), &[]), Some(lost));
+    let report = serde_json::to_string(&report).unwrap();
+    let open = report.strip_suffix('}').unwrap();
+    (0..depth).fold(report.clone(), |inner, _| format!("{open},\"pieces\":{}}}", place(&inner)))
+}
+
+#[test]
+fn pieces_of_pieces_are_refused_at_any_depth_on_the_stack_of_a_thread() {
+    let whole = |inner: &str| format!(r#"{{"whole":{inner},"partial":[]}}"#);
+    let partial = |inner: &str| format!(r#"{{"partial":[{inner}]}}"#);
+    let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let texts = [2, 50, 61, 500].into_iter().flat_map(|depth| [nested(depth, whole), nested(depth, partial)]);
+    let arrays = [
+        nested(1, |inner| partial(&inner.replacen('{', &format!(r#"{{"pieces":{},"#, deep(100_000)), 1))),
+        nested(1, |inner| partial(&inner.replacen('{', r#"{"pieces":0,"#, 1))),
+    ];
+    for text in texts.chain(arrays) {
+        // That of a thread of the coordinator, which tests have too unless a variable says otherwise.
+        let parsing = std::thread::Builder::new().stack_size(2 << 20);
+        let refused = parsing.spawn(move || json::parse(text.as_bytes())).unwrap().join().unwrap();
+        assert!(matches!(refused, Err(ReportError::Pieces)), "{refused:?}");
+    }
+    assert!(json::parse(nested(1, partial).as_bytes()).is_ok());
 }
