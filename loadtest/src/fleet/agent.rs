@@ -233,8 +233,13 @@ impl Agent {
     pub(crate) fn signalled(&mut self, signal: &str, now: Duration) {
         match self.stage {
             Stage::Started => {
-                let _ = self.spent.get_or_insert_with(|| signal.to_owned());
                 self.stop(Stopped::Signal { signal: signal.to_owned() }, now);
+                // Without a coordinator it ends the delivery, too.
+                let is_alone =
+                    matches!(self.stopped, Some(Stopped::NoCoordinator { .. } | Stopped::Refused { .. }));
+                if !is_alone {
+                    let _ = self.spent.get_or_insert_with(|| signal.to_owned());
+                }
             }
             Stage::Waiting | Stage::Armed(_) if self.id.is_none() => {
                 self.outcome = Some(Outcome::Interrupted(signal.to_owned()));

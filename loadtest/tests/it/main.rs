@@ -26,6 +26,7 @@ mod output;
 mod outputs;
 mod own_doing;
 mod parts;
+#[cfg(feature = "fleet")]
 mod servers;
 mod session;
 mod steps;

@@ -368,6 +368,28 @@ fn agents_of_a_coordinator_that_is_gone_stop_within_the_bound_and_have_their_rep
 }
 
 #[test]
+fn a_signal_to_an_agent_that_has_no_coordinator_ends_it_with_its_report_while_its_run_ends_as_well() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, 0, false);
+        let gone = DAWN + Duration::from_secs(10);
+        for machine in &mut world.machines {
+            (machine.cut, machine.grace) = (Some((gone, Duration::MAX)), Duration::from_secs(3));
+        }
+        while world.machines[1].agent.stopped().is_none() {
+            world.step();
+        }
+        let at = world.now + Duration::from_millis(300);
+        world.machines[1].signalled = Some(at);
+        while world.machines[1].outcome.is_none() {
+            world.step();
+            assert!(world.now < at + Duration::from_secs(10));
+        }
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Left("SIGTERM".to_owned())));
+        assert!(world.machines[1].agent.report_of_part().is_some());
+    });
+}
+
+#[test]
 fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);
