@@ -27,7 +27,7 @@ use crate::program::{help, input, interrupt};
 use crate::report::steps::{StepRow, knee};
 use crate::report::targets::TargetRow;
 use crate::report::verdicts::Assessment;
-use crate::report::{Report, agents, failure, merge};
+use crate::report::{Report, agents, failure, merge, parts};
 use crate::run::engine::Permit;
 use crate::run::live::Live;
 use crate::run::{build, engine};
@@ -246,8 +246,11 @@ fn has_failed(report: &Report) -> bool {
 /// Why a run, or its comparison with the servers, failed as a whole.
 fn failure(report: &Report) -> String {
     let run = has_failed(report).then(|| run_failure(report));
-    let sinks = report.sinks.as_ref().filter(|sinks| !sinks.failed.is_empty());
-    let sinks = sinks.map(|sinks| format!("the comparison with the servers failed: {}", sinks.text()));
+    let sinks = report.sinks.as_ref().filter(|sinks| !sinks.failed.is_empty() || !sinks.agree());
+    let sinks = sinks.map(|sinks| {
+        let what = if sinks.failed.is_empty() { "differ from the agents'" } else { "can't be compared" };
+        format!("the servers' reports {what}: {}", sinks.text())
+    });
     run.into_iter().chain(sinks).collect::<Vec<_>>().join("; ")
 }
 
@@ -255,7 +258,11 @@ fn failure(report: &Report) -> String {
 fn run_failure(report: &Report) -> String {
     if !report.missing.is_empty() {
         let missing: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
-        return format!("the run is not whole: parts are missing: {}", missing.join("; "));
+        let hint = match parts::are_of_one(&report.missing) {
+            true => "; all parts are there once, as of one run: give each the same --seed and --start-at",
+            false => "",
+        };
+        return format!("the run is not whole: parts are missing: {}{hint}", missing.join("; "));
     }
     let unfinished =
         [("lost agents", agents::lost(report)), ("agents that stopped early", agents::stopped_early(report))];
@@ -299,29 +306,30 @@ fn run_failure(report: &Report) -> String {
     format!("the run failed: no measured message was accepted{waited}{most}")
 }
 
+/// The gates that failed, and what differs from what was sent; `None` if there are none.
+fn unclean(report: &Report) -> Option<String> {
+    let failed = report.gates.iter().filter(|gate| gate.failed);
+    let gates = failed.map(|gate| format!("{} `{}` (found {})", gate.words(), gate.gate, gate.found));
+    let capture = report.verification.iter().filter(|found| !found.is_clean());
+    let capture = capture.map(|found| format!("the capture differs from what was sent: {}", found.summary()));
+    let sinks = report.sinks.iter().filter(|sinks| !sinks.agree());
+    let sinks = sinks.map(|sinks| format!("the servers' reports differ from the agents': {}", sinks.text()));
+    let all: Vec<String> = gates.chain(capture).chain(sinks).collect();
+    (!all.is_empty()).then(|| format!("gate failed: {}", all.join("; ")))
+}
+
 fn reason(report: &Report, exit: Exit, refusal: Option<Incomparable>) -> Option<String> {
     match exit {
         Exit::Fine => None,
         Exit::Failed => Some(failure(report)),
         Exit::Usage => None,
         Exit::Saturated => report.generator.saturation().map(|how| {
-            format!(
+            let saturated = format!(
                 "the generator was saturated: {how}; lower the rate, or use more --threads or more machines"
-            )
+            );
+            std::iter::once(saturated).chain(unclean(report)).collect::<Vec<_>>().join("; ")
         }),
-        Exit::Gate => {
-            let failed = report.gates.iter().filter(|gate| gate.failed);
-            let mut all: Vec<String> = failed
-                .map(|gate| format!("{} `{}` (found {})", gate.words(), gate.gate, gate.found))
-                .collect();
-            if let Some(found) = report.verification.as_ref().filter(|found| !found.is_clean()) {
-                all.push(format!("the capture differs from what was sent: {}", found.summary()));
-            }
-            if let Some(sinks) = report.sinks.as_ref().filter(|sinks| !sinks.agree()) {
-                all.push(format!("the servers' reports differ from the agents': {}", sinks.text()));
-            }
-            Some(format!("gate failed: {}", all.join("; ")))
-        }
+        Exit::Gate => unclean(report),
         Exit::Regression => {
             Some(refusal.map(|reason| format!("--baseline: {reason}")).unwrap_or_else(|| {
                 let worse = report.baseline.iter().filter(|one| one.verdict == Assessment::Regressed);

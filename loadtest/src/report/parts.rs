@@ -86,6 +86,14 @@ pub(crate) fn missing(parts: &[PartRow]) -> Vec<Missing> {
     runs.into_iter().filter_map(absent).collect()
 }
 
+/// Whether parts of several runs would be all parts of one: each index is there once. Then they were meant to be.
+pub(crate) fn are_of_one(missing: &[Missing]) -> bool {
+    let Some(first) = missing.first() else { return false };
+    let is_there_once =
+        |index: u64| missing.iter().filter(|row| row.parts.binary_search(&index).is_err()).count() == 1;
+    missing.iter().all(|row| row.of == first.of) && (0..first.of).all(is_there_once)
+}
+
 /// Why reports are not of parts of the same run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PartsError {

@@ -212,8 +212,9 @@ fn runs_of_different_shape_are_not_compared() {
 fn twelve_when_the_generator_itself_was_late() {
     let sink = Sink::usual();
     let child = Load::on(&sink)
-        .with("--rate 200/s --duration 2s -c 4 --late-after 10ms --fail-if")
-        .arg("errors > 100%")
+        .with("--rate 200/s --duration 2s -c 4 --late-after 10ms")
+        .arg("--fail-if=errors > 100%")
+        .arg("--fail-if=p99(message) > 1us")
         .spawn();
     eventually("a hundred messages", || sink.seen().messages.len() >= 100);
     // The generator is stopped; the server would have answered.
@@ -224,7 +225,14 @@ fn twelve_when_the_generator_itself_was_late() {
     let outcome = Outcome::after(child).expect(12);
     assert_eq!(outcome.report["generator"]["saturated"], true);
     assert!(outcome.number("/generator/late") >= 40, "80 messages were due meanwhile");
-    assert!(outcome.stderr.contains("saturated"), "{}", outcome.stderr);
+    // The gates that failed are named as well.
+    let lines: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("saturated: ")).collect();
+    assert!(
+        matches!(lines.as_slice(), [line] if line.contains("`p99(message) > 1us`")),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("errors > 100%"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -241,6 +241,7 @@ fn parts_that_are_missing_or_come_twice_are_named() {
     assert!(page.contains(&named));
     let shown = plain(&["merge", &files[0], &files[1]]);
     assert!(shown.stdout.contains(&format!("MISSING     parts {named}")), "{}", shown.stdout);
+    assert!(!shown.stderr.contains("the same --seed"), "{}", shown.stderr);
     let twice = merge(&[&files[0], &files[1], &files[0]], &[]);
     twice.code_is(2);
     assert!(twice.stderr.contains(&format!("part 0/4 of run {run} is in two")), "{}", twice.stderr);
@@ -249,6 +250,22 @@ fn parts_that_are_missing_or_come_twice_are_named() {
     refused.code_is(2);
     let cuts = "into 4 parts in one report and into 3 in another";
     assert!(refused.stderr.contains(cuts), "{}", refused.stderr);
+}
+
+#[test]
+fn parts_with_another_seed_are_recognised_as_those_of_one_run() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::usual());
+    let of =
+        |seed: u8, parts: &[&str]| reports(&folder, &sink, &format!("-c 3 --count 6 --seed {seed}"), parts);
+    let [one, other] = [of(1, &["0/3", "2/3"]), of(2, &["1/3"])];
+    let all = merge(&[&one[0], &other[0], &one[1]], &[]);
+    all.code_is(1);
+    let hint = "all parts are there once, as of one run: give each the same --seed and --start-at";
+    assert!(all.stderr.contains("parts are missing: 1/3 of run "), "{}", all.stderr);
+    assert!(all.stderr.contains(hint), "{}", all.stderr);
+    let some = merge(&[&one[0], &other[0]], &[]);
+    some.code_is(1);
+    assert!(!some.stderr.contains(hint), "{}", some.stderr);
 }
 
 #[test]
