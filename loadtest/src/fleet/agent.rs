@@ -131,7 +131,8 @@ impl Stage {
 pub(crate) struct Agent {
     hello: Hello,
     began: Duration,
-    /// The time in which there must be a coordinator with a place for it, counted from `began`.
+    /// The time in which there must be a coordinator with a place for it, counted from `began`; and, before its run, one that
+    /// replies again.
     patience: Duration,
     id: Option<String>,
     /// Its name in the run.
@@ -331,9 +332,15 @@ impl Agent {
                 }
             }
             Stage::Broken { .. } => {}
-            Stage::Waiting | Stage::Armed(_) | Stage::Failed(_) => {
-                if silent > ORPHANED_AFTER {
+            // It has sent nothing: when its coordinator is there again, it is in the run, or registers anew.
+            Stage::Waiting | Stage::Armed(_) => {
+                if silent > self.patience.max(ORPHANED_AFTER) {
                     self.outcome = Some(Outcome::Orphaned);
+                }
+            }
+            Stage::Failed(why) => {
+                if silent > ORPHANED_AFTER {
+                    self.outcome = Some(Outcome::Unable(why.clone()));
                 }
             }
         }

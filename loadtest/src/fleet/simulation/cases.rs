@@ -186,6 +186,37 @@ fn an_agent_that_builds_its_plan_for_long_is_there_meanwhile_and_can_sign_off() 
 }
 
 #[test]
+fn an_agent_whose_link_is_cut_while_it_waits_for_others_gets_its_place_again() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
+        world.machines[2].begins = DAWN + Duration::from_secs(35);
+        // Longer than an agent goes on alone in its run, and than its coordinator waits for it before.
+        let cut = DAWN + Duration::from_millis(world.random.rand_range(1_000..6_000));
+        let healed = cut + Duration::from_millis(world.random.rand_range(12_000..25_000));
+        world.machines[1].cut = Some((cut, healed));
+        world.run();
+        assert!(world.events.contains(&"m1 dropped".to_owned()), "{:?}", world.events);
+        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.machines.iter().all(|machine| machine.outcome == Some(Outcome::Delivered)));
+        assert_eq!(world.sent(), alone().accounting.measured.accepted);
+    });
+}
+
+#[test]
+fn an_agent_whose_coordinator_is_gone_before_the_run_tries_as_long_as_it_was_asked_to() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 2, seed, false);
+        world.machines[1].killed = Some(DAWN);
+        let gone = DAWN + Duration::from_millis(world.random.rand_range(1_000..6_000));
+        world.dies = Some(gone);
+        world.run();
+        assert_eq!(world.machines[0].outcome, Some(Outcome::Orphaned));
+        let tried = world.now.saturating_sub(gone);
+        assert!((Duration::from_secs(58)..Duration::from_secs(62)).contains(&tried), "{tried:?}");
+    });
+}
+
+#[test]
 fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, true);

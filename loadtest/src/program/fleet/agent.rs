@@ -41,7 +41,8 @@ pub(crate) struct AgentArgs {
     /// The token of the coordinator, or that of the variable SMTPLOAD_TOKEN
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Try to reach the coordinator, and to get a place in its run, for this long
+    /// Try to reach the coordinator, and to get a place in its run, for this long; as long, but 10 s at least, if it does
+    /// not reply any more before the run
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "5m")]
     coordinator_timeout: Duration,
     /// Write the report of this agent's part there, always; - is standard output. Without this flag it is written only if

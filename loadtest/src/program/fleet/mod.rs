@@ -181,7 +181,11 @@ fn undelivered(f: &mut fmt::Formatter<'_>, outcome: &Outcome, coordinator: &str)
             write!(f, "there is no coordinator at {coordinator}; --coordinator-timeout sets how long to try")
         }
         Outcome::Orphaned => {
-            write!(f, "the coordinator at {coordinator} went away before the run began; nothing was sent")
+            write!(
+                f,
+                "the coordinator at {coordinator} went away before the run began; nothing was sent; \
+                 --coordinator-timeout sets how long to try"
+            )
         }
         Outcome::Undelivered(None) => {
             write!(
