@@ -2,6 +2,7 @@
 
 pub(crate) mod files; // paths in a temporary folder, and JSON in them
 pub(crate) mod program; // `smtpload`, run with its report read
+#[cfg(feature = "fleet")]
 pub(crate) mod relay; // between an agent and its coordinator
 pub(crate) mod sink; // an SMTP server that follows a test's script
 
