@@ -118,7 +118,8 @@ impl Reactor {
         self.end_early(now, until);
     }
 
-    /// Ends the run as its term is over. Called with each reading of the clock from then on: a stall makes its last moment no later.
+    /// Ends the run as its term is over. Called with each reading of the clock from then on: a stall makes its last
+    /// moment no later.
     #[cold]
     pub(super) fn end_term(&mut self, now: Moment) {
         let Some(term) = &self.shared.term else { return };

@@ -350,7 +350,8 @@ fn an_agent_that_stood_still_sends_nothing_after_that_whatever_goes_on_first() {
         let mut world = World::new(seed, 3, 0, false);
         let start = until_decided(&mut world);
         let from = start + Duration::from_millis(world.random.rand_range(3_000..10_000));
-        // The coordinator still waits for it after the first pauses, and has written its report long before the end of the others.
+        // The coordinator still waits for it after the first pauses, and has written its report long before the end of
+        // the others.
         let length = Duration::from_millis(world.random.rand_range(match seed % 2 {
             0 => 11_000..13_000,
             _ => 40_000..60_000,
