@@ -89,24 +89,32 @@ pub(crate) struct Before {
     token: Option<HeaderValue>,
 }
 
+/// The servers that are asked.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) urls: &'a [String],
+    /// How many they are at least.
+    pub(crate) least: u64,
+    pub(crate) token: Option<HeaderValue>,
+}
+
 /// The servers at these URLs before a run. Servers that are not ready, and names that are not known yet, are asked again
 /// until `patience` is over; `waits` is called once, with the reason. `None` if `is_ended` meanwhile.
 ///
 /// # Errors
 /// One has no report by then, or can't have one.
 pub(crate) fn before(
-    urls: &[String],
-    token: Option<HeaderValue>,
+    wanted: &Wanted<'_>,
     patience: Duration,
     is_ended: impl Fn() -> bool,
     mut waits: impl FnMut(&SinkError),
 ) -> Result<Option<Before>, SinkError> {
-    let runtime = runtime().map_err(|error| SinkError::of(&urls.join(" "), &error))?;
+    let runtime = runtime().map_err(|error| SinkError::of(&wanted.urls.join(" "), &error))?;
     let found = runtime.block_on(async {
         let deadline = Instant::now() + patience;
         let mut is_first = true;
         loop {
-            let asked = unless(&is_ended, all(urls, token.as_ref())).await;
+            let asked = unless(&is_ended, all(wanted)).await;
             match asked {
                 Some(Err(error)) if !error.is_final && Instant::now() < deadline => {
                     if std::mem::take(&mut is_first) {
@@ -126,12 +134,13 @@ pub(crate) fn before(
 }
 
 /// The servers at these URLs, now.
-async fn all(urls: &[String], token: Option<&HeaderValue>) -> Result<Before, SinkError> {
+async fn all(wanted: &Wanted<'_>) -> Result<Before, SinkError> {
+    let Wanted { urls, least, token } = wanted;
     let (mut names, mut received, mut whole) = (Vec::new(), Vec::new(), None::<OfServer>);
-    for url in urls {
+    for url in *urls {
         let failed = |error| SinkError::of(url, &error);
         let name = name(url).await.map_err(failed)?;
-        let reports = ask_all(name.servers.iter(), token, |report| report).await;
+        let reports = ask_all(name.servers.iter(), token.as_ref(), |report| report).await;
         names.push(name);
         for report in reports {
             let report = report.map_err(failed)?;
@@ -143,7 +152,11 @@ async fn all(urls: &[String], token: Option<&HeaderValue>) -> Result<Before, Sin
             });
         }
     }
-    Ok(Before { names, received, token: token.cloned() })
+    if (received.len() as u64) < *least {
+        let reason = format!("{} of {least} servers have addresses (--sinks)", received.len());
+        return Err(SinkError { url: urls.join(" "), reason, is_final: false });
+    }
+    Ok(Before { names, received, token: token.clone() })
 }
 
 /// Does this work, unless it is ended before.

@@ -150,6 +150,20 @@ fn a_name_that_has_more_addresses_after_the_run_is_named_and_its_first_servers_a
     assert!(outcome.stderr.contains(why) && !outcome.stderr.contains("anew"), "{}", outcome.stderr);
 }
 
+#[test]
+fn a_coordinator_waits_until_it_knows_as_many_servers_as_there_should_be() {
+    let mock = Mock::start(&["--http", "0"]);
+    let plane = plane(&mock);
+    let serve = ["serve", &address(&mock), "--listen", "0", "--agents", "1", "--sink-report", &plane];
+    let outcome = plain(&[&serve[..], &["--sinks", "2", "--agents-timeout", "100ms"]].concat());
+    outcome.code_is(1);
+    let why = "1 of 2 servers have addresses (--sinks); --agents-timeout sets how long to try";
+    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
+    let outcome = plain(&[&serve[..], &["--sinks", "1", "--agents-timeout", "100ms"]].concat());
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("no agent came within 100 ms"), "{}", outcome.stderr);
+}
+
 /// An address at which nothing listens yet, and its socket.
 fn unready() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -15,7 +15,7 @@ use crate::fleet::agents as agents_text;
 use crate::fleet::coordinator::{Coordinator, Ending, Event, Settings};
 use crate::fleet::protocol::AGENTS_LIMIT;
 use crate::fleet::serve::{Bound, Gathered, serve as coordinate};
-use crate::fleet::sinks::{self, Before, SinkError};
+use crate::fleet::sinks::{self, Before, SinkError, Wanted};
 use crate::fleet::{parse_url, report_of};
 use crate::load::part::Part;
 use crate::load::plan::Plan;
@@ -57,6 +57,9 @@ pub(crate) struct ServeArgs {
     /// with a path; repeatable. A name with several addresses is several servers
     #[arg(long, value_name = "URL", value_parser = url)]
     sink_report: Vec<String>,
+    /// Wait until the names of --sink-report have so many addresses together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "sink_report")]
+    sinks: Option<u64>,
     /// The token of these servers, `smtpmock --http-token`, or the variable SMTPLOAD_SINK_TOKEN
     #[arg(long, value_name = "TOKEN", requires = "sink_report")]
     sink_token: Option<String>,
@@ -159,7 +162,8 @@ fn servers_before(
 ) -> Result<Before, FleetError> {
     let is_ended = || interrupt.signal().is_some();
     let waits = |why: &SinkError| view.say(&format!("waits for the servers: {why}"));
-    let found = sinks::before(&args.sink_report, token, args.agents_timeout, is_ended, waits);
+    let wanted = Wanted { urls: &args.sink_report, least: args.sinks.unwrap_or(0), token };
+    let found = sinks::before(&wanted, args.agents_timeout, is_ended, waits);
     let ended = || FleetError::NotStarted(Ending::Interrupted, args.agents, args.agents_timeout);
     found.map_err(FleetError::Sinks)?.ok_or_else(ended)
 }
