@@ -45,6 +45,10 @@ const HEAD_LIMIT: usize = 16 << 10;
 /// After the end, agents still have this long to learn of it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// After the report is written, agents that have handed in theirs have this long to learn of it: without that they write it to a
+/// file, which nobody needs.
+const INFORMED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long accepting pauses when it fails, as the system has no descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
@@ -239,7 +243,7 @@ async fn linger(desk: &Desk) {
         }
         let now = desk.clock.now();
         let since = *concluded_since.get_or_insert(now);
-        if coordinator.has_informed_all() || now.saturating_sub(since) > LINGER {
+        if coordinator.has_informed_all(now) || now.saturating_sub(since) > INFORMED_WITHIN {
             break;
         }
     }

@@ -406,7 +406,7 @@ fn an_agent_that_a_signal_ends_does_not_wait_for_the_end_of_a_long_run() {
     goes.code_is(1);
     let right = "this agent received SIGTERM before the coordinator at ";
     assert!(goes.stderr.contains(right), "{}", goes.stderr);
-    assert!(goes.stderr.contains("should the coordinator write none"), "{}", goes.stderr);
+    assert!(goes.stderr.contains("if it is not in the coordinator's"), "{}", goes.stderr);
     // The coordinator has it as well.
     coordinator.program.signal(Signal::INT);
     stays.ended().code_is(0);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Coordinator;
 use super::member::Member;
 use super::requests::WHILE_ENDING;
+use crate::fleet::limits::LOST_AFTER;
 use crate::fleet::protocol::{Answer, Fate};
 use crate::time::clock::{millis, nanos};
 
@@ -19,6 +20,8 @@ pub(super) struct Seat {
     pub(super) id: String,
     part: u64,
     has_report: bool,
+    /// When its last request came.
+    heard: Duration,
     /// Whether a reply had the fate of its report.
     is_informed: bool,
 }
@@ -31,6 +34,7 @@ impl Coordinator {
             id: member.id.clone(),
             part: member.part,
             has_report: member.has_report(),
+            heard: member.heard,
             is_informed: false,
         };
         self.seats = members.iter().map(seat).collect();
@@ -46,14 +50,16 @@ impl Coordinator {
         self.concluded.is_some()
     }
 
-    /// Whether all whose reports were taken have been informed of their fate.
-    pub(crate) fn has_informed_all(&self) -> bool {
-        self.seats.iter().all(|seat| seat.is_informed || !seat.has_report)
+    /// Whether all whose reports were taken have been informed of their fate, but for those that are gone.
+    pub(crate) fn has_informed_all(&self, now: Duration) -> bool {
+        let is_gone = |seat: &Seat| now.saturating_sub(seat.heard) > LOST_AFTER;
+        self.seats.iter().all(|seat| seat.is_informed || !seat.has_report || is_gone(seat))
     }
 
     /// The reply to an agent whose part was taken.
     pub(super) fn fate(&mut self, now: Duration, id: &str) -> Option<Answer> {
         let seat = self.seats.iter_mut().find(|seat| seat.id == id)?;
+        seat.heard = now;
         let fate = match (seat.has_report, &self.concluded) {
             (false, _) => Some(Fate::Dropped("the run was over when it came".to_owned())),
             (true, Some(Ok(without))) => Some(match without.get(&seat.part) {

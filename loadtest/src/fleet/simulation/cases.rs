@@ -441,6 +441,31 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
 }
 
 #[test]
+fn an_agent_that_is_cut_off_at_the_end_is_waited_for_unless_it_is_gone() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, 0, false);
+        until_decided(&mut world);
+        while world.gathered.is_empty() {
+            world.step();
+        }
+        // It has handed in its part, and does not learn what becomes of it.
+        world.machines[1].cut = Some((world.now, world.now + Duration::from_secs(6)));
+        world.machines[2].killed = (seed % 2 == 1).then_some(world.now);
+        world.concludes = Some(world.now);
+        let (cut, mut informed) = (world.now, None);
+        while informed.is_none() {
+            world.step();
+            informed = world.coordinator.has_informed_all(world.now).then_some(world.now);
+        }
+        let waited = informed.unwrap().saturating_sub(cut).as_millis();
+        let expected = if seed % 2 == 1 { 14_000..16_000 } else { 6_000..8_000 };
+        assert!(expected.contains(&waited), "{waited} ms");
+        world.run();
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Delivered));
+    });
+}
+
+#[test]
 fn an_agent_whose_run_ended_long_ago_waits_for_a_coordinator_that_is_gone_for_a_while() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);

@@ -101,13 +101,11 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     {
         let safe = args.json.as_ref().filter(|_| lost.is_empty()).map(|path| Ok(named(path)));
         let line = match safe.unwrap_or_else(|| save(report, order, streams)) {
-            Ok(place) => {
-                let needed = match done.outcome {
-                    Outcome::Left(_) => ", should the coordinator write none",
-                    _ => "",
-                };
-                format!("the report of this part is {place}: `smtpload merge` adds it to the others{needed}")
-            }
+            // Whether that has it may be unknown: the reply was lost, or only another output was.
+            Ok(place) => format!(
+                "the report of this part is {place}: `smtpload merge` adds it to the others, if it is not in the \
+                 coordinator's"
+            ),
             Err(why) => format!("the report of this part is lost: {why}"),
         };
         streams.err.put(format!("smtpload: {}\n", escape(&line)));

@@ -190,12 +190,12 @@ fn undelivered(f: &mut fmt::Formatter<'_>, outcome: &Outcome, coordinator: &str)
         Outcome::Undelivered(None) => {
             write!(
                 f,
-                "the coordinator at {coordinator} went away before it had written a report with this part"
+                "the coordinator at {coordinator} went away before it had confirmed a report with this part"
             )
         }
         Outcome::Left(signal) => write!(
             f,
-            "this agent received {signal} before the coordinator at {coordinator} had written a report with this part"
+            "this agent received {signal} before the coordinator at {coordinator} had confirmed a report with this part"
         ),
         Outcome::Undelivered(Some(refusal)) => {
             write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
