@@ -77,10 +77,20 @@ pub fn run() -> ExitCode {
         streams.err.put(format!("error: {}\n", escape(&stop.to_string())));
         stop.exit()
     });
-    match output::finish([&streams.err], patience).is_empty() {
-        true => ExitCode::from(exit.code()),
-        false => ExitCode::from(exit.with_loss().code()),
-    }
+    let is_lost = !output::finish([&streams.err], patience).is_empty();
+    let exit = if is_lost && !is_log(&cli) { exit.with_loss() } else { exit };
+    ExitCode::from(exit.code())
+}
+
+/// Whether standard error has no results: an agent's are those of its coordinator.
+#[cfg(feature = "fleet")]
+fn is_log(cli: &Cli) -> bool {
+    matches!(cli.command, Some(Instead::Agent { .. }))
+}
+
+#[cfg(not(feature = "fleet"))]
+fn is_log(_: &Cli) -> bool {
+    false
 }
 
 /// Prints a text instead of running: an error of the arguments to standard error, any other to standard output.

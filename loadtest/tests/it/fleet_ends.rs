@@ -297,6 +297,16 @@ fn an_undelivered_report_is_in_a_new_file_or_on_standard_output() {
 }
 
 #[test]
+fn an_agent_that_has_delivered_does_not_fail_because_nobody_reads_its_standard_error() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 1s --seed 5");
+    let mut agent = program().args(["agent", &coordinator.url]).spawn().expect("the program starts");
+    drop(agent.stderr.take());
+    assert_eq!(agent.wait().expect("it ends").code(), Some(0));
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
+}
+
+#[test]
 fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
     let folder = tempfile::tempdir().expect("a folder");
     let [json, hlog, html] = ["run.json", "run.hlog", "run.html"].map(|name| path(&folder, name));
