@@ -22,9 +22,9 @@ use crate::time::clock::millis;
 /// How long an agent without a coordinator tries to deliver its report, after its run.
 pub(crate) const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long an agent whose run was ended by a signal waits for the report of the others' run after it has handed in its own: what
-/// ends a machine does not wait for long.
-const WAITS_AFTER_SIGNAL: Duration = Duration::from_secs(10);
+/// How long an agent that received a signal during its run waits for its coordinator after that: to deliver its report, and
+/// then for that of the others' run. What ends a machine does not wait for long.
+pub(crate) const WAITS_AFTER_SIGNAL: Duration = Duration::from_secs(10);
 
 /// How long an agent that leaves waits until its coordinator has heard of it.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
@@ -216,6 +216,16 @@ impl Agent {
         self.stopped.as_ref()
     }
 
+    /// The signal that came during its run.
+    pub(crate) fn spent(&self) -> Option<&str> {
+        self.spent.as_deref()
+    }
+
+    /// How long it tries to deliver its report without a reply.
+    fn delivery_time(&self) -> Duration {
+        if self.spent.is_some() { WAITS_AFTER_SIGNAL } else { DELIVERED_WITHIN }
+    }
+
     /// Until when its run may start messages: it ends by itself then, whatever else happens here.
     pub(crate) fn lease(&self) -> Duration {
         self.heard.saturating_add(ORPHANED_AFTER)
@@ -320,9 +330,10 @@ impl Agent {
             }
             Stage::Started => self.look_at_lease(now),
             Stage::Ended { at, .. } | Stage::Broken { at, .. }
-                if now.saturating_sub(self.heard.max(*at)) > DELIVERED_WITHIN =>
+                if now.saturating_sub(self.heard.max(*at)) > self.delivery_time() =>
             {
-                self.outcome = Some(Outcome::Undelivered(self.refusal.clone()));
+                let undelivered = || Outcome::Undelivered(self.refusal.clone());
+                self.outcome = Some(self.spent.clone().map_or_else(undelivered, Outcome::Left));
             }
             Stage::Ended { handed_in, .. } => {
                 if let (Some(signal), Some(since)) = (&self.spent, handed_in)

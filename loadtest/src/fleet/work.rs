@@ -2,6 +2,7 @@
 //! thread; building the plan, and then the run, have one of their own.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -13,7 +14,7 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::fleet::agent::{Agent, Outcome, Todo};
+use crate::fleet::agent::{Agent, Outcome, Todo, WAITS_AFTER_SIGNAL};
 use crate::fleet::limits::{DRAINS_WITHIN, REQUEST_TIMEOUT};
 use crate::fleet::protocol::{AGENTS, Answer, BODY_LIMIT, Cause, Order, Refusal, State, Welcome};
 use crate::fleet::wire::{Link, allowed};
@@ -65,6 +66,8 @@ pub(crate) enum Note {
     Joined(String),
     Armed(Order),
     Stops(Stopped),
+    /// This signal came during its run.
+    Signalled(String),
     /// The coordinator has the report of its part.
     HandedIn,
 }
@@ -201,7 +204,11 @@ where
     /// Ends the run when it must, and passes on what it has reported.
     fn look_at_run(&mut self) {
         if let Some(signal) = (self.signal)() {
+            let is_known = self.agent.spent().is_some();
             self.agent.signalled(signal, self.clock.now());
+            if let (Some(signal), false) = (self.agent.spent(), is_known) {
+                (self.note)(Note::Signalled(signal.to_owned()));
+            }
         }
         let Some(run) = &self.running else { return };
         run.lease.extend(self.clock.moment(self.agent.lease()));
@@ -242,12 +249,22 @@ where
             Todo::Update(update) => {
                 let path = format!("{AGENTS}/{}", self.agent.id().unwrap_or_default());
                 let timeout = match update.state {
+                    State::Ended(Some(_)) if self.agent.spent().is_some() => {
+                        |octets| WAITS_AFTER_SIGNAL + allowed(octets)
+                    }
                     State::Ended(Some(_)) => |octets| REPORT_TIMEOUT + allowed(octets),
                     _ => |_| REQUEST_TIMEOUT,
                 };
+                // After its run a signal ends it at once.
+                let ends = matches!(update.state, State::Ended(_)) && self.agent.spent().is_none();
+                let is_over = || ends && (self.signal)().is_some();
                 // Before the body is made: what that takes is part of the bound of the clock's error.
                 let sent = self.clock.now();
-                let answer = ask::<Answer>(&mut self.link, &path, &update, timeout).await;
+                let answer = ask::<Answer>(&mut self.link, &path, &update, timeout);
+                let Some(answer) = unless(is_over, answer).await else {
+                    self.agent.unanswered(self.clock.now());
+                    return None;
+                };
                 if let Some(answer) = self.reply(answer) {
                     self.agent.answered(answer, sent, self.clock.now());
                     if self.agent.is_handed_in() {
@@ -303,6 +320,18 @@ where
             }
         }
         None
+    }
+}
+
+/// The result of a request; `None` if it is over before.
+async fn unless<T>(is_over: impl Fn() -> bool, asked: impl Future<Output = T>) -> Option<T> {
+    let mut asked = pin!(asked);
+    loop {
+        match tokio::time::timeout(LOOK_EVERY, asked.as_mut()).await {
+            Ok(reply) => return Some(reply),
+            Err(_) if is_over() => return None,
+            Err(_) => {}
+        }
     }
 }
 

@@ -454,3 +454,36 @@ fn an_agent_that_stood_still_until_its_run_was_over_sends_nothing_after_that() {
     assert_eq!(part["agents"][0]["stopped"]["by"], "no-coordinator");
     assert!(part["accounting"]["measured"]["in_flight"].as_u64().expect("a count") > 0);
 }
+
+#[test]
+fn after_a_signal_the_report_of_an_agent_is_soon_written_where_its_coordinator_does_not_answer() {
+    let mock = Mock::start(&[]);
+    let target = address(&mock);
+    // One that is gone, and one that stands still and accepts connections.
+    for end in [Signal::KILL, Signal::STOP] {
+        let mut coordinator = Coordinator::start(&target, "--agents 1 --rate 40/s --duration 10m --seed 5");
+        let folder = tempfile::tempdir().expect("a folder");
+        let agent = agent_in(&folder, &coordinator, "alone");
+        coordinator.program.line(" 1 s ");
+        coordinator.program.signal(end);
+        agent.signal(Signal::TERM);
+        // At once, and it warns of what a second one does.
+        let line = agent.line(
+            "received SIGTERM: waits for messages in flight, and then for the coordinator, 10 s at most",
+        );
+        assert!(
+            line.contains("it is written here. A second signal ends this agent without its report"),
+            "{line}"
+        );
+        let agent = agent.ended();
+        agent.code_is(1);
+        let report = std::fs::read(&reports_in(&folder)[0]).expect("a report");
+        let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+        assert_eq!(report["agents"][0]["stopped"], serde_json::json!({"by": "signal", "signal": "SIGTERM"}));
+        let (run, all) = (report["settings"]["runs"][0].as_str().expect("an id"), tokens(&mock));
+        let sent = all.iter().filter(|token| token.starts_with(run)).count() as u64;
+        assert_eq!(report["accounting"]["measured"]["accepted"], sent);
+        coordinator.program.child.kill().expect("it is there");
+        drop(coordinator.ended());
+    }
+}

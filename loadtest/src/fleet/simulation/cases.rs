@@ -482,6 +482,31 @@ fn an_agent_whose_run_ended_long_ago_waits_for_a_coordinator_that_is_gone_for_a_
 }
 
 #[test]
+fn after_a_signal_an_agent_without_a_coordinator_has_its_report_soon() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        let start = until_decided(&mut world);
+        // Before and after the agents find out, and after their run.
+        let dies = start + Duration::from_millis(world.random.rand_range(3_000..35_000));
+        let signalled = dies + Duration::from_millis(world.random.rand_range(100..12_000));
+        world.dies = Some(dies);
+        world.machines.iter_mut().for_each(|machine| machine.signalled = Some(signalled));
+        // Messages in flight, a request that waits for its reply, and the time for the delivery.
+        let latest = signalled + Duration::from_secs(1 + 1 + 10) + STEP * 4;
+        world.machines.iter_mut().for_each(|machine| machine.grace = Duration::from_secs(1));
+        while world.machines.iter().any(|machine| machine.outcome.is_none()) {
+            world.step();
+            assert!(world.now <= latest, "{:?} after the signal", world.now - signalled);
+        }
+        for machine in &world.machines {
+            assert_eq!(machine.outcome, Some(Outcome::Left("SIGTERM".to_owned())));
+            let report = machine.agent.report_of_part().unwrap();
+            assert_eq!(report.accounting.measured.accepted, machine.load.as_ref().unwrap().sent);
+        }
+    });
+}
+
+#[test]
 fn a_report_that_can_not_be_written_leaves_its_parts_to_the_agents() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use smtpmock::escape::escape;
 use smtpmock::output::{self, PATIENCE, Streams};
+use smtpmock::units::duration;
 
 use super::{FleetError, TOKEN_VARIABLE, bearer, plan_of, token};
-use crate::fleet::agent::Outcome;
+use crate::fleet::agent::{Outcome, WAITS_AFTER_SIGNAL};
 use crate::fleet::protocol::Order;
 use crate::fleet::work::{self, Note, work};
 use crate::fleet::{is_name, parse_url};
@@ -138,6 +139,11 @@ fn describe(note: &Note, coordinator: &str) -> String {
             format!("part {part}/{parts} of run {run:08x}: {}", without_secrets(flags))
         }
         Note::Stops(why) => format!("starts no more messages: {why}"),
+        Note::Signalled(signal) => format!(
+            "received {signal}: waits for messages in flight, and then for the coordinator, {} at most; if that has no report \
+             with this part by then, it is written here. A second signal ends this agent without its report",
+            duration(WAITS_AFTER_SIGNAL)
+        ),
         Note::HandedIn => {
             "the coordinator has the report of this part; waiting until it has written its own".to_owned()
         }
