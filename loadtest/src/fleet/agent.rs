@@ -59,6 +59,13 @@ pub(crate) enum Todo {
 pub(crate) enum Outcome {
     /// The coordinator has written a report with that of this part.
     Delivered,
+    /// It has not, or this agent does not know.
+    Failed(Failure),
+}
+
+/// How an agent ends without a delivered report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
     /// The coordinator has no report with that of this part: why.
     Dropped(String),
     /// The coordinator has stopped it before the start: why.
@@ -253,17 +260,21 @@ impl Agent {
                 }
             }
             Stage::Waiting | Stage::Armed(_) if self.id.is_none() => {
-                self.outcome = Some(Outcome::Interrupted(signal.to_owned()));
+                self.fail(Failure::Interrupted(signal.to_owned()));
             }
             Stage::Waiting | Stage::Armed(_) => {
                 self.stage = Stage::Left { at: now, signal: signal.to_owned() };
                 self.next = now;
             }
             Stage::Ended { .. } if self.spent.is_none() => {
-                let _ = self.outcome.get_or_insert(Outcome::Left(signal.to_owned()));
+                let _ = self.outcome.get_or_insert(Outcome::Failed(Failure::Left(signal.to_owned())));
             }
             Stage::Ended { .. } | Stage::Left { .. } | Stage::Failed(_) | Stage::Broken { .. } => {}
         }
+    }
+
+    fn fail(&mut self, why: Failure) {
+        self.outcome = Some(Outcome::Failed(why));
     }
 
     /// What to do now.
@@ -320,38 +331,38 @@ impl Agent {
         match &self.stage {
             _ if self.id.is_none() => {
                 if now.saturating_sub(self.began) > self.patience {
-                    self.outcome = Some(self.full.clone().map_or(Outcome::Unreached, Outcome::Refused));
+                    self.fail(self.full.clone().map_or(Failure::Unreached, Failure::Refused));
                 }
             }
             Stage::Left { at, signal } => {
                 if now.saturating_sub(*at) > LEAVES_WITHIN {
-                    self.outcome = Some(Outcome::Interrupted(signal.clone()));
+                    self.fail(Failure::Interrupted(signal.clone()));
                 }
             }
             Stage::Started => self.look_at_lease(now),
             Stage::Ended { at, .. } | Stage::Broken { at, .. }
                 if now.saturating_sub(self.heard.max(*at)) > self.delivery_time() =>
             {
-                let undelivered = || Outcome::Undelivered(self.refusal.clone());
-                self.outcome = Some(self.spent.clone().map_or_else(undelivered, Outcome::Left));
+                let undelivered = || Failure::Undelivered(self.refusal.clone());
+                self.fail(self.spent.clone().map_or_else(undelivered, Failure::Left));
             }
             Stage::Ended { handed_in, .. } => {
                 if let (Some(signal), Some(since)) = (&self.spent, handed_in)
                     && now.saturating_sub(*since) > WAITS_AFTER_SIGNAL
                 {
-                    self.outcome = Some(Outcome::Left(signal.clone()));
+                    self.fail(Failure::Left(signal.clone()));
                 }
             }
             Stage::Broken { .. } => {}
             // It has sent nothing: when its coordinator is there again, it is in the run, or registers anew.
             Stage::Waiting | Stage::Armed(_) => {
                 if silent > self.patience.max(ORPHANED_AFTER) {
-                    self.outcome = Some(Outcome::Orphaned);
+                    self.fail(Failure::Orphaned);
                 }
             }
             Stage::Failed(why) => {
                 if silent > ORPHANED_AFTER {
-                    self.outcome = Some(Outcome::Unable(why.clone()));
+                    self.fail(Failure::Unable(why.clone()));
                 }
             }
         }
@@ -399,15 +410,16 @@ impl Agent {
             self.order = answer.order;
         }
         self.start = self.start.or(answer.start_ns.map(Duration::from_nanos));
+        let failed = |why| Some(Outcome::Failed(why));
         match &mut self.stage {
-            Stage::Failed(why) => self.outcome = Some(Outcome::Unable(why.clone())),
-            Stage::Broken { why, .. } => self.outcome = Some(Outcome::Broken(why.clone())),
-            Stage::Left { signal, .. } => self.outcome = Some(Outcome::Interrupted(signal.clone())),
+            Stage::Failed(why) => self.outcome = failed(Failure::Unable(why.clone())),
+            Stage::Broken { why, .. } => self.outcome = failed(Failure::Broken(why.clone())),
+            Stage::Left { signal, .. } => self.outcome = failed(Failure::Interrupted(signal.clone())),
             Stage::Ended { handed_in, .. } => {
                 *handed_in = handed_in.or(answer.has_report.then_some(now));
                 self.outcome = answer.fate.map(|fate| match fate {
                     Fate::Written => Outcome::Delivered,
-                    Fate::Dropped(why) => Outcome::Dropped(why),
+                    Fate::Dropped(why) => Outcome::Failed(Failure::Dropped(why)),
                 });
             }
             Stage::Started => match answer.stop {
@@ -415,9 +427,9 @@ impl Agent {
                 Some(Halt::Unstarted(_)) | None => {}
             },
             Stage::Waiting | Stage::Armed(_) => {
-                self.outcome = answer.stop.map(|halt| match halt {
-                    Halt::Unstarted(why) => Outcome::Stopped(why),
-                    Halt::Early(why) => Outcome::Stopped(why.to_string()),
+                self.outcome = answer.stop.and_then(|halt| match halt {
+                    Halt::Unstarted(why) => failed(Failure::Stopped(why)),
+                    Halt::Early(why) => failed(Failure::Stopped(why.to_string())),
                 });
             }
         }
@@ -440,7 +452,7 @@ impl Agent {
                 self.next = now.saturating_add(ASKS_AGAIN_AFTER);
                 self.full = Some(refusal);
             }
-            (_, Stage::Left { signal, .. }) => self.outcome = Some(Outcome::Interrupted(signal.clone())),
+            (_, Stage::Left { signal, .. }) => self.fail(Failure::Interrupted(signal.clone())),
             // A request that did not arrive whole may do so later.
             (Cause::Request, Stage::Started | Stage::Ended { .. }) => {
                 self.next = now.saturating_add(ASKS_AGAIN_AFTER);
@@ -452,8 +464,8 @@ impl Agent {
                 self.next = now.saturating_add(REPEATED_AFTER);
                 self.refusal = Some(refusal);
             }
-            (_, Stage::Ended { .. }) => self.outcome = Some(Outcome::Undelivered(Some(refusal))),
-            _ => self.outcome = Some(Outcome::Refused(refusal)),
+            (_, Stage::Ended { .. }) => self.fail(Failure::Undelivered(Some(refusal))),
+            _ => self.fail(Failure::Refused(refusal)),
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use crate::fleet::connections::{Connections, Key};
-use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings, Written};
+use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings, Unstarted, Written};
 use crate::fleet::protocol::{AGENTS, BODY_LIMIT, Cause, HELLO_LIMIT, Hello, Refusal, Update};
 use crate::fleet::wire::{Whole, read};
 use crate::time::clock::{Timeline, nanos};
@@ -138,11 +138,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The result of a coordination.
 #[derive(Debug)]
-pub(crate) struct Gathered {
-    pub(crate) ending: Ending,
-    /// The start of the run; `None` if it did not start.
-    pub(crate) start: Option<Duration>,
-    pub(crate) members: Vec<Member>,
+pub(crate) enum Gathered {
+    /// The start of the run, and what its agents have reported.
+    Run {
+        start: Duration,
+        members: Vec<Member>,
+    },
+    NotStarted(Unstarted),
 }
 
 /// Coordinates a run until it is over or ends after a signal, which `signal` returns; calls `on_event` for all that happens.
@@ -204,7 +206,6 @@ async fn gather(
     signal: impl Fn() -> Option<&'static str>,
     on_event: &mut impl FnMut(Event, &Coordinator),
 ) -> Gathered {
-    let mut start = None;
     let mut over_since = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -217,17 +218,20 @@ async fn gather(
         let now = desk.clock.now();
         coordinator.tick(now);
         while let Some(event) = coordinator.event() {
-            if let Event::Starts(at) = event {
-                start = Some(at);
-            }
             on_event(event, &coordinator);
         }
-        let Some(ending) = coordinator.ending().cloned() else { continue };
-        let is_told =
-            coordinator.members().is_empty() || now.saturating_sub(*over_since.get_or_insert(now)) > LINGER;
-        if ending == Ending::Complete || is_told {
-            let start = start.filter(|_| ending == Ending::Complete);
-            return Gathered { ending, start, members: coordinator.take_members() };
+        match coordinator.ending().cloned() {
+            None => {}
+            Some(Ending::Complete { start }) => {
+                return Gathered::Run { start, members: coordinator.take_members() };
+            }
+            Some(Ending::Unstarted(why)) => {
+                let since = *over_since.get_or_insert(now);
+                // Until then agents learn of it.
+                if coordinator.members().is_empty() || now.saturating_sub(since) > LINGER {
+                    return Gathered::NotStarted(why);
+                }
+            }
         }
     }
 }

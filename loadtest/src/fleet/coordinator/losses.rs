@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::member::{Member, Presence};
-use super::{Coordinator, Ending, Event, HEARD_WITHIN, LEAD, Stage, UNCONFIRMED};
+use super::{Coordinator, Event, HEARD_WITHIN, LEAD, Stage, UNCONFIRMED, Unstarted};
 use crate::fleet::limits::{LATE_AFTER, LOST_AFTER};
 use crate::fleet::protocol::{Halt, State};
 use crate::report::stopped::Stopped;
@@ -58,7 +58,7 @@ impl Coordinator {
         });
         let is_heard = |member: &Member| self.silence(member, now) <= HEARD_WITHIN;
         if let Some((name, why)) = missing {
-            self.end(&format!("agent {name} was lost before the start: {why}"), Ending::Lost(name, why));
+            self.end(&format!("agent {name} was lost before the start: {why}"), Unstarted::Lost(name, why));
         } else if ahead <= LEAD && self.members.iter().all(is_heard) {
             match ahead > UNCONFIRMED {
                 true => self.stage = Stage::Started { at },

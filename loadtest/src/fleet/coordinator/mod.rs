@@ -82,8 +82,16 @@ pub(crate) enum Event {
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Every agent has reported, or is lost.
-    Complete,
+    /// Every agent has reported, or is lost. The start of the run.
+    Complete {
+        start: Duration,
+    },
+    Unstarted(Unstarted),
+}
+
+/// Why the run did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unstarted {
     /// Agents were missing or not ready when the time was over: those that were there.
     Missing(Vec<Present>),
     /// An agent can't run: its name and reason.
@@ -189,7 +197,10 @@ impl Coordinator {
                     _ => None,
                 });
                 if let Some((name, why)) = unable {
-                    self.end(&format!("{name} can't run: {why}"), Ending::Unable(name.clone(), why.clone()));
+                    self.end(
+                        &format!("{name} can't run: {why}"),
+                        Unstarted::Unable(name.clone(), why.clone()),
+                    );
                     return;
                 }
                 let is_full = self.members.len() as u64 == self.settings.agents;
@@ -199,8 +210,8 @@ impl Coordinator {
                     self.decide(now);
                 }
             }
-            Stage::Started { .. } if self.members.iter().all(Member::is_settled) => {
-                self.stage = Stage::Over(Ending::Complete);
+            Stage::Started { at } if self.members.iter().all(Member::is_settled) => {
+                self.stage = Stage::Over(Ending::Complete { start: at });
             }
             Stage::Decided { .. } | Stage::Started { .. } | Stage::Over(_) => {}
         }
@@ -217,9 +228,10 @@ impl Coordinator {
         self.events.push_back(Event::Starts(at));
     }
 
-    fn end(&mut self, why: &str, ending: Ending) {
+    /// The run does not start.
+    fn end(&mut self, why: &str, unstarted: Unstarted) {
         self.stop = Some(Halt::Unstarted(why.to_owned()));
-        self.stage = Stage::Over(ending);
+        self.stage = Stage::Over(Ending::Unstarted(unstarted));
     }
 
     /// How long nothing came from an agent while the coordinator could have received it.
@@ -261,8 +273,8 @@ impl Coordinator {
                 let gone: Vec<Member> = gone;
                 self.events.extend(gone.into_iter().map(|member| Event::Dropped(member.name)));
                 if now.saturating_sub(self.began) > self.settings.patience {
-                    let ending = Ending::Missing(self.present(now));
-                    self.end("not all agents were ready in time", ending);
+                    let missing = Unstarted::Missing(self.present(now));
+                    self.end("not all agents were ready in time", missing);
                 }
             }
             Stage::Decided { at } => self.confirm(at, now),
@@ -279,7 +291,7 @@ impl Coordinator {
     pub(crate) fn interrupt(&mut self, signal: &str) {
         match self.stage {
             Stage::Gathering | Stage::Decided { .. } => {
-                self.end(&format!("the coordinator received {signal}"), Ending::Interrupted);
+                self.end(&format!("the coordinator received {signal}"), Unstarted::Interrupted);
             }
             Stage::Started { .. } => {
                 let why = Stopped::CoordinatorSignal { signal: signal.to_owned() };

@@ -16,7 +16,7 @@ fn without_kills_both_sides_agree_and_percentiles_are_those_of_one_process() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 1 + seed % 4, seed, false);
         world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         let start = world.start.unwrap();
         for machine in &world.machines {
             assert_eq!(machine.outcome, Some(Outcome::Delivered));
@@ -51,7 +51,7 @@ fn what_a_killed_agent_has_sent_is_in_the_range_and_it_is_named() {
         if world.events.iter().any(|event| event == "m1 dropped") {
             return; // before the start: another could take its place
         }
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         let sent = world.sent();
         // With losses, another may have learned of the start too late: it is named as well.
         let lost = world.events.iter().filter_map(|event| event.strip_suffix(" lost"));
@@ -76,14 +76,14 @@ fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
         let signalled = DAWN + Duration::from_millis(world.random.rand_range(5_000..25_000));
         world.machines[1].signalled = Some(signalled);
         world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         let name =
             world.gathered.iter().find(|member| member.part == world.machines[1].agent.order().unwrap().part);
         let name = name.unwrap().name.clone();
         assert!(world.events.contains(&format!("{name} stopped: SIGTERM")), "{:?}", world.events);
         // It leaves with a report of its own where the others go on for long.
         let outcome = world.machines[1].outcome.clone().unwrap();
-        let has_left = outcome == Outcome::Left("SIGTERM".to_owned());
+        let has_left = outcome == Outcome::Failed(Failure::Left("SIGTERM".to_owned()));
         assert!(has_left || outcome == Outcome::Delivered, "{outcome:?}");
         let others_go_on = seed % 2 == 0 && signalled < DAWN + Duration::from_secs(15);
         assert!(has_left || !others_go_on, "{outcome:?}");
@@ -119,7 +119,7 @@ fn a_signal_to_an_agent_whose_run_the_coordinator_has_ended_leaves_its_delivery_
         }
         world.machines[1].signalled = Some(world.now + Duration::from_millis(300));
         world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         for machine in &world.machines {
             assert_eq!(machine.outcome, Some(Outcome::Delivered));
         }
@@ -154,8 +154,11 @@ fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another(
         let left = DAWN + Duration::from_millis(world.random.rand_range(1_500..4_500));
         world.machines[1].signalled = Some(left);
         world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
-        assert_eq!(world.machines[1].outcome, Some(Outcome::Interrupted("SIGTERM".to_owned())));
+        assert!(world.is_complete(), "{:?}", world.events);
+        assert_eq!(
+            world.machines[1].outcome,
+            Some(Outcome::Failed(Failure::Interrupted("SIGTERM".to_owned())))
+        );
         assert!(world.machines[1].load.is_none());
         let delivered = [2, 3, 4].map(|index| world.machines[index].outcome.clone());
         assert!(delivered.iter().all(|outcome| *outcome == Some(Outcome::Delivered)), "{delivered:?}");
@@ -178,7 +181,7 @@ fn an_agent_that_builds_its_plan_for_long_is_there_meanwhile_and_can_sign_off() 
         world.machines[3].killed = (seed < 3).then_some(world.now);
         world.run();
         assert!(!world.events.iter().any(|event| event.ends_with("dropped")), "{:?}", world.events);
-        let left = Outcome::Interrupted("SIGTERM".to_owned());
+        let left = Outcome::Failed(Failure::Interrupted("SIGTERM".to_owned()));
         let expected = if seed < 3 { Outcome::Delivered } else { left };
         assert_eq!(world.machines[1].outcome, Some(expected));
         assert_eq!(world.sent(), alone().accounting.measured.accepted);
@@ -196,7 +199,7 @@ fn an_agent_whose_link_is_cut_while_it_waits_for_others_gets_its_place_again() {
         world.machines[1].cut = Some((cut, healed));
         world.run();
         assert!(world.events.contains(&"m1 dropped".to_owned()), "{:?}", world.events);
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         assert!(world.machines.iter().all(|machine| machine.outcome == Some(Outcome::Delivered)));
         assert_eq!(world.sent(), alone().accounting.measured.accepted);
     });
@@ -210,7 +213,7 @@ fn an_agent_whose_coordinator_is_gone_before_the_run_tries_as_long_as_it_was_ask
         let gone = DAWN + Duration::from_millis(world.random.rand_range(1_000..6_000));
         world.dies = Some(gone);
         world.run();
-        assert_eq!(world.machines[0].outcome, Some(Outcome::Orphaned));
+        assert_eq!(world.machines[0].outcome, Some(Outcome::Failed(Failure::Orphaned)));
         let tried = world.now.saturating_sub(gone);
         assert!((Duration::from_secs(58)..Duration::from_secs(62)).contains(&tried), "{tried:?}");
     });
@@ -230,11 +233,14 @@ fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
         }
         world.run();
         let ending = world.coordinator.ending().unwrap();
-        assert!(matches!(ending, Ending::Lost(..)), "{ending:?}: {:?}", world.events);
+        assert!(matches!(ending, Ending::Unstarted(Unstarted::Lost(..))), "{ending:?}: {:?}", world.events);
         assert_eq!(world.sent(), 0);
         for index in [0, 2] {
             let outcome = world.machines[index].outcome.clone().unwrap();
-            assert!(matches!(&outcome, Outcome::Stopped(why) if why.contains("was lost")), "{outcome:?}");
+            assert!(
+                matches!(&outcome, Outcome::Failed(Failure::Stopped(why)) if why.contains("was lost")),
+                "{outcome:?}"
+            );
         }
     });
 }
@@ -260,11 +266,15 @@ fn a_coordinator_that_stood_still_after_its_decision_starts_all_agents_in_time_o
         assert!(start >= until + Duration::from_secs(3), "{start:?} after {decided:?} and {until:?}");
         if seed % 2 == 1 {
             let ending = world.coordinator.ending().unwrap();
-            assert!(matches!(ending, Ending::Lost(..)), "{ending:?}: {:?}", world.events);
+            assert!(
+                matches!(ending, Ending::Unstarted(Unstarted::Lost(..))),
+                "{ending:?}: {:?}",
+                world.events
+            );
             assert_eq!(sent, 0);
             return;
         }
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         assert!(world.machines.iter().all(|machine| machine.outcome == Some(Outcome::Delivered)));
         assert_eq!(sent, alone().accounting.measured.accepted);
     });
@@ -279,11 +289,11 @@ fn a_signal_at_any_time_is_named_and_the_range_is_right() {
         world.machines[2].signalled = Some(start + Duration::from_millis(at) - Duration::from_secs(3));
         world.run();
         let sent = world.sent();
-        if let Some(Ending::Lost(..)) = world.coordinator.ending() {
+        if let Some(Ending::Unstarted(Unstarted::Lost(..))) = world.coordinator.ending() {
             assert_eq!(sent, 0);
             return;
         }
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         let events = world.events.clone();
         let outcome = world.machines[2].outcome.clone();
         let report = world.report();
@@ -308,7 +318,7 @@ fn a_coordinator_that_stood_still_loses_no_agent_and_names_those_that_stopped() 
             (0..world.machines.len()).for_each(|index| world.work_unanswered(index));
         }
         world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         assert!(!world.events.iter().any(|event| event.ends_with("lost")), "{:?}", world.events);
         let (sent, events) = (world.sent(), world.events.clone());
         let report = world.report();
@@ -333,7 +343,7 @@ fn a_link_that_heals_leaves_nothing_in_doubt_and_one_that_does_not_stops_its_age
             assert!(world.events.contains(&"m2 back".to_owned()), "{:?}", world.events);
             assert_eq!(world.machines[2].outcome, Some(Outcome::Delivered));
         } else {
-            assert_eq!(world.machines[2].outcome, Some(Outcome::Undelivered(None)));
+            assert_eq!(world.machines[2].outcome, Some(Outcome::Failed(Failure::Undelivered(None))));
             let most = due(&load.plan, (from + STOPS_WITHIN).saturating_sub(start)).unwrap();
             assert!(load.sent <= most, "{} of {most}", load.sent);
         }
@@ -390,7 +400,7 @@ fn agents_of_a_coordinator_that_is_gone_stop_within_the_bound_and_have_their_rep
         }
         let start = world.start.unwrap();
         for machine in &world.machines {
-            assert_eq!(machine.outcome, Some(Outcome::Undelivered(None)));
+            assert_eq!(machine.outcome, Some(Outcome::Failed(Failure::Undelivered(None))));
             let load = machine.load.as_ref().unwrap();
             let most = due(&load.plan, (gone + STOPS_WITHIN).saturating_sub(start)).unwrap();
             assert!(load.sent <= most, "{} of {most}", load.sent);
@@ -416,7 +426,7 @@ fn a_signal_to_an_agent_that_has_no_coordinator_ends_it_with_its_report_while_it
             world.step();
             assert!(world.now < at + Duration::from_secs(10));
         }
-        assert_eq!(world.machines[1].outcome, Some(Outcome::Left("SIGTERM".to_owned())));
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Failed(Failure::Left("SIGTERM".to_owned()))));
         assert!(world.machines[1].agent.report_of_part().is_some());
     });
 }
@@ -433,7 +443,10 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
         let is_written = world.concludes.is_some_and(|at| at <= dies);
         for machine in &world.machines {
             let outcome = machine.outcome.clone().unwrap();
-            assert!(is_written || outcome == Outcome::Undelivered(None), "{outcome:?} without a report");
+            assert!(
+                is_written || outcome == Outcome::Failed(Failure::Undelivered(None)),
+                "{outcome:?} without a report"
+            );
             let report = machine.agent.report_of_part().unwrap();
             assert_eq!(report.accounting.measured.accepted, machine.load.as_ref().unwrap().sent);
         }
@@ -499,7 +512,7 @@ fn after_a_signal_an_agent_without_a_coordinator_has_its_report_soon() {
             assert!(world.now <= latest, "{:?} after the signal", world.now - signalled);
         }
         for machine in &world.machines {
-            assert_eq!(machine.outcome, Some(Outcome::Left("SIGTERM".to_owned())));
+            assert_eq!(machine.outcome, Some(Outcome::Failed(Failure::Left("SIGTERM".to_owned()))));
             let report = machine.agent.report_of_part().unwrap();
             assert_eq!(report.accounting.measured.accepted, machine.load.as_ref().unwrap().sent);
         }
@@ -512,7 +525,7 @@ fn a_report_that_can_not_be_written_leaves_its_parts_to_the_agents() {
         let mut world = World::new(seed, 3, seed, false);
         world.can_write = false;
         world.run();
-        let dropped = Outcome::Dropped("no space left".to_owned());
+        let dropped = Outcome::Failed(Failure::Dropped("no space left".to_owned()));
         assert!(world.machines.iter().all(|machine| machine.outcome.as_ref() == Some(&dropped)));
     });
 }
@@ -526,7 +539,10 @@ fn what_a_run_that_failed_has_sent_is_in_the_range() {
         let at = world.random.rand_range(if seed < 3 { 200..900 } else { 1_000..29_000 });
         world.machines[1].breaks = Some(start + Duration::from_millis(at));
         world.run();
-        assert_eq!(world.machines[1].outcome, Some(Outcome::Broken("no descriptors".to_owned())));
+        assert_eq!(
+            world.machines[1].outcome,
+            Some(Outcome::Failed(Failure::Broken("no descriptors".to_owned())))
+        );
         let sent = world.sent();
         let report = world.report();
         let delivered = report.delivered.unwrap();
@@ -549,7 +565,10 @@ fn an_agent_that_is_ready_with_another_plan_or_an_unknown_one_does_not_start() {
         world.coordinator.update(world.now, &id, serde_json::from_str(&armed).unwrap()).unwrap();
         let ending = world.coordinator.ending().unwrap();
         let is_named = |why: &str| why.contains("differs from the coordinator's");
-        assert!(matches!(ending, Ending::Unable(name, why) if name == "m0" && is_named(why)), "{ending:?}");
+        assert!(
+            matches!(ending, Ending::Unstarted(Unstarted::Unable(name, why)) if name == "m0" && is_named(why)),
+            "{ending:?}"
+        );
     }
 }
 
@@ -564,7 +583,7 @@ fn an_agent_that_can_not_start_its_run_is_named_at_once_and_has_sent_nothing() {
         }
         assert!(world.events.contains(&"m1 lost".to_owned()), "{:?}", world.events);
         world.run();
-        assert_eq!(world.machines[1].outcome, Some(Outcome::Unable("no thread".to_owned())));
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Failed(Failure::Unable("no thread".to_owned()))));
         let sent = world.sent();
         let report = world.report();
         assert_eq!(lost(&report), ["m1 (no thread)"]);

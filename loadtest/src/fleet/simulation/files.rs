@@ -23,7 +23,7 @@ fn with_the_files_of_lost_agents_the_report_is_the_merge_of_all_files() {
             world.machines[index as usize].cut = Some((from, Duration::MAX));
         }
         world.run();
-        assert_eq!(world.coordinator.ending(), Some(&Ending::Complete), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
         let files = world.machines.iter().map(|machine| as_read(&machine.agent.report_of_part().unwrap()));
         let files: Vec<Report> = files.collect();
         let sent = world.sent();

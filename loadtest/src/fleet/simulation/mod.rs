@@ -12,8 +12,8 @@ use std::time::Duration;
 use clap::Parser as _;
 use oorandom::Rand64;
 
-use super::agent::{Agent, Outcome, Todo};
-use super::coordinator::{Coordinator, Ending, Event, Member, Settings};
+use super::agent::{Agent, Failure, Outcome, Todo};
+use super::coordinator::{Coordinator, Ending, Event, Member, Settings, Unstarted};
 use super::limits::STOPS_WITHIN;
 use super::offset::shifted;
 use super::protocol::{Answer, Order, Refusal, Update, Welcome};
@@ -300,7 +300,7 @@ impl World {
                 Event::Joined(..) | Event::Second(_) => {}
             }
         }
-        if self.coordinator.ending() == Some(&Ending::Complete) && self.concludes.is_none() {
+        if self.is_complete() && self.concludes.is_none() {
             self.gathered = self.coordinator.take_members();
             self.concludes = Some(now + self.writes_after);
         }
@@ -439,6 +439,10 @@ impl World {
                 break;
             }
         }
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(self.coordinator.ending(), Some(Ending::Complete { .. }))
     }
 
     fn sent(&self) -> u64 {

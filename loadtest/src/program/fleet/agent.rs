@@ -114,7 +114,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     match done.outcome {
         Outcome::Delivered if lost.is_empty() => Ok(Exit::Fine),
         Outcome::Delivered => Ok(Exit::Failed),
-        outcome => Err(Stop::Fleet(FleetError::Agent(outcome, coordinator))),
+        Outcome::Failed(why) => Err(Stop::Fleet(FleetError::Agent(why, coordinator))),
     }
 }
 

@@ -12,9 +12,9 @@ use smtpmock::units::duration;
 
 pub(crate) use self::agent::{AgentArgs, agent};
 pub(crate) use self::serve::{ServeArgs, serve};
-use crate::fleet::agent::Outcome;
+use crate::fleet::agent::Failure;
 use crate::fleet::agents as agents_text;
-use crate::fleet::coordinator::Ending;
+use crate::fleet::coordinator::Unstarted;
 use crate::fleet::protocol::{Cause, NAME_LIMIT};
 use crate::fleet::serve::ListenError;
 use crate::fleet::sinks::SinkError;
@@ -42,13 +42,13 @@ pub(crate) enum FleetError {
     /// A flag of the run that a coordinator does not have: what to use instead.
     Flag(&'static str, &'static str),
     /// The coordination ended before the start.
-    NotStarted(Ending, u64, Duration),
+    NotStarted(Unstarted, u64, Duration),
     /// The run can't be cut into parts for so many agents.
     Plan(PlanError, u64),
     /// All agents ended before their first message: those that were lost, or ended by themselves, with their reasons.
     Unstarted(Vec<String>),
     /// An agent ended without a delivered report.
-    Agent(Outcome, String),
+    Agent(Failure, String),
 }
 
 impl FleetError {
@@ -60,7 +60,7 @@ impl FleetError {
             | FleetError::Url(_)
             | FleetError::Plan(..)
             | FleetError::Flag(..) => Exit::Usage,
-            FleetError::Agent(Outcome::Refused(refusal), _)
+            FleetError::Agent(Failure::Refused(refusal), _)
                 if matches!(refusal.cause, Cause::Token | Cause::Version) =>
             {
                 Exit::Usage
@@ -85,7 +85,7 @@ impl fmt::Display for FleetError {
             }
             FleetError::Url(error) => write!(f, "URL {error}"),
             FleetError::Flag(flag, instead) => write!(f, "{flag} is no flag of `smtpload serve`: {instead}"),
-            FleetError::NotStarted(ending, agents, patience) => not_started(f, ending, *agents, *patience),
+            FleetError::NotStarted(why, agents, patience) => not_started(f, why, *agents, *patience),
             FleetError::Plan(error, agents) => no_plan(f, error, *agents),
             FleetError::Unstarted(missing) if missing.is_empty() => {
                 f.write_str("the run did not start: it was ended by a signal; nothing was sent")
@@ -97,7 +97,7 @@ impl fmt::Display for FleetError {
                     missing.join(", ")
                 )
             }
-            FleetError::Agent(outcome, coordinator) => undelivered(f, outcome, coordinator),
+            FleetError::Agent(failure, coordinator) => undelivered(f, failure, coordinator),
         }
     }
 }
@@ -105,9 +105,9 @@ impl fmt::Display for FleetError {
 impl std::error::Error for FleetError {}
 
 /// Why the coordination ended before the start.
-fn not_started(f: &mut fmt::Formatter<'_>, ending: &Ending, agents: u64, patience: Duration) -> fmt::Result {
-    match ending {
-        Ending::Missing(present) => {
+fn not_started(f: &mut fmt::Formatter<'_>, why: &Unstarted, agents: u64, patience: Duration) -> fmt::Result {
+    match why {
+        Unstarted::Missing(present) => {
             let names: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
             let lacks =
                 present.iter().filter_map(|one| Some(format!("{} ({})", one.name, one.lacks.as_ref()?)));
@@ -125,15 +125,13 @@ fn not_started(f: &mut fmt::Formatter<'_>, ending: &Ending, agents: u64, patienc
             }?;
             f.write_str("; --agents-timeout sets the time")
         }
-        Ending::Unable(name, why) => {
+        Unstarted::Unable(name, why) => {
             write!(f, "the run did not start: agent {name} can't run: {why}")
         }
-        Ending::Lost(name, why) => {
+        Unstarted::Lost(name, why) => {
             write!(f, "the run did not start: agent {name} was lost before it: {why}")
         }
-        Ending::Interrupted | Ending::Complete => {
-            f.write_str("the run did not start: it was ended by a signal")
-        }
+        Unstarted::Interrupted => f.write_str("the run did not start: it was ended by a signal"),
     }
 }
 
@@ -165,42 +163,41 @@ fn no_plan(f: &mut fmt::Formatter<'_>, error: &PlanError, agents: u64) -> fmt::R
 }
 
 /// How an agent ended without a delivered report.
-fn undelivered(f: &mut fmt::Formatter<'_>, outcome: &Outcome, coordinator: &str) -> fmt::Result {
-    match outcome {
-        Outcome::Delivered => f.write_str("the report was delivered"),
-        Outcome::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
-        Outcome::Broken(why) => write!(f, "the run of this agent failed: {why}"),
-        Outcome::Interrupted(signal) => {
+fn undelivered(f: &mut fmt::Formatter<'_>, failure: &Failure, coordinator: &str) -> fmt::Result {
+    match failure {
+        Failure::Stopped(why) => write!(f, "the coordinator has stopped this agent: {why}"),
+        Failure::Broken(why) => write!(f, "the run of this agent failed: {why}"),
+        Failure::Interrupted(signal) => {
             write!(f, "this agent received {signal} before its run began; nothing was sent")
         }
-        Outcome::Unable(why) => write!(f, "this agent can't run: {why}"),
-        Outcome::Refused(refusal) => {
+        Failure::Unable(why) => write!(f, "this agent can't run: {why}"),
+        Failure::Refused(refusal) => {
             write!(f, "the coordinator at {coordinator} refuses this agent: {refusal}")
         }
-        Outcome::Unreached => {
+        Failure::Unreached => {
             write!(f, "there is no coordinator at {coordinator}; --coordinator-timeout sets how long to try")
         }
-        Outcome::Orphaned => {
+        Failure::Orphaned => {
             write!(
                 f,
                 "the coordinator at {coordinator} went away before the run began; nothing was sent; \
                  --coordinator-timeout sets how long to try"
             )
         }
-        Outcome::Undelivered(None) => {
+        Failure::Undelivered(None) => {
             write!(
                 f,
                 "the coordinator at {coordinator} went away before it had confirmed a report with this part"
             )
         }
-        Outcome::Left(signal) => write!(
+        Failure::Left(signal) => write!(
             f,
             "this agent received {signal} before the coordinator at {coordinator} had confirmed a report with this part"
         ),
-        Outcome::Undelivered(Some(refusal)) => {
+        Failure::Undelivered(Some(refusal)) => {
             write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
         }
-        Outcome::Dropped(why) => {
+        Failure::Dropped(why) => {
             write!(f, "the coordinator at {coordinator} has no report with this part: {why}")
         }
     }

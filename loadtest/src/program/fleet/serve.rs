@@ -12,7 +12,7 @@ use smtpmock::output::{PATIENCE, Streams, Writer};
 
 use super::{FleetError, PlanOfError, TOKEN_VARIABLE, bearer, plan_of, token};
 use crate::fleet::agents as agents_text;
-use crate::fleet::coordinator::{Coordinator, Ending, Event, Settings};
+use crate::fleet::coordinator::{Coordinator, Event, Settings, Unstarted};
 use crate::fleet::protocol::AGENTS_LIMIT;
 use crate::fleet::serve::{Bound, Gathered, serve as coordinate};
 use crate::fleet::sinks::{self, Before, SinkError, Wanted};
@@ -164,7 +164,7 @@ fn servers_before(
     let waits = |why: &SinkError| view.say(&format!("waits for the servers: {why}"));
     let wanted = Wanted { urls: &args.sink_report, least: args.sinks.unwrap_or(0), token };
     let found = sinks::before(&wanted, args.agents_timeout, is_ended, waits);
-    let ended = || FleetError::NotStarted(Ending::Interrupted, args.agents, args.agents_timeout);
+    let ended = || FleetError::NotStarted(Unstarted::Interrupted, args.agents, args.agents_timeout);
     found.map_err(FleetError::Sinks)?.ok_or_else(ended)
 }
 
@@ -208,8 +208,12 @@ impl Reporting<'_> {
     /// Reports what was gathered. Returns the parts whose reports are missing in it as well, with the reasons.
     fn conclude(&self, gathered: Gathered) -> Result<(Conclusion, BTreeMap<u64, String>), Stop> {
         let Reporting { args, plan, before, output, outputs, sinks, streams } = self;
-        let Gathered { ending, start, members } = gathered;
-        let start = start.ok_or(FleetError::NotStarted(ending, args.agents, args.agents_timeout))?;
+        let (start, members) = match gathered {
+            Gathered::Run { start, members } => (start, members),
+            Gathered::NotStarted(why) => {
+                return Err(FleetError::NotStarted(why, args.agents, args.agents_timeout).into());
+            }
+        };
         let mut report = report_of(members, start, plan.clone())?;
         if has_sent_nothing(&report) {
             let missing = [agents::lost(&report), agents::stopped_early(&report)].concat();
