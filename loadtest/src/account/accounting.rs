@@ -150,6 +150,9 @@ pub(crate) struct Accounting {
     pub(crate) timed_out: BTreeMap<Phase, u64>,
     /// Messages without a final reply when the run ended, counted from the connections.
     pub(crate) in_flight: u64,
+    /// Messages that were aborted, timed out or are in flight, and whose last octet has left the process: the server may have
+    /// accepted them.
+    pub(crate) in_doubt: u64,
     /// Arrivals of the schedule that were due and never started (open loop).
     pub(crate) unsent: u64,
     pub(crate) recipients_accepted: u64,
@@ -160,8 +163,11 @@ pub(crate) struct Accounting {
 }
 
 impl Accounting {
-    /// Counts the end of a message that was started.
-    pub(crate) fn settle(&mut self, outcome: Outcome) {
+    /// Counts the end of a message that was started. `has_left` is whether all of it has left the process.
+    pub(crate) fn settle(&mut self, outcome: Outcome, has_left: bool) {
+        if has_left && matches!(outcome, Outcome::Aborted { .. } | Outcome::TimedOut { .. }) {
+            self.in_doubt += 1;
+        }
         match outcome {
             Outcome::Accepted => self.accepted += 1,
             Outcome::Refused { phase, reply: Reply { code, enhanced } } => {
@@ -175,6 +181,12 @@ impl Accounting {
             }
             Outcome::TimedOut { phase } => *self.timed_out.entry(phase).or_default() += 1,
         }
+    }
+
+    /// Counts a message without a final reply at the end of the run.
+    pub(crate) fn leave_in_flight(&mut self, has_left: bool) {
+        self.in_flight += 1;
+        self.in_doubt += u64::from(has_left);
     }
 
     /// Counts the reply to one RCPT.
@@ -252,6 +264,33 @@ impl Accounting {
         ])
     }
 
+    /// Messages without a reply that decides.
+    fn undecided(&self) -> u64 {
+        total(&[self.aborted_total(), self.timed_out_total(), self.in_flight])
+    }
+
+    /// Whether no more messages are in doubt than can be.
+    pub(crate) fn doubts_are_undecided(&self) -> bool {
+        self.in_doubt <= self.undecided()
+    }
+
+    /// The most messages that can be in doubt, by what they waited for: with pipelining, a message leaves before the
+    /// reply to MAIL.
+    pub(crate) fn most_in_doubt(&self) -> u64 {
+        let may_be_sent = |phase: &Phase| *phase >= Phase::Mail;
+        let aborted =
+            self.aborted.iter().filter(|((phase, _), _)| may_be_sent(phase)).map(|(_, count)| count);
+        let timed_out = self.timed_out.iter().filter(|(phase, _)| may_be_sent(phase)).map(|(_, count)| count);
+        total(aborted.chain(timed_out).chain([&self.in_flight]))
+    }
+
+    /// The account at a moment of a run of which no more is known: all in flight may have been sent since.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn cut_off(mut self) -> Accounting {
+        self.in_doubt = self.in_doubt.saturating_add(self.in_flight).min(self.undecided());
+        self
+    }
+
     /// Whether the sum holds.
     pub(crate) fn balances(&self) -> bool {
         self.started == self.ended().saturating_add(self.in_flight)
@@ -292,6 +331,7 @@ impl Accounting {
             aborted,
             timed_out,
             in_flight: _,
+            in_doubt,
             unsent,
             recipients_accepted,
             recipients_refused,
@@ -299,6 +339,7 @@ impl Accounting {
         } = earlier;
         self.started >= *started
             && self.accepted >= *accepted
+            && self.in_doubt >= *in_doubt
             && self.unsent >= *unsent
             && self.recipients_accepted >= *recipients_accepted
             && all(&self.refused, refused)
@@ -315,6 +356,7 @@ impl Accounting {
             started: self.started - earlier.started,
             accepted: self.accepted - earlier.accepted,
             in_flight: self.in_flight - earlier.in_flight,
+            in_doubt: self.in_doubt - earlier.in_doubt,
             unsent: self.unsent - earlier.unsent,
             recipients_accepted: self.recipients_accepted - earlier.recipients_accepted,
             refused: gained(&self.refused, &earlier.refused),
@@ -334,6 +376,7 @@ impl Accounting {
         add(&mut self.started, other.started);
         add(&mut self.accepted, other.accepted);
         add(&mut self.in_flight, other.in_flight);
+        add(&mut self.in_doubt, other.in_doubt);
         add(&mut self.unsent, other.unsent);
         add(&mut self.recipients_accepted, other.recipients_accepted);
         add_all(&mut self.refused, &other.refused);
@@ -411,20 +454,24 @@ mod tests {
     proptest! {
         #[test]
         fn the_sum_holds_through_every_end_and_merge(
-            first in prop::collection::vec(outcomes(), 0..50),
-            second in prop::collection::vec(outcomes(), 0..50),
+            first in prop::collection::vec((outcomes(), any::<bool>()), 0..50),
+            second in prop::collection::vec((outcomes(), any::<bool>()), 0..50),
             in_flight in 0u64..9,
         ) {
-            let account = |ends: &[Outcome], in_flight: u64| {
-                let mut account = Accounting { started: ends.len() as u64 + in_flight, in_flight, ..Accounting::default() };
-                ends.iter().for_each(|end| account.settle(*end));
+            let account = |ends: &[(Outcome, bool)], in_flight: u64| {
+                let mut account = Accounting { started: ends.len() as u64 + in_flight, ..Accounting::default() };
+                (0..in_flight).for_each(|nth| account.leave_in_flight(nth == 0));
+                ends.iter().for_each(|(end, has_left)| account.settle(*end, *has_left));
                 account
             };
             let mut merged = account(&first, in_flight);
             merged.merge(&account(&second, 1));
             prop_assert!(merged.balances());
             prop_assert_eq!(merged.errors(), merged.owed() - merged.accepted);
-            let whole = account(&[&first[..], &second[..]].concat(), in_flight + 1);
+            prop_assert!(merged.doubts_are_undecided());
+            let mut whole = account(&[&first[..], &second[..]].concat(), in_flight + 1);
+            // The first of those in flight has left in both.
+            whole.in_doubt += u64::from(in_flight > 0);
             prop_assert_eq!(&merged, &whole);
             let before = account(&first, 0);
             let mut again = before.clone();

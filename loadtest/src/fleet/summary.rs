@@ -173,8 +173,8 @@ fn empty(plan: &Plan, start: Duration) -> Report {
 /// The report of these seconds. Messages without an end are in flight.
 fn partial(reported: Reported, plan: &Plan, start: Duration) -> Report {
     let mut tally = Tally::new(plan);
-    tally.measured = reported.measured;
-    tally.warmup = reported.warmup;
+    tally.measured = reported.measured.cut_off();
+    tally.warmup = reported.warmup.cut_off();
     tally.metrics.message.ok = reported.latency;
     tally.offered_until = Moment::ZERO.after(reported.until);
     let began = UNIX_EPOCH + start;

@@ -264,7 +264,7 @@ impl Tally {
     /// Counts the end of a message. `has_left` is whether all of the message has left the process: the server can have
     /// it only then.
     pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, has_left: bool, now: Moment) {
-        self.account(flight.measured).settle(outcome);
+        self.account(flight.measured).settle(outcome, has_left);
         let end = match outcome {
             Outcome::Accepted => End::Ok,
             Outcome::Refused { .. } | Outcome::Aborted { .. } => End::Failed,
@@ -284,10 +284,10 @@ impl Tally {
             self.interval.errors += 1;
         }
         if let Some(counts) = self.measure(flight, end, now) {
-            counts.account.settle(outcome);
+            counts.account.settle(outcome, has_left);
         }
         if let Some(counts) = self.target(flight.seq, flight.measured) {
-            counts.account.settle(outcome);
+            counts.account.settle(outcome, has_left);
             counts.message.record(end, now.since(flight.intended));
         }
         let fate = match outcome {
@@ -300,14 +300,14 @@ impl Tally {
 
     /// Counts a message without a final reply at the end of the run: an error with its age as latency.
     pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_left: bool, now: Moment) {
-        self.account(flight.measured).in_flight += 1;
+        self.account(flight.measured).leave_in_flight(has_left);
         *self.waiting.entry(phase).or_default() += 1;
         self.interval.errors += 1;
         if let Some(counts) = self.measure(flight, End::CutOff, now) {
-            counts.account.in_flight += 1;
+            counts.account.leave_in_flight(has_left);
         }
         if let Some(counts) = self.target(flight.seq, flight.measured) {
-            counts.account.in_flight += 1;
+            counts.account.leave_in_flight(has_left);
             counts.message.record(End::CutOff, now.since(flight.intended));
         }
         self.note(flight.seq, fate_of(has_left));

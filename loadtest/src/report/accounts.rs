@@ -15,6 +15,8 @@ struct View {
     aborted: u64,
     timed_out: u64,
     in_flight: u64,
+    /// Absent in older reports.
+    in_doubt: Option<u64>,
     unsent: u64,
     recipients_accepted: u64,
     recipients_refused: Vec<ByCode>,
@@ -79,6 +81,7 @@ impl Serialize for Accounting {
             aborted: self.aborted_total(),
             timed_out: self.timed_out_total(),
             in_flight: self.in_flight,
+            in_doubt: Some(self.in_doubt),
             unsent: self.unsent,
             recipients_accepted: self.recipients_accepted,
             recipients_refused: self
@@ -133,7 +136,7 @@ impl<'de> Deserialize<'de> for Accounting {
         {
             return Err(D::Error::custom(format!("{code} is not the code of a refusal, 400 to 599")));
         }
-        let account = Accounting {
+        let mut account = Accounting {
             started: view.started,
             accepted: view.accepted,
             refused: view.refused_by.iter().map(|row| ((row.phase, row.code), row.count)).collect(),
@@ -145,6 +148,7 @@ impl<'de> Deserialize<'de> for Accounting {
             aborted: view.aborted_by.iter().map(|row| ((row.phase, row.reason), row.count)).collect(),
             timed_out: view.timed_out_by.iter().map(|row| (row.phase, row.count)).collect(),
             in_flight: view.in_flight,
+            in_doubt: 0,
             unsent: view.unsent,
             recipients_accepted: view.recipients_accepted,
             recipients_refused: view.recipients_refused.iter().map(|row| (row.code, row.count)).collect(),
@@ -157,6 +161,12 @@ impl<'de> Deserialize<'de> for Accounting {
         if !account.balances() {
             return Err(D::Error::custom(
                 "the account does not add up: started is not the sum of the outcomes",
+            ));
+        }
+        account.in_doubt = view.in_doubt.unwrap_or_else(|| account.most_in_doubt());
+        if !account.doubts_are_undecided() {
+            return Err(D::Error::custom(
+                "in_doubt is more than the messages without a reply: aborted, timed_out and in_flight",
             ));
         }
         if !account.enhanced_are_refusals() {

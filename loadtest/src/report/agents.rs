@@ -5,10 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use smtpmock::units::duration;
 
-#[cfg(any(test, feature = "fleet"))]
-use crate::account::accounting::Accounting;
-#[cfg(any(test, feature = "fleet"))]
-use crate::client::phase::Phase;
 use crate::report::stopped::Stopped;
 use crate::report::{Report, show_ns};
 
@@ -51,7 +47,7 @@ pub(crate) struct Lost {
 pub(crate) struct Delivered {
     /// Those that were accepted.
     pub(crate) at_least: u64,
-    /// And those without a reply to their end, and those that lost agents may have sent. Null if there is no bound.
+    /// And those in doubt, and those that lost agents may have sent. Null if there is no bound.
     pub(crate) at_most: Option<u64>,
 }
 
@@ -61,7 +57,7 @@ impl Delivered {
     pub(crate) fn of(report: &Report) -> Delivered {
         let accounts = [&report.accounting.measured, &report.accounting.warmup];
         let at_least = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(account.accepted));
-        let in_doubt = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(in_doubt(account)));
+        let in_doubt = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(account.in_doubt));
         let unreported = report.agents.iter().filter_map(|agent| agent.lost.as_ref());
         let unreported = unreported.map(|lost| Some(lost.started_at_most?.saturating_sub(lost.started)));
         let unreported = unreported.sum::<Option<u64>>();
@@ -84,15 +80,6 @@ impl Delivered {
             None => format!("at least {}", self.at_least),
         }
     }
-}
-
-/// Messages of which the end may have been sent, and that have no reply.
-#[cfg(any(test, feature = "fleet"))]
-fn in_doubt(account: &Accounting) -> u64 {
-    let is_sent = |phase: &Phase| matches!(phase, Phase::Dot | Phase::Bdat);
-    let aborted = account.aborted.iter().filter(|((phase, _), _)| is_sent(phase)).map(|(_, count)| *count);
-    let timed_out = account.timed_out.iter().filter(|(phase, _)| is_sent(phase)).map(|(_, count)| *count);
-    aborted.chain(timed_out).fold(account.in_flight, u64::saturating_add)
 }
 
 impl Lost {

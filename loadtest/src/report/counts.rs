@@ -143,6 +143,7 @@ fn accounting(place: &str, of: &Accounting, found: &mut Checker) {
     see("aborted", of.aborted_total());
     see("timed_out", of.timed_out_total());
     see("in_flight", of.in_flight);
+    see("in_doubt", of.in_doubt);
     see("unsent", of.unsent);
     see("recipients_accepted", of.recipients_accepted);
     see("recipients_refused", of.recipients_refused_total());

@@ -269,6 +269,7 @@ fn account_table(report: &Report, out: &mut String) {
         ("aborted", measured.aborted_total(), warmup.aborted_total()),
         ("timed out", measured.timed_out_total(), warmup.timed_out_total()),
         ("in flight at the end (errors)", measured.in_flight, warmup.in_flight),
+        ("in doubt (sent to the end, without a reply)", measured.in_doubt, warmup.in_doubt),
         ("due, never started", measured.unsent, warmup.unsent),
         ("recipients accepted", measured.recipients_accepted, warmup.recipients_accepted),
         ("recipients refused", measured.recipients_refused_total(), warmup.recipients_refused_total()),

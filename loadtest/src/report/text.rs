@@ -81,6 +81,9 @@ fn account_lines(account: &Accounting, late_unsent: u64, out: &mut String) {
     let unanswered =
         if account.in_flight > 0 { "   (no final reply when the run ended: errors)" } else { "" };
     line!(out, "  in flight   {}{unanswered}", account.in_flight);
+    if account.in_doubt > 0 {
+        line!(out, "  in doubt    {}   (sent to the end, without a reply: maybe accepted)", account.in_doubt);
+    }
     if account.unsent > 0 {
         let why = unsent_because(account.unsent, late_unsent);
         line!(out, "  unsent      {}   (due, and never started: {why})", account.unsent);

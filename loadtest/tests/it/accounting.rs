@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::program::plain;
 use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
@@ -166,4 +167,42 @@ fn hundreds_of_sessions_are_held_at_once() {
     assert_eq!(outcome.count("accepted"), 800);
     assert_eq!(outcome.number("/sessions/most_open"), 400);
     assert_eq!(sink.sessions(), 400);
+}
+
+#[test]
+fn a_message_without_a_reply_is_in_doubt_if_all_of_it_was_sent_whatever_reply_it_waits_for() {
+    const ALL: &str = "250-sink\r\n250-CHUNKING\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
+    let from = |verbs: &'static [Verb], act: Act| (verbs, act);
+    let behind_mail = || from(&[Verb::Mail, Verb::Rcpt, Verb::Data, Verb::Bdat, Verb::Dot], Act::Silence);
+    let at_dot = || from(&[Verb::Dot], Act::Silence);
+    for (flags, (verbs, act), phase, doubts) in [
+        ("--pipelining --chunking", behind_mail(), "mail", 4),
+        // Its second chunk follows without a reply too.
+        ("--pipelining --chunking --chunk-size 600", behind_mail(), "mail", 4),
+        ("--chunking", behind_mail(), "mail", 0),
+        ("--pipelining", behind_mail(), "mail", 0),
+        ("--pipelining", from(&[Verb::Data, Verb::Dot], Act::Silence), "data", 0),
+        ("--chunking --chunk-size 600", from(&[Verb::Bdat, Verb::Dot], Act::Silence), "bdat", 0),
+        ("--pipelining", at_dot(), "dot", 4),
+        ("", at_dot(), "dot", 4),
+        ("", from(&[Verb::Dot], Act::Close), "dot", 4),
+        ("--pipelining --chunking", from(&[Verb::Mail], Act::Close), "mail", 4),
+        ("--lmtp", at_dot(), "dot", 4),
+    ] {
+        let sink = Sink::offering(
+            ALL,
+            move |turn| {
+                if verbs.contains(&turn.verb) { act.clone() } else { Act::Usual }
+            },
+        );
+        let limit = format!("-c 4 --count 4 --timeout {phase}=1s {flags}");
+        let outcome = Load::on(&sink).with(&limit).run().expect(1);
+        let ended = outcome.count("timed_out") + outcome.count("aborted");
+        assert_eq!((ended, outcome.count("in_doubt")), (4, doubts), "{flags}: {}", outcome.stdout);
+    }
+    let sink = Sink::answering(Verb::Dot, Act::Close);
+    let table = plain(&[&sink.address(), "-c", "1", "--count", "3"]);
+    table.code_is(1);
+    let line = "  in doubt    3   (sent to the end, without a reply: maybe accepted)";
+    assert!(table.stdout.contains(line), "{}", table.stdout);
 }

@@ -7,7 +7,7 @@ use crate::fleet::{Coordinator, Running, address, tokens};
 use crate::mock::Mock;
 use crate::support::files::{self, path};
 use crate::support::program::{plain, program};
-use crate::support::relay::Relay;
+use crate::support::relay::{Relay, withholding};
 use crate::support::{Load, Outcome, Sink};
 
 #[test]
@@ -262,4 +262,41 @@ fn a_report_that_cant_be_added_is_that_of_a_lost_agent_and_the_others_are_report
     // The seconds of one, and the range of the other: its whole part.
     let delivered = ["at_least", "at_most"].map(|name| outcome.number(&format!("/delivered/{name}")));
     assert_eq!((outcome.count("accepted"), delivered), (20, [20, 30]));
+}
+
+#[test]
+fn what_servers_have_received_of_messages_without_a_reply_is_within_what_was_delivered() {
+    // After the reply to EHLO all of a group with its only chunk is sent, and nothing of a message after DATA. After the
+    // reply to DATA all of it is.
+    for (flags, after, is_sent) in [
+        ("--pipelining --chunking", 2, true),
+        ("--pipelining", 2, false),
+        ("--chunking", 2, false),
+        ("--pipelining", 5, true),
+    ] {
+        let mock = Mock::start(&["--http", "0", "--esmtp"]);
+        let plane = mock.ready()["http"][0].as_str().expect("a URL").to_owned();
+        let proxy = withholding(&address(&mock), after);
+        let load = "--agents 2 -c 4 --count 12 --timeout 2s --sink-report";
+        let coordinator = Coordinator::start(&proxy, &format!("{load} {plane} {flags}"));
+        let agents = [(); 2].map(|()| coordinator.agent(&[]));
+        agents.into_iter().for_each(|agent| drop(agent.ended()));
+        let outcome = coordinator.ended();
+        outcome.code_is(0);
+        let in_doubt = outcome.count("in_doubt");
+        let delivered =
+            json!({"at_least": outcome.count("accepted"), "at_most": outcome.count("accepted") + in_doubt});
+        assert_eq!(outcome.report["delivered"], delivered, "{flags}");
+        let received = outcome.number("/sinks/received");
+        assert!(
+            (outcome.count("accepted")..=outcome.count("accepted") + in_doubt).contains(&received),
+            "{flags}"
+        );
+        assert_eq!(
+            (in_doubt > 0, outcome.count("timed_out") > 0),
+            (is_sent, true),
+            "{flags}: {}",
+            outcome.stdout
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! A relay between an agent and its coordinator.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -75,4 +75,41 @@ fn pass_on(mut near: TcpStream, mut far: TcpStream, link: &Mutex<Link>) -> io::R
         }
         far.write_all(&buffer[..length])?;
     }
+}
+
+/// The address of a relay to a server of SMTP. Of every other connection, beginning with the first, it withholds the replies
+/// after this many, and goes on with what the client sends.
+pub(crate) fn withholding(address: &str, after: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("an address").to_string();
+    let address = address.to_owned();
+    std::thread::spawn(move || {
+        for (nth, near) in listener.incoming().map_while(Result::ok).enumerate() {
+            let far = TcpStream::connect(&address).expect("a server");
+            let limit = if nth % 2 == 0 { after } else { usize::MAX };
+            let (client, server) =
+                [&near, &far].map(|stream| stream.try_clone().expect("a descriptor")).into();
+            std::thread::spawn(move || drop(replies(far, near, limit)));
+            std::thread::spawn(move || drop(commands(client, server)));
+        }
+    });
+    at
+}
+
+fn commands(mut client: TcpStream, mut server: TcpStream) -> io::Result<()> {
+    let copied = io::copy(&mut client, &mut server);
+    server.shutdown(Shutdown::Write).and(copied.map(drop))
+}
+
+/// Passes on so many replies, and reads the others.
+fn replies(server: TcpStream, mut client: TcpStream, limit: usize) -> io::Result<()> {
+    let mut passed = 0;
+    for line in BufReader::new(server).lines() {
+        let line = line?;
+        if passed < limit {
+            client.write_all(format!("{line}\r\n").as_bytes())?;
+            passed += usize::from(line.as_bytes().get(3) != Some(&b'-'));
+        }
+    }
+    client.shutdown(Shutdown::Both)
 }
