@@ -2,7 +2,7 @@
 //! addresses is several servers.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fmt, io};
 
 use hyper::header::HeaderValue;
@@ -80,12 +80,34 @@ impl Server {
     }
 }
 
+/// What a server has received, since its start.
+#[derive(Debug)]
+struct Received {
+    messages: u64,
+    /// Which start: the time and the seed.
+    start: Vec<(Option<SystemTime>, u64)>,
+}
+
+impl Received {
+    fn of(report: &OfServer) -> Received {
+        let start = report.runs().iter().map(|run| (run.started_at, run.seed)).collect();
+        Received { messages: report.stats().messages.accepted, start }
+    }
+
+    /// The messages since then.
+    fn since(&self, before: &Received) -> Result<u64, String> {
+        let since = self.messages.checked_sub(before.messages).filter(|_| self.start == before.start);
+        since
+            .ok_or_else(|| "it was restarted, or its figures were reset, since: what it had received until then is unknown".to_owned())
+    }
+}
+
 /// What the servers had received before the run.
 #[derive(Debug)]
 pub(crate) struct Before {
     names: Vec<Name>,
     /// By server, in the order of the names.
-    received: Vec<u64>,
+    received: Vec<Received>,
     token: Option<HeaderValue>,
 }
 
@@ -144,7 +166,7 @@ async fn all(wanted: &Wanted<'_>) -> Result<Before, SinkError> {
         names.push(name);
         for report in reports {
             let report = report.map_err(failed)?;
-            received.push(report.stats().messages.accepted);
+            received.push(Received::of(&report));
             // The sum notices a server that is there twice.
             whole = Some(match whole.take() {
                 None => report,
@@ -178,9 +200,7 @@ impl Before {
         let id = run.settings.runs.first().cloned().unwrap_or_default();
         let (mut sinks, (now, more)) = (Sinks::default(), self.now());
         for ((server, before), now) in self.servers().zip(&self.received).zip(now) {
-            let anew = "it has received fewer messages than before the run: it was started anew";
-            let received = now.map_err(|error| error.to_string());
-            let received = received.and_then(|now| now.checked_sub(*before).ok_or_else(|| anew.to_owned()));
+            let received = now.map_err(|error| error.to_string()).and_then(|now| now.since(before));
             let (run, url) = (id.clone(), server.url());
             match received {
                 Ok(received) => sinks.reports.push(SinkRow { run, url, received }),
@@ -201,10 +221,8 @@ impl Before {
         self.names.iter().flat_map(|name| &name.servers)
     }
 
-    /// The messages that each server has received by now, and the servers that their names did not have before, with
-    /// these names.
-    fn now(&self) -> (Vec<io::Result<u64>>, Vec<(&str, Server)>) {
-        let accepted = |report: OfServer| report.stats().messages.accepted;
+    /// What each server has received by now, and the servers that their names did not have before, with these names.
+    fn now(&self) -> (Vec<io::Result<Received>>, Vec<(String, Server)>) {
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -212,24 +230,34 @@ impl Before {
                 return (self.servers().map(failed).collect(), Vec::new());
             }
         };
-        runtime.block_on(async {
-            let received = ask_all(self.servers(), self.token.as_ref(), accepted).await;
+        let found = runtime.block_on(async {
+            let added = self
+                .names
+                .iter()
+                .cloned()
+                .map(|name| tokio::spawn(async move { (name.authority.clone(), name.added().await) }));
+            let added: Vec<_> = added.collect();
+            let received = ask_all(self.servers(), self.token.as_ref(), |report| Received::of(&report)).await;
             let mut more = Vec::new();
-            for name in &self.names {
-                let added = name.added().await.into_iter();
-                more.extend(added.map(|server| (name.authority.as_str(), server)));
+            for task in added {
+                let (name, added) = task.await.unwrap_or_default();
+                more.extend(added.into_iter().map(|server| (name.clone(), server)));
             }
             (received, more)
-        })
+        });
+        // A name may still be looked up.
+        runtime.shutdown_background();
+        found
     }
 }
 
 impl Name {
-    /// The servers that it did not have before. A name that is unknown meanwhile has none.
+    /// The servers that it did not have before. A name that is unknown meanwhile, or not known in time, has none.
     async fn added(&self) -> Vec<Server> {
         let is_known = |address: &SocketAddr| self.servers.iter().any(|server| server.address == *address);
         let is_ipv4 = self.servers.iter().any(|server| server.address.is_ipv4());
-        let all = tokio::net::lookup_host(&self.authority).await.into_iter().flatten();
+        let all = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host(&self.authority)).await;
+        let all = all.into_iter().flatten().flatten();
         let added = all.filter(|address| address.is_ipv4() == is_ipv4 && !is_known(address));
         let mut added: Vec<SocketAddr> = added.collect();
         added.sort_unstable();

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -147,7 +148,7 @@ fn a_name_that_has_more_addresses_after_the_run_is_named_and_its_first_servers_a
     let added = plane.replace("sinks", "127.0.0.2");
     assert_eq!(sinks["failed"][0]["url"], format!("{added}/v1/report"), "{sinks}");
     let why = "did not have this address before the run";
-    assert!(outcome.stderr.contains(why) && !outcome.stderr.contains("anew"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(why) && !outcome.stderr.contains("restarted"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -186,13 +187,38 @@ fn ready_soon(listener: &TcpListener, server: &str) {
     while !first.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
     let reply = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     first.write_all(reply).expect("it reads");
+    pass(listener, || server.to_owned());
+}
+
+/// Passes what comes on to a server.
+fn pass(listener: &TcpListener, server: impl Fn() -> String) {
     for near in listener.incoming().map_while(Result::ok) {
-        let far = TcpStream::connect(server).expect("it listens");
+        let far = TcpStream::connect(server()).expect("it listens");
         let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
         for (mut from, mut to) in [(copy(&near), copy(&far)), (far, near)] {
             std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
         }
     }
+}
+
+#[test]
+fn a_server_that_was_started_anew_during_the_run_is_named_so() {
+    let mocks = [(); 2].map(|()| Mock::start(&["--http", "0"]));
+    let [first, next] = mocks.each_ref().map(|mock| plane(mock).replace("http://", ""));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("an address");
+    let server = Arc::new(Mutex::new(first));
+    let is_behind = Arc::clone(&server);
+    std::thread::spawn(move || pass(&listener, || is_behind.lock().expect("a lock").clone()));
+    let coordinator = serve(&address(&mocks[1]), at);
+    let line = coordinator.line("waits for 1 agent at http://");
+    *server.lock().expect("a lock") = next;
+    agent(&line[line.find("http://").expect("a URL")..], &[]).ended().code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    let why =
+        format!("NO REPORT of http://{at}/v1/report (it was restarted, or its figures were reset, since: ");
+    assert!(outcome.stderr.contains(&why), "{}", outcome.stderr);
 }
 
 #[test]
