@@ -1,15 +1,15 @@
 //! One run of several machines: a coordinator (`smtpload serve`) and its agents (`smtpload agent URL`).
 //!
-//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. `coordinator`, `agent`, `connections`, `offset`, `protocol`
-//! and `checks` are pure: events and the time go in, replies and states come out. `serve`, `work`, `sinks` and `wire` are their
-//! sockets, on the main thread; the run of an agent has a thread of its own.
+//! Imports `account`, `load`, `measure`, `report`, `run` and `time`. All modules but `serve`, `work`, `sinks` and `wire` are
+//! pure: events and the time go in, replies and states come out. Those four are their sockets, on the main thread. An agent
+//! has threads of their own for its plan and its run, a coordinator for replies while it writes its report.
 //!
 //! # Protocol
 //!
 //! HTTP/1.1 with JSON. Only the agent connects and requests, so that it may be behind an address translation or a
 //! tunnel; a request is repeated until it is answered, and repeating it changes nothing. With a token, each has
-//! `Authorization: Bearer TOKEN`. Without one, requests that a web page can send are refused: with an `Origin`, or with a `Host`
-//! that a site can have.
+//! `Authorization: Bearer TOKEN`. Without one, requests that a web page can send are refused: with an `Origin`, or with a
+//! `Host` that a site can have.
 //!
 //! 1. `POST /v1/agents` with a `Hello` makes it an agent of the run: the reply has its id. An agent of another protocol
 //!    or version of the program is refused, and so is one too many.
@@ -28,9 +28,9 @@
 //!    coordinator has written its own (all outputs), or has none with it, for instance as it can't be added to the others. Then
 //!    it ends, in the second case with a file.
 //!
-//! An agent that a signal ends before its run signs off with the state `Left`, and its place is free. One that a signal, the
-//! coordinator or the lack of one ends during its run reports the reason with its next update (`stopped`), and its run is
-//! over early for good, whatever heals later.
+//! An agent that a signal ends before its run signs off with the state `Left`, and its place is free. An agent whose run is
+//! ended early (by a signal, by the coordinator, or because there is none) reports the reason in `stopped` with its next
+//! update. The run does not resume.
 //!
 //! Each answered exchange extends the lease of an agent's run (`time::lease`), to `ORPHANED_AFTER` after the request
 //! was sent. The event loops compare it with their clock before they start a message, so the run ends by itself, even if

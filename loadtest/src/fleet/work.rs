@@ -335,8 +335,9 @@ async fn unless<T>(is_over: impl Fn() -> bool, asked: impl Future<Output = T>) -
     }
 }
 
-/// Sends a request; the inner error is a refusal of the coordinator. Another server's reply is none, like the 502 of a proxy;
-/// but where there was no coordinator before, and the server is well, that is another program's address.
+/// Sends a request. The inner error is a refusal by the coordinator. A reply of another server, like a proxy's 502, is an
+/// error, and the request is repeated; but a non-5xx reply to the first request means that this is another program's
+/// address: that is a refusal.
 async fn ask<T: DeserializeOwned>(
     link: &mut Link,
     path: &str,
