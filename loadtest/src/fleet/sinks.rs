@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::fleet::wire::{Link, parse_url};
 use crate::report::Report;
 use crate::report::sinks::{SinkFailure, SinkRow, Sinks};
+use crate::time::clock::{millis, since_1970};
 
 /// The report of a server.
 type OfServer = smtpmock::report::Report<'static>;
@@ -198,12 +199,13 @@ impl Before {
     /// are none.
     pub(crate) fn compare(&self, run: &Report) -> Option<Sinks> {
         let id = run.settings.runs.first().cloned().unwrap_or_default();
+        let asked_at_ms = Some(millis(since_1970()));
         let (mut sinks, (now, more)) = (Sinks::default(), self.now());
         for ((server, before), now) in self.servers().zip(&self.received).zip(now) {
             let received = now.map_err(|error| error.to_string()).and_then(|now| now.since(before));
             let (run, url) = (id.clone(), server.url());
             match received {
-                Ok(received) => sinks.reports.push(SinkRow { run, url, received }),
+                Ok(received) => sinks.reports.push(SinkRow { run, url, received, asked_at_ms }),
                 Err(reason) => sinks.failed.push(SinkFailure { run, url, reason }),
             }
         }

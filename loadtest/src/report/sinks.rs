@@ -33,15 +33,28 @@ pub(crate) struct SinkRow {
     pub(crate) url: String,
     /// The messages that it has accepted since the start of the run.
     pub(crate) received: u64,
+    /// Until when, by the coordinator's clock, in milliseconds since 1970-01-01 UTC; absent in older reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_at_ms: Option<u64>,
 }
 
-/// A server whose report was not available after the run.
+/// A server whose report was not available after the run, or is from before its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SinkFailure {
     /// The id of the run.
     pub(crate) run: String,
     pub(crate) url: String,
     pub(crate) reason: String,
+}
+
+impl SinkRow {
+    /// Whether an agent's own report among these ends later.
+    fn is_before_the_end(&self, reports: &[Report]) -> bool {
+        let is_of_it =
+            |report: &&Report| report.sinks.is_none() && report.settings.runs == [self.run.as_str()];
+        let ends = reports.iter().filter(is_of_it).map(|report| report.ended_at_ms).max();
+        ends.zip(self.asked_at_ms).is_some_and(|(ended, asked)| ended > asked)
+    }
 }
 
 impl Sinks {
@@ -55,8 +68,15 @@ impl Sinks {
                 rows.iter_mut().filter(|row| row.run.is_empty()).for_each(|row| row.run = run.clone());
             }
             let all = all.get_or_insert_default();
-            all.reports.extend(rows);
             all.failed.extend(sinks.failed);
+            all.failed.extend(rows.iter().filter(|row| row.is_before_the_end(reports)).map(|row| {
+                SinkFailure {
+                    run: row.run.clone(),
+                    url: row.url.clone(),
+                    reason: "it was asked before an agent ended whose report was added since".to_owned(),
+                }
+            }));
+            all.reports.extend(rows);
         }
         all
     }
@@ -91,11 +111,11 @@ impl Sinks {
         self.too_few == 0 && self.too_many == 0
     }
 
-    /// For people: the servers without a report, with the reasons. `None` if all have one.
+    /// For people: the servers without a report of all of the run, with the reasons. `None` if all have one.
     pub(crate) fn without_report(&self) -> Option<String> {
         let each = self.failed.iter().map(|row| format!("{} ({})", row.url, row.reason));
         let each: Vec<String> = each.collect();
-        (!each.is_empty()).then(|| format!("NO REPORT of {}", each.join(", ")))
+        (!each.is_empty()).then(|| format!("NOT COMPARED with {}", each.join(", ")))
     }
 
     /// For people.

@@ -98,7 +98,7 @@ fn a_server_without_a_report_after_the_run_is_named_and_what_the_others_received
     outcome.code_is(1);
     std::fs::copy(kept, &file).expect("a report");
     let named =
-        format!("30 by {}/v1/report): NO REPORT of {gone}/v1/report (Connection refused", plane(&mock));
+        format!("30 by {}/v1/report): NOT COMPARED with {gone}/v1/report (Connection refused", plane(&mock));
     for text in [&outcome.stdout, &outcome.stderr, &std::fs::read_to_string(page).expect("a page")] {
         // The table is wrapped.
         let text = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
@@ -216,8 +216,9 @@ fn a_server_that_was_started_anew_during_the_run_is_named_so() {
     agent(&line[line.find("http://").expect("a URL")..], &[]).ended().code_is(0);
     let outcome = coordinator.ended();
     outcome.code_is(1);
-    let why =
-        format!("NO REPORT of http://{at}/v1/report (it was restarted, or its figures were reset, since: ");
+    let why = format!(
+        "NOT COMPARED with http://{at}/v1/report (it was restarted, or its figures were reset, since: "
+    );
     assert!(outcome.stderr.contains(&why), "{}", outcome.stderr);
 }
 

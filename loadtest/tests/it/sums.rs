@@ -123,7 +123,15 @@ fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_l
             (&json!(540), &json!(0), &json!(0))
         );
     }
-    // Also when it was added to another run before.
+    // An agent that ended after the servers were asked may have sent more than these knew.
+    let mut late = files::json(&file("goes.json"));
+    late["ended_at_ms"] = (late["ended_at_ms"].as_u64().expect("a time") + 3_600_000).into();
+    std::fs::write(file("late.json"), late.to_string()).expect("a file");
+    let found = merged(&["whole", "late"]);
+    found.code_is(1);
+    assert!(found.stderr.contains("it was asked before an agent ended"), "{}", found.stderr);
+    assert_eq!((found.number("/sinks/received"), found.number("/sinks/too_few")), (540, 0));
+    // The file replaces what was reported also in a sum with another run.
     let coordinator = Coordinator::start(
         &address(&mock),
         &format!("--agents 1 --rate 90/s --count 9 --sink-report {plane}"),

@@ -210,7 +210,7 @@ proptest! {
         let mut whole = sum(&present, &partials);
         prop_assert_eq!(whole.pieces.is_some(), !partials.is_empty());
         let run = whole.settings.runs[0].clone();
-        let rows = vec![SinkRow { run, url: "u".to_owned(), received: 7 }];
+        let rows = vec![SinkRow { run, url: "u".to_owned(), received: 7, asked_at_ms: None }];
         let sinks = Sinks { reports: rows, ..Sinks::default() };
         whole.sinks = Some(sinks.clone().compared(&whole));
         // Nobody was lost.
