@@ -22,8 +22,9 @@
 //! 3. When all agents have built their plans, and all have been heard within a second, the coordinator sets the start, an
 //!    instant some seconds ahead by its own clock. Each agent converts it to its own clock. One that learns of it too late
 //!    sends nothing. Where the loss of an agent stops the others, they learn of the start only shortly before it, and only if
-//!    none is missing by then: otherwise the run does not start. An agent that is ready reports the digest of its plan
-//!    (`run::digest`): with another one than the coordinator's the agent can't run, and the run does not start.
+//!    none is missing by then: otherwise the run does not start. A coordinator that stood still meanwhile decides the start
+//!    anew. An agent that is ready reports the digest of its plan (`run::digest`): with another one than the coordinator's
+//!    the agent can't run, and the run does not start.
 //! 4. The last `Update` has the whole report of the part. The agent asks until an `Answer` has the fate of that report: the
 //!    coordinator has written its own (all outputs), or has none with it, for instance as it can't be added to the others. Then
 //!    it ends, in the second case with a file.

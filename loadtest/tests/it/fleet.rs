@@ -379,7 +379,7 @@ fn a_run_that_does_not_start_says_who_is_missing() {
     let waiting = coordinator.agent(&["--name", "alone"]);
     let stopped = waiting.ended();
     stopped.code_is(1);
-    assert!(stopped.stderr.contains("not all agents came in time"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("not all agents were ready in time"), "{}", stopped.stderr);
     let outcome = coordinator.ended();
     outcome.code_is(1);
     assert!(outcome.stderr.contains("only 1 of 2 agents came within 2 s: alone"), "{}", outcome.stderr);
