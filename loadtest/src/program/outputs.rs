@@ -77,6 +77,12 @@ impl Outputs {
         self.writers();
     }
 
+    /// Whether they were emptied.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.writers.get().is_some()
+    }
+
     fn writers(&self) -> &Writers {
         self.writers.get_or_init(|| {
             let mut opening = self.opening.borrow_mut();

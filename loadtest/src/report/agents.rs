@@ -97,6 +97,12 @@ impl Lost {
 }
 
 impl AgentRow {
+    /// Whether its part has begun, as far as is known.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn has_begun(&self) -> bool {
+        self.started_late_ms.is_some() || self.lost.as_ref().is_some_and(|lost| lost.reported_s > 0.0)
+    }
+
     /// For people: `a: part 0, clock +3.20 ms (± 100 us), started 200 us late`.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}: part {}", self.name, self.part);

@@ -487,3 +487,36 @@ fn after_a_signal_the_report_of_an_agent_is_soon_written_where_its_coordinator_d
         drop(coordinator.ended());
     }
 }
+
+#[test]
+fn a_run_that_has_begun_is_reported_although_no_message_was_due() {
+    let load = "--agents 1 --rate 0.01/s --arrivals poisson --duration 1h --seed 3";
+    // Ended by the coordinator: the outputs were emptied, and have the report.
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let agent = coordinator.agent(&[]);
+    coordinator.program.line(" 1 s ");
+    coordinator.program.signal(Signal::INT);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    let why = "the run was ended by a signal before its first message";
+    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
+    assert_eq!((outcome.count("started"), outcome.report["interrupted"].as_bool()), (0, Some(true)));
+    assert!(outcome.report["agents"][0]["lost"].is_null(), "{}", outcome.report["agents"]);
+    is_exact(&outcome, &mock);
+    agent.ended().code_is(0);
+
+    // Its agent writes its part, too, where the coordinator is gone.
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let folder = tempfile::tempdir().expect("a folder");
+    let agent = coordinator.agent(&["--report-json", &path(&folder, "part.json")]);
+    coordinator.program.line(" 1 s ");
+    coordinator.program.signal(Signal::KILL);
+    agent.line("can't reach the coordinator");
+    agent.signal(Signal::INT);
+    agent.ended().code_is(1);
+    let merged = plain(&["merge", "--json", "-", &path(&folder, "part.json")]);
+    merged.code_is(1);
+    let right = "(SIGINT); the servers have received 0 messages";
+    assert!(merged.stderr.contains(right), "{}", merged.stderr);
+}

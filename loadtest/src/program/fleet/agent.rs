@@ -98,7 +98,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     }
     let has_delivered = done.outcome == Outcome::Delivered;
     if let (Some(report), Some(order), false) = (&done.report, &done.order, has_delivered)
-        && has_measured(report)
+        && has_begun(report)
     {
         let safe = args.json.as_ref().filter(|_| lost.is_empty()).map(|path| Ok(named(path)));
         let line = match safe.unwrap_or_else(|| save(report, order, streams)) {
@@ -150,10 +150,9 @@ fn describe(note: &Note, coordinator: &str) -> String {
     }
 }
 
-/// Whether a report has more than the end of a run before its start.
-fn has_measured(report: &Report) -> bool {
-    let accounts = &report.accounting;
-    !report.interrupted || accounts.measured.owed() + accounts.warmup.owed() > 0
+/// Whether the part of a report has begun.
+fn has_begun(report: &Report) -> bool {
+    report.parts.iter().any(|part| part.started_late_ms.is_some())
 }
 
 fn named(path: &Path) -> String {

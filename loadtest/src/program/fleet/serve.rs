@@ -27,7 +27,8 @@ use crate::program::interrupt::Interrupt;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{interrupt, values};
-use crate::report::{Report, agents};
+use crate::report::Report;
+use crate::report::agents::{self, AgentRow};
 use crate::run::digest::digest;
 use crate::run::live::Live;
 
@@ -186,10 +187,10 @@ fn check_flags(run: &RunArgs) -> Result<(), FleetError> {
     Ok(())
 }
 
-/// Whether all agents ended before the first message.
-fn has_sent_nothing(report: &Report) -> bool {
-    let owed = report.accounting.measured.owed() + report.accounting.warmup.owed();
-    report.interrupted && owed == 0 && report.delivered.is_some_and(|delivered| delivered.at_most == Some(0))
+/// Whether all agents ended before their parts began: nothing was sent. A part that has begun is one, whatever was due.
+fn is_unstarted(report: &Report) -> bool {
+    let is_nothing_sent = report.delivered.is_some_and(|delivered| delivered.at_most == Some(0));
+    is_nothing_sent && !report.agents.iter().any(AgentRow::has_begun)
 }
 
 /// What the report of a run needs.
@@ -215,7 +216,8 @@ impl Reporting<'_> {
             }
         };
         let mut report = report_of(members, start, plan.clone())?;
-        if has_sent_nothing(&report) {
+        // Outputs are empty once seconds of it were shown.
+        if is_unstarted(&report) && !outputs.has_begun() {
             let missing = [agents::lost(&report), agents::stopped_early(&report)].concat();
             return Err(FleetError::Unstarted(missing).into());
         }
