@@ -40,12 +40,14 @@
 //! coordinator considers an agent lost after `LOST_AFTER` without a request, which is later: a lost agent has stopped.
 //! One that comes back before the end of the others is an agent again, and its report is complete.
 //!
-//! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body, `SECONDS_AT_ONCE` seconds in an update, `NAME_LIMIT`
-//! octets for a name. A body takes as long as it makes progress. A connection without a valid request ends soon, and
+//! Bounds: `AGENTS_LIMIT` agents, `BODY_LIMIT` octets for a body after the start and `UPDATE_LIMIT` before, one body of each
+//! agent at a time, of long ones a bounded sum, for which they wait in turn (`bodies`); `SECONDS_AT_ONCE` seconds in an update,
+//! `NAME_LIMIT` octets for a name. A body takes as long as it makes progress. A connection without a valid request ends soon, and
 //! first when there are too many (`connections`). An update that can't be true, by its form, its sums or the time, is
 //! refused and changes nothing (`checks`).
 
 pub(crate) mod agent;
+mod bodies;
 mod checks;
 mod connections;
 pub(crate) mod coordinator;

@@ -28,6 +28,9 @@ pub(crate) const AGENTS_LIMIT: u64 = 1000;
 /// Octets of a body: that of a report, as in files.
 pub(crate) const BODY_LIMIT: usize = 64 << 20;
 
+/// Octets of the body of an [`Update`] without the report of a part, or with a usual one: seconds have less.
+pub(crate) const UPDATE_LIMIT: usize = 2 << 20;
+
 /// Octets of the body of a [`Hello`].
 pub(crate) const HELLO_LIMIT: usize = 4 << 10;
 

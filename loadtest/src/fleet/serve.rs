@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,9 +21,10 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use crate::fleet::bodies::{Bodies, Coming, Room};
 use crate::fleet::connections::{Connections, Key};
 use crate::fleet::coordinator::{Coordinator, Ending, Event, Member, Settings, Unstarted, Written};
-use crate::fleet::protocol::{AGENTS, BODY_LIMIT, Cause, HELLO_LIMIT, Hello, Refusal, Update};
+use crate::fleet::protocol::{AGENTS, Cause, HELLO_LIMIT, Hello, Refusal, Update};
 use crate::fleet::wire::{Whole, read};
 use crate::time::clock::{Timeline, nanos};
 
@@ -116,6 +117,7 @@ struct Desk {
     clock: Timeline,
     token: Option<String>,
     connections: Mutex<Connections>,
+    bodies: Bodies,
     /// The tasks of connections.
     tasks: Mutex<HashMap<Key, AbortHandle>>,
 }
@@ -125,8 +127,16 @@ impl Desk {
         locked(&self.coordinator)
     }
 
+    /// The body of an agent comes on this connection, and not on another any more.
+    fn comes<'d>(&'d self, id: &'d str, key: Key) -> Coming<'d> {
+        let (coming, given_up) = self.bodies.comes(id, key);
+        given_up.into_iter().for_each(|key| self.cut(key));
+        coming
+    }
+
     /// Ends a connection for another, or because it has sent nothing.
     fn cut(&self, key: Key) {
+        locked(&self.connections).end(key);
         let task = locked(&self.tasks).remove(&key);
         task.into_iter().for_each(|task| task.abort());
     }
@@ -167,6 +177,7 @@ pub(crate) fn serve<R>(
         clock,
         token: bound.token,
         connections: Mutex::default(),
+        bodies: Bodies::new(),
         tasks: Mutex::default(),
     });
     std::thread::scope(|scope| {
@@ -326,29 +337,30 @@ async fn decide(
         return Err(refused(&format!("there is nothing at this path; agents are at {AGENTS}")));
     }
     let id = id.unwrap_or_default();
-    if !is_hello {
-        desk.coordinator().check_id(id)?;
-    }
+    let most = if is_hello { HELLO_LIMIT } else { desk.coordinator().body_limit(id)? };
     // An id is known only to its agent; whether this is an introduction is seen when it is read.
     let know = |now| locked(&desk.connections).know(key, now);
     if !is_hello {
         know(received);
     }
-    let on_progress = || {
+    let mut on_progress = || {
         let now = desk.clock.now();
         if !is_hello && now.saturating_sub(received) > LONG {
             know(now);
             desk.coordinator().receives(id, now);
         }
     };
-    let octets = read(body, if is_hello { HELLO_LIMIT } else { BODY_LIMIT }, on_progress).await;
+    let _coming = (!is_hello).then(|| desk.comes(id, key));
+    let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+    let room = desk.bodies.room(length.map_or(most, |length| length.min(most)), &mut on_progress).await;
+    let octets = read(body, most, on_progress).await;
     let octets = octets.map_err(|error| refused(&format!("the request can't be read: {error}")))?;
     if is_hello {
         let hello: Hello = parse(&octets)?;
         know(received);
         return Ok(json(StatusCode::OK, &desk.coordinator().register(received, &hello)?));
     }
-    let update: Update = parse_update(octets).await?;
+    let update: Update = parse_update(octets, room).await?;
     let mut answer = desk.coordinator().update(received, id, update)?;
     answer.replied_ns = nanos(desk.clock.now());
     Ok(json(StatusCode::OK, &answer))
@@ -376,11 +388,17 @@ fn check_sender(fields: &HeaderMap, token: Option<&str>) -> Result<(), Refusal> 
 }
 
 /// Reads an update. A large one does not delay the replies to others.
-async fn parse_update(octets: Vec<u8>) -> Result<Update, Refusal> {
+async fn parse_update(octets: Vec<u8>, room: Option<Room>) -> Result<Update, Refusal> {
     if octets.len() <= LARGE {
         return parse(&octets);
     }
-    let parsed = tokio::task::spawn_blocking(move || parse(&octets)).await;
+    let read = move || {
+        let parsed = parse(&octets);
+        // Should the agent give it up, its octets are there until now.
+        drop((octets, room));
+        parsed
+    };
+    let parsed = tokio::task::spawn_blocking(read).await;
     parsed.unwrap_or_else(|error| Err(Refusal::new(Cause::Request, format!("not valid: {error}"))))
 }
 

@@ -39,13 +39,14 @@ fn rooms_import_only_what_they_may_and_never_in_a_circle() {
 /// The modules of `src/fleet`, each with those that it may import.
 const MODULES_OF_FLEET: &[(&str, &[&str])] = &[
     ("agent", &["limits", "offset", "protocol", "summary"]),
+    ("bodies", &["connections", "protocol"]),
     ("checks", &["limits", "protocol"]),
     ("connections", &["protocol"]),
     ("coordinator", &["checks", "limits", "offset", "protocol"]),
     ("limits", &[]),
     ("offset", &[]),
     ("protocol", &["offset"]),
-    ("serve", &["connections", "coordinator", "protocol", "wire"]),
+    ("serve", &["bodies", "connections", "coordinator", "protocol", "wire"]),
     ("simulation", &[]),
     ("sinks", &["wire"]),
     ("summary", &["coordinator", "limits", "offset", "protocol"]),

@@ -139,6 +139,42 @@ fn an_agent_that_sends_what_cannot_be_true_is_refused_with_the_reason_and_loses_
 }
 
 #[test]
+fn one_body_of_an_agent_comes_at_a_time_and_long_ones_only_after_its_start() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --count 4");
+    let welcome = coordinator.ask("POST /v1/agents HTTP/1.1", &coordinator.hello("by-hand", 7));
+    let id = body(&welcome)["agent"].as_str().expect("an id").to_owned();
+    let begin = |length: usize| {
+        let mut stream = TcpStream::connect(coordinator.address()).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let head =
+            format!("POST /v1/agents/{id} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json");
+        write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n").expect("it reads");
+        stream
+    };
+    let mut refused = String::new();
+    begin(3 << 20).read_to_string(&mut refused).expect("it replies");
+    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+    assert!(refused.contains("more than 2097152 octets"), "{refused}");
+    let mut half = begin(1 << 20);
+    half.write_all(b"  ").expect("it reads");
+    half.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+    // Ends it, if it comes after it.
+    let update = r#"{"state":"waiting","clock":null}"#;
+    let ended = loop {
+        let replied = coordinator.ask(&format!("POST /v1/agents/{id} HTTP/1.1"), update);
+        assert!(replied.starts_with("HTTP/1.1 200"), "{replied}");
+        let read = half.read(&mut [0; 9]);
+        if !read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock) {
+            break read;
+        }
+    };
+    assert!(!matches!(ended, Ok(1..)), "without a reply: {ended:?}");
+    coordinator.program.signal(Signal::INT);
+    coordinator.ended().code_is(1);
+}
+
+#[test]
 fn what_does_not_reply_or_speak_http_is_named_so() {
     let mock = Mock::start(&[]);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -7,7 +7,7 @@ use super::{Coordinator, EXCHANGES, Event, Settings, Stage};
 use crate::fleet::agents;
 use crate::fleet::checks::{Known, check, check_hello};
 use crate::fleet::protocol::{
-    Answer, Cause, Hello, Order, PROTOCOL, Refusal, State, Update, VERSION, Welcome,
+    Answer, BODY_LIMIT, Cause, Hello, Order, PROTOCOL, Refusal, State, UPDATE_LIMIT, Update, VERSION, Welcome,
 };
 use crate::time::clock::{millis, nanos};
 
@@ -99,13 +99,19 @@ impl Coordinator {
         })
     }
 
-    /// Whether there is such an agent, or was until the run was over.
+    /// The most octets of a request of an agent, which is one, or was until the run was over: only one that has started can
+    /// have a report.
     ///
     /// # Errors
-    /// There is none.
-    pub(crate) fn check_id(&self, id: &str) -> Result<(), Refusal> {
+    /// There is no such agent.
+    pub(crate) fn body_limit(&self, id: &str) -> Result<usize, Refusal> {
         let is_seated = self.seats.iter().any(|seat| seat.id == id);
-        self.find(id).map(drop).or_else(|unknown| is_seated.then_some(()).ok_or(unknown))
+        let has_start = match self.find(id) {
+            Ok(index) => self.members[index].has_start,
+            Err(_) if is_seated => true,
+            Err(unknown) => return Err(unknown),
+        };
+        Ok(if has_start { BODY_LIMIT } else { UPDATE_LIMIT })
     }
 
     /// A long request of an agent is arriving: it is not lost meanwhile.
