@@ -4,7 +4,9 @@
 #![cfg(test)]
 
 mod cases;
+mod deliveries;
 mod files;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -462,6 +464,24 @@ fn for_seeds(case: impl Fn(u64) + std::panic::RefUnwindSafe) {
         if let Err(why) = std::panic::catch_unwind(|| case(seed)) {
             eprintln!("the case failed with seed {seed}");
             std::panic::resume_unwind(why);
+        }
+    }
+}
+
+/// What one process reports of the same samples.
+fn alone() -> Report {
+    let order = Order { flags: Vec::new(), part: 0, parts: 1, run: 7 };
+    let mut load = Load::new(&order, DAWN, DAWN);
+    (1..=LENGTH.as_secs()).for_each(|second| drop(load.advance(DAWN + Duration::from_secs(second), false)));
+    load.report(false)
+}
+
+/// Steps until the start is decided.
+fn until_decided(world: &mut World) -> Duration {
+    loop {
+        world.step();
+        if let Some(start) = world.start {
+            return start;
         }
     }
 }

@@ -1,0 +1,183 @@
+//! Until the start: agents that come and go, and a start that all have or none.
+
+use super::*;
+
+#[test]
+fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another() {
+    for_seeds(|seed| {
+        let mut world = World::with_spares(seed, 3, 2, seed, seed % 2 == 1);
+        // All places are taken; one agent leaves, and one is gone before it was ready. The spare ones wait for their places.
+        world.machines[3..].iter_mut().for_each(|machine| machine.begins = DAWN + Duration::from_secs(1));
+        while world.machines[0].agent.id().is_none() {
+            world.step();
+        }
+        world.machines[0].killed = Some(world.now);
+        let left = DAWN + Duration::from_millis(world.random.rand_range(1_500..4_500));
+        world.machines[1].signalled = Some(left);
+        world.run();
+        assert!(world.is_complete(), "{:?}", world.events);
+        assert_eq!(
+            world.machines[1].outcome,
+            Some(Outcome::Failed(Failure::Interrupted("SIGTERM".to_owned())))
+        );
+        assert!(world.machines[1].load.is_none());
+        let delivered = [2, 3, 4].map(|index| world.machines[index].outcome.clone());
+        assert!(delivered.iter().all(|outcome| *outcome == Some(Outcome::Delivered)), "{delivered:?}");
+        let sent = world.sent();
+        assert_eq!(sent, alone().accounting.measured.accepted);
+        assert_eq!(world.report().delivered.unwrap().at_most, Some(sent));
+    });
+}
+
+#[test]
+fn an_agent_that_builds_its_plan_for_long_is_there_meanwhile_and_can_sign_off() {
+    for_seeds(|seed| {
+        let mut world = World::with_spares(seed, 3, 1, seed, seed % 2 == 1);
+        world.machines[3].begins = DAWN + Duration::from_secs(20);
+        world.machines[1].builds = Duration::from_secs(30);
+        // In the second half of the seeds it does not go on building: the spare one takes its place.
+        world.machines[1].signalled = (seed >= 3).then_some(DAWN + Duration::from_secs(21));
+        let start = until_decided(&mut world);
+        assert_eq!(start >= DAWN + Duration::from_secs(30), seed < 3, "{start:?}");
+        world.machines[3].killed = (seed < 3).then_some(world.now);
+        world.run();
+        assert!(!world.events.iter().any(|event| event.ends_with("dropped")), "{:?}", world.events);
+        let left = Outcome::Failed(Failure::Interrupted("SIGTERM".to_owned()));
+        let expected = if seed < 3 { Outcome::Delivered } else { left };
+        assert_eq!(world.machines[1].outcome, Some(expected));
+        assert_eq!(world.sent(), alone().accounting.measured.accepted);
+    });
+}
+
+#[test]
+fn an_agent_whose_link_is_cut_while_it_waits_for_others_gets_its_place_again() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, seed % 2 == 1);
+        world.machines[2].begins = DAWN + Duration::from_secs(35);
+        // Longer than an agent goes on alone in its run, and than its coordinator waits for it before.
+        let cut = DAWN + Duration::from_millis(world.random.rand_range(1_000..6_000));
+        let healed = cut + Duration::from_millis(world.random.rand_range(12_000..25_000));
+        world.machines[1].cut = Some((cut, healed));
+        world.run();
+        assert!(world.events.contains(&"m1 dropped".to_owned()), "{:?}", world.events);
+        assert!(world.is_complete(), "{:?}", world.events);
+        assert!(world.machines.iter().all(|machine| machine.outcome == Some(Outcome::Delivered)));
+        assert_eq!(world.sent(), alone().accounting.measured.accepted);
+    });
+}
+
+#[test]
+fn an_agent_whose_coordinator_is_gone_before_the_run_tries_as_long_as_it_was_asked_to() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 2, seed, false);
+        world.machines[1].killed = Some(DAWN);
+        let gone = DAWN + Duration::from_millis(world.random.rand_range(1_000..6_000));
+        world.dies = Some(gone);
+        world.run();
+        assert_eq!(world.machines[0].outcome, Some(Outcome::Failed(Failure::Orphaned)));
+        let tried = world.now.saturating_sub(gone);
+        assert!((Duration::from_secs(58)..Duration::from_secs(62)).contains(&tried), "{tried:?}");
+    });
+}
+
+#[test]
+fn no_agent_sends_where_one_is_lost_between_the_decision_and_the_start() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, true);
+        let decided = until_decided(&mut world).checked_sub(Duration::from_secs(5)).unwrap();
+        let at = |millis| Some(decided + Duration::from_millis(millis));
+        let millis = world.random.rand_range(50..400);
+        match seed % 3 {
+            0 => world.machines[1].killed = at(millis),
+            1 => world.machines[1].signalled = at(millis),
+            _ => world.machines[1].cut = at(millis).map(|from| (from, Duration::MAX)),
+        }
+        world.run();
+        let ending = world.coordinator.ending().unwrap();
+        assert!(matches!(ending, Ending::Unstarted(Unstarted::Lost(..))), "{ending:?}: {:?}", world.events);
+        assert_eq!(world.sent(), 0);
+        for index in [0, 2] {
+            let outcome = world.machines[index].outcome.clone().unwrap();
+            assert!(
+                matches!(&outcome, Outcome::Failed(Failure::Stopped(why)) if why.contains("was lost")),
+                "{outcome:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_coordinator_that_stood_still_after_its_decision_starts_all_agents_in_time_or_none() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, 0, true);
+        let decided = until_decided(&mut world);
+        // Until shortly before the start, and after it.
+        let until = world.now + Duration::from_millis(4_200 + 300 * seed);
+        if seed % 2 == 1 {
+            world.machines[1].killed = Some(world.now + Duration::from_millis(500));
+        }
+        while world.now < until {
+            world.now += STEP;
+            let is_there = |index: &usize| world.machines[*index].killed.is_none_or(|at| world.now < at);
+            let there: Vec<usize> = (0..world.machines.len()).filter(is_there).collect();
+            there.into_iter().for_each(|index| world.work_unanswered(index));
+        }
+        world.run();
+        let (start, sent) = (world.start.unwrap(), world.sent());
+        assert!(start >= until + Duration::from_secs(3), "{start:?} after {decided:?} and {until:?}");
+        if seed % 2 == 1 {
+            let ending = world.coordinator.ending().unwrap();
+            assert!(
+                matches!(ending, Ending::Unstarted(Unstarted::Lost(..))),
+                "{ending:?}: {:?}",
+                world.events
+            );
+            assert_eq!(sent, 0);
+            return;
+        }
+        assert!(world.is_complete(), "{:?}", world.events);
+        assert!(world.machines.iter().all(|machine| machine.outcome == Some(Outcome::Delivered)));
+        assert_eq!(sent, alone().accounting.measured.accepted);
+    });
+}
+
+#[test]
+fn an_agent_that_is_ready_with_another_plan_or_an_unknown_one_does_not_start() {
+    let none = r#"{"state":"armed","clock":null}"#;
+    assert!(serde_json::from_str::<Update>(none).is_err());
+    for digest in [r"{}", r#"{"seed":"0000000000000000"}"#] {
+        let mut world = World::new(1, 1, 0, false);
+        while world.machines[0].agent.id().is_none() {
+            world.step();
+        }
+        let id = world.machines[0].agent.id().unwrap().to_owned();
+        let armed = format!(r#"{{"state":{{"armed":{digest}}},"clock":null}}"#);
+        world.coordinator.update(world.now, &id, serde_json::from_str(&armed).unwrap()).unwrap();
+        let ending = world.coordinator.ending().unwrap();
+        let is_named = |why: &str| why.contains("differs from the coordinator's");
+        assert!(
+            matches!(ending, Ending::Unstarted(Unstarted::Unable(name, why)) if name == "m0" && is_named(why)),
+            "{ending:?}"
+        );
+    }
+}
+
+#[test]
+fn an_agent_that_can_not_start_its_run_is_named_at_once_and_has_sent_nothing() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        world.machines[1].fails = true;
+        let start = until_decided(&mut world);
+        while world.now < start {
+            world.step();
+        }
+        assert!(world.events.contains(&"m1 lost".to_owned()), "{:?}", world.events);
+        world.run();
+        assert_eq!(world.machines[1].outcome, Some(Outcome::Failed(Failure::Unable("no thread".to_owned()))));
+        let sent = world.sent();
+        let report = world.report();
+        assert_eq!(lost(&report), ["m1 (no thread)"]);
+        let delivered = report.delivered.unwrap();
+        assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
+    });
+}
