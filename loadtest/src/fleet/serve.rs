@@ -149,9 +149,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The result of a coordination.
 #[derive(Debug)]
 pub(crate) enum Gathered {
-    /// The start of the run, and what its agents have reported.
+    /// What its agents have reported.
     Run {
         start: Duration,
+        /// The signal that has ended it.
+        signal: Option<String>,
         members: Vec<Member>,
     },
     NotStarted(Unstarted),
@@ -234,7 +236,8 @@ async fn gather(
         match coordinator.ending().cloned() {
             None => {}
             Some(Ending::Complete { start }) => {
-                return Gathered::Run { start, members: coordinator.take_members() };
+                let signal = coordinator.signal().map(ToOwned::to_owned);
+                return Gathered::Run { start, signal, members: coordinator.take_members() };
             }
             Some(Ending::Unstarted(why)) => {
                 let since = *over_since.get_or_insert(now);

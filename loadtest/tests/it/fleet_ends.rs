@@ -334,14 +334,19 @@ fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
     let mut command = program();
     std::fs::write(&json, "an earlier report").expect("written");
     let serve =
-        ["serve", &address(&mock), "--listen", "0", "--agents", "1", "--rate", "9/s", "--duration", "9s"];
+        ["serve", &address(&mock), "--listen", "0", "--agents", "3", "--rate", "9/s", "--duration", "9s"];
     let running = Running::start(command.args(serve).args(outputs));
     let line = running.line("http://");
-    let agent = agent(&line[line.find("http://").expect("a URL")..], &[]);
+    let url = &line[line.find("http://").expect("a URL")..];
+    let agents = ["a", "b", "c"].map(|name| agent(url, &["--name", name]));
     running.line("starts at ");
     running.signal(Signal::TERM);
-    running.ended().code_is(1);
-    agent.ended().code_is(1);
+    let outcome = running.ended();
+    outcome.code_is(1);
+    // No agent is called lost, and nothing is in doubt.
+    let right = "error: the run did not start: it was ended by SIGTERM; nothing was sent";
+    assert!(outcome.stderr.contains(right) && !outcome.stderr.contains("lost"), "{}", outcome.stderr);
+    agents.into_iter().for_each(|agent| agent.ended().code_is(1));
     assert_eq!(std::fs::read_to_string(&json).expect("it is there"), "an earlier report");
     assert_eq!(tokens(&mock).len(), 0);
 }

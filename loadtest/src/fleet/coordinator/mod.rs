@@ -98,8 +98,8 @@ pub(crate) enum Unstarted {
     Unable(String, String),
     /// An agent was lost before the start, and no other may go on without it: its name and reason.
     Lost(String, String),
-    /// A signal came before the start.
-    Interrupted,
+    /// This signal came before the start.
+    Interrupted(String),
 }
 
 /// An agent that was there when the time for all was over.
@@ -139,6 +139,8 @@ pub(crate) struct Coordinator {
     concluded: Option<Written>,
     /// All must stop.
     stop: Option<Halt>,
+    /// The first signal that came.
+    signal: Option<String>,
     /// Seconds that not all agents have reported, for the view.
     behind: BTreeMap<u64, Interval>,
     /// The first second that was not shown.
@@ -158,6 +160,7 @@ impl Coordinator {
             seats: Vec::new(),
             concluded: None,
             stop: None,
+            signal: None,
             behind: BTreeMap::new(),
             unshown: 0,
             events: VecDeque::new(),
@@ -287,15 +290,26 @@ impl Coordinator {
         }
     }
 
-    /// A signal ends the run.
+    /// The signal that has ended the run.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        self.signal.as_deref()
+    }
+
+    /// A signal ends the run. May be called again for the same signal.
     pub(crate) fn interrupt(&mut self, signal: &str) {
+        let _ = self.signal.get_or_insert_with(|| signal.to_owned());
         match self.stage {
-            Stage::Gathering | Stage::Decided { .. } => {
-                self.end(&format!("the coordinator received {signal}"), Unstarted::Interrupted);
-            }
-            Stage::Started { .. } => {
+            // As long as no agent knows the start, none can have sent anything.
+            Stage::Started { .. } if self.members.iter().any(|member| member.has_start) => {
+                for member in self.members.iter_mut().filter(|member| !member.has_start) {
+                    member.state = State::Left(format!("the coordinator received {signal}"));
+                }
                 let why = Stopped::CoordinatorSignal { signal: signal.to_owned() };
                 let _ = self.stop.get_or_insert(Halt::Early(why));
+            }
+            Stage::Gathering | Stage::Decided { .. } | Stage::Started { .. } => {
+                let why = format!("the coordinator received {signal}");
+                self.end(&why, Unstarted::Interrupted(signal.to_owned()));
             }
             Stage::Over(_) => {}
         }

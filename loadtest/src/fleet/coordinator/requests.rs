@@ -244,7 +244,7 @@ impl Coordinator {
             replied_ns: now_ns,
             next_ms: millis(next),
             order: Some(order),
-            start_ns: start.map(nanos),
+            start_ns: start.filter(|_| member.has_start).map(nanos),
             seconds: member.reported.seconds,
             stop: self.stop.clone(),
             has_report: member.has_report(),

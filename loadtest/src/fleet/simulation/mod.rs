@@ -185,7 +185,8 @@ struct World {
     gathered: Vec<Member>,
     /// Requests that arrive when a link heals, by the ids of their agents.
     held: Vec<(Duration, String, Box<Update>)>,
-    /// When the coordinator is killed.
+    /// When the coordinator receives a signal, and when it is killed.
+    signalled: Option<Duration>,
     dies: Option<Duration>,
     /// The start by the coordinator.
     start: Option<Duration>,
@@ -248,6 +249,7 @@ impl World {
             concludes: None,
             gathered: Vec::new(),
             held: Vec::new(),
+            signalled: None,
             dies: None,
             start: None,
         }
@@ -288,6 +290,9 @@ impl World {
     fn coordinate(&mut self, now: Duration) {
         for (_, id, update) in self.held.extract_if(.., |(at, ..)| *at <= now) {
             let _ = self.coordinator.update(now, &id, *update);
+        }
+        if self.signalled.is_some_and(|at| now >= at) {
+            self.coordinator.interrupt("SIGINT");
         }
         self.coordinator.tick(now);
         while let Some(event) = self.coordinator.event() {
@@ -335,7 +340,7 @@ impl World {
             }
             let stops = must_stop.then(|| *load.stops.get_or_insert(since));
             let is_due = stops.map_or(is_batch, |since| now >= since + machine.grace);
-            if !load.is_over && now >= load.start && is_due {
+            if !load.is_over && (now >= load.start || must_stop) && is_due {
                 load.looked = now;
                 for second in load.advance(stops.unwrap_or(now), must_stop) {
                     machine.agent.second(&second);

@@ -181,3 +181,24 @@ fn an_agent_that_can_not_start_its_run_is_named_at_once_and_has_sent_nothing() {
         assert_eq!((delivered.at_least, delivered.at_most), (sent, Some(sent)));
     });
 }
+
+#[test]
+fn a_signal_to_the_coordinator_before_the_start_ends_the_run_at_once_and_no_agent_is_lost() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, 0, false);
+        let start = until_decided(&mut world);
+        // Before any agent knows the start, while some do, and when all do.
+        let signalled = world.now + Duration::from_millis([0, 5, 30, 60, 100, 2_000][seed as usize]);
+        world.signalled = Some(signalled);
+        world.run();
+        let took = world.now - signalled;
+        // Agents wait until the coordinator has reported.
+        assert!(took < Duration::from_secs(1) + world.writes_after, "{took:?}: {:?}", world.events);
+        assert!(!world.events.iter().any(|event| event.ends_with("lost")), "{:?}", world.events);
+        assert_eq!(world.sent(), 0);
+        if matches!(world.coordinator.ending(), Some(Ending::Complete { .. })) {
+            let report = report_of(world.gathered, start, plan(0, 3)).unwrap();
+            assert_eq!(report.delivered.unwrap().at_most, Some(0));
+        }
+    });
+}

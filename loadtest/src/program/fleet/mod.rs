@@ -87,9 +87,6 @@ impl fmt::Display for FleetError {
             FleetError::Flag(flag, instead) => write!(f, "{flag} is no flag of `smtpload serve`: {instead}"),
             FleetError::NotStarted(why, agents, patience) => not_started(f, why, *agents, *patience),
             FleetError::Plan(error, agents) => no_plan(f, error, *agents),
-            FleetError::Unstarted(missing) if missing.is_empty() => {
-                f.write_str("the run did not start: it was ended by a signal; nothing was sent")
-            }
             FleetError::Unstarted(missing) => {
                 write!(
                     f,
@@ -131,7 +128,9 @@ fn not_started(f: &mut fmt::Formatter<'_>, why: &Unstarted, agents: u64, patienc
         Unstarted::Lost(name, why) => {
             write!(f, "the run did not start: agent {name} was lost before it: {why}")
         }
-        Unstarted::Interrupted => f.write_str("the run did not start: it was ended by a signal"),
+        Unstarted::Interrupted(signal) => {
+            write!(f, "the run did not start: it was ended by {signal}; nothing was sent")
+        }
     }
 }
 

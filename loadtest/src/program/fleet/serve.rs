@@ -165,7 +165,10 @@ fn servers_before(
     let waits = |why: &SinkError| view.say(&format!("waits for the servers: {why}"));
     let wanted = Wanted { urls: &args.sink_report, least: args.sinks.unwrap_or(0), token };
     let found = sinks::before(&wanted, args.agents_timeout, is_ended, waits);
-    let ended = || FleetError::NotStarted(Unstarted::Interrupted, args.agents, args.agents_timeout);
+    let ended = || {
+        let signal = interrupt.signal().unwrap_or("a signal").to_owned();
+        FleetError::NotStarted(Unstarted::Interrupted(signal), args.agents, args.agents_timeout)
+    };
     found.map_err(FleetError::Sinks)?.ok_or_else(ended)
 }
 
@@ -209,15 +212,17 @@ impl Reporting<'_> {
     /// Reports what was gathered. Returns the parts whose reports are missing in it as well, with the reasons.
     fn conclude(&self, gathered: Gathered) -> Result<(Conclusion, BTreeMap<u64, String>), Stop> {
         let Reporting { args, plan, before, output, outputs, sinks, streams } = self;
-        let (start, members) = match gathered {
-            Gathered::Run { start, members } => (start, members),
-            Gathered::NotStarted(why) => {
-                return Err(FleetError::NotStarted(why, args.agents, args.agents_timeout).into());
-            }
+        let unstarted = |why| FleetError::NotStarted(why, args.agents, args.agents_timeout);
+        let (start, signal, members) = match gathered {
+            Gathered::Run { start, signal, members } => (start, signal, members),
+            Gathered::NotStarted(why) => return Err(unstarted(why).into()),
         };
         let mut report = report_of(members, start, plan.clone())?;
         // Outputs are empty once seconds of it were shown.
         if is_unstarted(&report) && !outputs.has_begun() {
+            if let Some(signal) = signal {
+                return Err(unstarted(Unstarted::Interrupted(signal)).into());
+            }
             let missing = [agents::lost(&report), agents::stopped_early(&report)].concat();
             return Err(FleetError::Unstarted(missing).into());
         }
