@@ -24,6 +24,10 @@ pub(crate) const LATE_AFTER: Duration = Duration::from_secs(5);
 /// After this time without a request, an agent is lost. Longer than an agent without a coordinator goes on.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(15);
 
+/// After this time without the report of its part, an agent that has reported the last second of it is lost, although it asks on.
+/// What arrives of a long request extends it.
+pub(crate) const REPORTED_WITHIN: Duration = Duration::from_secs(60);
+
 /// How much earlier than due a second may be complete: a coordinator that was suspended has missed as much, before its agents
 /// have stopped by themselves.
 pub(crate) const EARLY_LIMIT: Duration = Duration::from_secs(15);

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use smtpmock::units::EXACT_IN_JSON;
+use smtpmock::units::{EXACT_IN_JSON, duration};
 
 use crate::fleet::coordinator::{Member, Presence, Reported};
-use crate::fleet::limits::STOPS_WITHIN;
+use crate::fleet::limits::{REPORTED_WITHIN, STOPS_WITHIN};
 use crate::fleet::offset::{Offset, shifted};
 use crate::fleet::protocol::State;
 use crate::load::feed::due;
@@ -131,6 +131,10 @@ fn silence(member: &Member) -> String {
         State::Broken(why) => format!("its run failed: {why}"),
         State::Left(why) => format!("it has signed off before the start: {why}"),
         _ if !member.has_start => "it was gone before the start".to_owned(),
+        _ if member.is_overdue => {
+            let within = duration(REPORTED_WITHIN);
+            format!("its report did not come within {within} of its last second")
+        }
         _ if member.presence == Presence::Lost => "nothing came from it any more".to_owned(),
         _ => "it has not reported its end".to_owned(),
     }

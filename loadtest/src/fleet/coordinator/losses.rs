@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::member::{Member, Presence};
 use super::{Coordinator, Event, HEARD_WITHIN, LEAD, Stage, UNCONFIRMED, Unstarted};
-use crate::fleet::limits::{LATE_AFTER, LOST_AFTER};
+use crate::fleet::limits::{LATE_AFTER, LOST_AFTER, REPORTED_WITHIN};
 use crate::fleet::protocol::{Halt, State};
 use crate::report::stopped::Stopped;
 
@@ -24,6 +24,14 @@ impl Coordinator {
                 _ => Presence::There,
             };
             let name = member.name.clone();
+            if member
+                .owes_report
+                .is_some_and(|since| now.saturating_sub(since.max(resumed)) > REPORTED_WITHIN)
+            {
+                member.is_overdue = true;
+                lost.push(name);
+                continue;
+            }
             member.heard_again.take_if(|_| silent > LATE_AFTER);
             let heard = member.heard;
             let is_back = |since: &mut Duration| heard.saturating_sub(*since) > BACK_AFTER;

@@ -79,6 +79,10 @@ pub(crate) struct Member {
     pub(crate) stopped: Option<Stopped>,
     /// Whether a reply to it had the start: only then it may have sent anything.
     pub(crate) has_start: bool,
+    /// When its last second came, or later something of a long request, which may be its report.
+    pub(super) owes_report: Option<Duration>,
+    /// That did not come in time. It may still.
+    pub(crate) is_overdue: bool,
     pub(crate) reported: Reported,
 }
 
@@ -91,6 +95,7 @@ impl Member {
     pub(crate) fn is_working(&self) -> bool {
         self.presence == Presence::There
             && self.heard_again.is_none()
+            && !self.is_overdue
             && self.stopped.is_none()
             && !matches!(self.state, State::Failed(_) | State::Left(_) | State::Broken(_))
     }
@@ -115,6 +120,6 @@ impl Member {
 
     /// Whether nothing more is expected of it.
     pub(super) fn is_settled(&self) -> bool {
-        self.presence == Presence::Lost || self.has_ended()
+        self.presence == Presence::Lost || self.is_overdue || self.has_ended()
     }
 }

@@ -68,6 +68,8 @@ impl Coordinator {
             heard_again: None,
             stopped: None,
             has_start: false,
+            owes_report: None,
+            is_overdue: false,
             reported: Reported::new(),
         });
         self.members.sort_by_key(|member| member.part);
@@ -117,7 +119,9 @@ impl Coordinator {
     /// A long request of an agent is arriving: it is not lost meanwhile.
     pub(crate) fn receives(&mut self, id: &str, now: Duration) {
         if let Ok(index) = self.find(id) {
-            self.members[index].heard = now;
+            let member = &mut self.members[index];
+            member.heard = now;
+            member.owes_report = member.owes_report.map(|_| now);
         }
     }
 
@@ -147,7 +151,7 @@ impl Coordinator {
         };
         let intervals = check(&mut update, &known);
         let intervals = intervals.map_err(|why| Refusal::new(Cause::Request, why.to_string()))?;
-        self.take_seconds(index, &update.seconds, intervals);
+        self.take_seconds(now, index, &update.seconds, intervals);
         update.state = self.checked(update.state);
         self.take_state(now, index, update);
         if let (Stage::Gathering, State::Left(_)) = (&self.stage, &self.members[index].state) {
@@ -178,7 +182,10 @@ impl Coordinator {
         // One that has stopped meanwhile is not back as if nothing had happened.
         member.heard_again.take_if(|_| member.stopped.is_some());
         let name = member.name.clone();
-        if member.has_report() && member.heard_again.take().is_some() {
+        let is_back = |member: &mut Member| {
+            std::mem::take(&mut member.is_overdue) | member.heard_again.take().is_some()
+        };
+        if member.has_report() && is_back(member) {
             self.events.push_back(Event::Back(name.clone()));
         }
         let stopped = member.stopped.clone().filter(|why| has_stopped && !why.is_ordered());

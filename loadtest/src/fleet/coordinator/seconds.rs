@@ -1,5 +1,7 @@
 //! The seconds that agents report, added up for the view.
 
+use std::time::Duration;
+
 use super::member::{Member, Presence};
 use super::{Coordinator, Event};
 use crate::fleet::protocol::Second;
@@ -10,7 +12,17 @@ const BEHIND_LIMIT: usize = 64;
 
 impl Coordinator {
     /// Adds seconds, which follow those that are there, with their intervals.
-    pub(super) fn take_seconds(&mut self, index: usize, seconds: &[Second], intervals: Vec<Interval>) {
+    pub(super) fn take_seconds(
+        &mut self,
+        now: Duration,
+        index: usize,
+        seconds: &[Second],
+        intervals: Vec<Interval>,
+    ) {
+        if let Some(latest) = seconds.last() {
+            // Of several threads, one may have its last second before the others.
+            self.members[index].owes_report = latest.is_last.then_some(now);
+        }
         for (second, interval) in seconds.iter().zip(intervals) {
             let reported = &mut self.members[index].reported;
             reported.note(second, &interval, self.settings.warmup);
@@ -26,7 +38,7 @@ impl Coordinator {
 
     /// Passes on the seconds that all agents which are there have reported.
     pub(super) fn show_seconds(&mut self) {
-        let is_awaited = |member: &&Member| member.presence == Presence::There && !member.has_ended();
+        let is_awaited = |member: &&Member| member.presence == Presence::There && !member.is_settled();
         let awaited = self.members.iter().filter(is_awaited);
         let complete = awaited.map(|member| member.reported.seconds).min().unwrap_or(u64::MAX);
         while let Some(entry) = self.behind.first_entry() {

@@ -149,3 +149,31 @@ fn a_report_that_can_not_be_written_leaves_its_parts_to_the_agents() {
         assert!(world.machines.iter().all(|machine| machine.outcome.as_ref() == Some(&dropped)));
     });
 }
+
+#[test]
+fn an_agent_that_asks_on_without_its_report_is_lost_a_minute_after_its_last_second() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 3, seed, false);
+        // In the second half of the seeds the report comes in time.
+        let late = Duration::from_secs(if seed < 3 { 70 } else { 50 });
+        world.machines[1].withholds = Some(late);
+        let ended = until_decided(&mut world) + LENGTH;
+        while world.coordinator.ending().is_none() {
+            world.step();
+        }
+        let waited = world.now.saturating_sub(ended).as_secs();
+        assert!(if seed < 3 { 60..64 } else { 49..54 }.contains(&waited), "{waited} s");
+        world.run();
+        assert_eq!(world.events.contains(&"m1 lost".to_owned()), seed < 3, "{:?}", world.events);
+        let outcome = world.machines[1].outcome.clone();
+        let dropped = Outcome::Failed(Failure::Dropped("the run was over when it came".to_owned()));
+        assert_eq!(outcome, Some(if seed < 3 { dropped } else { Outcome::Delivered }));
+        let sent = world.sent();
+        let report = world.report();
+        let delivered = report.delivered.unwrap();
+        assert!((delivered.at_least..=delivered.at_most.unwrap()).contains(&sent), "{sent} of {delivered:?}");
+        if seed < 3 {
+            assert_eq!(lost(&report), ["m1 (its report did not come within 60 s of its last second)"]);
+        }
+    });
+}

@@ -157,6 +157,9 @@ struct Machine {
     /// Whether its run can't be started, and when it fails.
     fails: bool,
     breaks: Option<Duration>,
+    /// How long after its run it has the report, if not at once; and when that is.
+    withholds: Option<Duration>,
+    reports: Option<Duration>,
     /// How long it builds its plan, and when that is built.
     builds: Duration,
     built: Option<Duration>,
@@ -225,6 +228,8 @@ impl World {
                 fails: false,
                 paused: None,
                 breaks: None,
+                withholds: None,
+                reports: None,
                 builds: Duration::ZERO,
                 built: None,
                 grace: Duration::ZERO,
@@ -345,9 +350,14 @@ impl World {
                 for second in load.advance(stops.unwrap_or(now), must_stop) {
                     machine.agent.second(&second);
                 }
-                if load.is_over {
-                    machine.agent.ended(Ok(load.report(must_stop)), local);
+                match machine.withholds.filter(|_| load.is_over) {
+                    Some(late) => machine.reports = Some(now + late),
+                    None if load.is_over => machine.agent.ended(Ok(load.report(must_stop)), local),
+                    None => {}
                 }
+            }
+            if machine.reports.take_if(|at| now >= *at).is_some() {
+                machine.agent.ended(Ok(load.report(false)), local);
             }
         }
         if machine.travelling.is_some() || local < machine.timeout && machine.timeout != Duration::MAX {
