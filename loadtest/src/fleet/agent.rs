@@ -214,7 +214,7 @@ impl Agent {
         let Stage::Ended { report, .. } = &self.stage else { return None };
         let part = self.order.as_ref()?.part;
         let (clock, stopped) = (self.meter.offset(), self.stopped.clone());
-        let known = AgentFacts { name: self.name.clone(), part, clock, stopped };
+        let known = AgentFacts { name: self.name.clone(), part, clock, stopped, coordinator_signal: None };
         Some(of_agent((**report).clone(), known, self.start?))
     }
 

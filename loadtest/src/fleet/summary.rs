@@ -82,6 +82,8 @@ pub(crate) struct AgentFacts {
     pub(crate) part: u64,
     pub(crate) clock: Option<Offset>,
     pub(crate) stopped: Option<Stopped>,
+    /// The signal that the coordinator received as well.
+    pub(crate) coordinator_signal: Option<String>,
 }
 
 impl AgentFacts {
@@ -91,6 +93,7 @@ impl AgentFacts {
             part: member.part,
             clock: member.clock,
             stopped: member.stopped.clone(),
+            coordinator_signal: member.coordinator_signal.clone(),
         }
     }
 
@@ -103,6 +106,7 @@ impl AgentFacts {
             started_late_ms: report.parts.first().and_then(|part| part.started_late_ms),
             saturated: report.generator.saturated,
             stopped: self.stopped,
+            coordinator_signal: self.coordinator_signal,
             lost,
         }
     }

@@ -25,6 +25,9 @@ pub(crate) struct AgentRow {
     /// Why it started no more messages before its part was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stopped: Option<Stopped>,
+    /// The signal that its coordinator received as well: then it may stop early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coordinator_signal: Option<String>,
     /// If its report is missing: what is known instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<Lost>,
@@ -117,6 +120,9 @@ impl AgentRow {
         }
         if let Some(why) = &self.stopped {
             text.push_str(&format!(", STOPPED EARLY: {why}"));
+            if let Some(signal) = &self.coordinator_signal {
+                text.push_str(&format!(" (the coordinator received {signal} as well)"));
+            }
         }
         if let Some(lost) = &self.lost {
             text.push_str(&format!(", LOST: {}; {}", lost.why, lost.text()));
@@ -131,11 +137,12 @@ pub(crate) fn lost(report: &Report) -> Vec<String> {
     rows.map(|(name, why)| format!("{name} ({why})")).collect()
 }
 
-/// The agents that ended their parts early although their coordinator was not to be ended, each with its reason. Those
+/// The agents that ended their parts early although their coordinator received no signal, each with its reason. Those
 /// that it stopped as another was missing are named only if that one is not.
 pub(crate) fn stopped_early(report: &Report) -> Vec<String> {
     let early = |is_ordered: bool| -> Vec<String> {
-        let rows = report.agents.iter().filter_map(|row| Some((&row.name, row.stopped.as_ref()?)));
+        let rows = report.agents.iter().filter(|row| row.coordinator_signal.is_none());
+        let rows = rows.filter_map(|row| Some((&row.name, row.stopped.as_ref()?)));
         let rows = rows.filter(|(_, why)| {
             !matches!(why, Stopped::CoordinatorSignal { .. }) && why.is_ordered() == is_ordered
         });

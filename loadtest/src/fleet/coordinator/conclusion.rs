@@ -9,6 +9,7 @@ use super::member::Member;
 use super::requests::WHILE_ENDING;
 use crate::fleet::limits::LOST_AFTER;
 use crate::fleet::protocol::{Answer, Fate};
+use crate::report::stopped::Stopped;
 use crate::time::clock::{millis, nanos};
 
 /// Whether the report of the run is written: then the parts whose reports it lacks, each with the reason; else why not.
@@ -29,7 +30,12 @@ pub(super) struct Seat {
 impl Coordinator {
     /// Takes what the agents have reported. From now on they are only informed of what becomes of it.
     pub(crate) fn take_members(&mut self) -> Vec<Member> {
-        let members = std::mem::take(&mut self.members);
+        let mut members = std::mem::take(&mut self.members);
+        for member in &mut members {
+            if let Some(Stopped::Signal { .. } | Stopped::LostAgent { .. }) = member.stopped {
+                member.coordinator_signal.clone_from(&self.signal);
+            }
+        }
         let seat = |member: &Member| Seat {
             id: member.id.clone(),
             part: member.part,

@@ -77,6 +77,9 @@ pub(crate) struct Member {
     pub(super) heard_again: Option<Duration>,
     /// Why it has ended its run early.
     pub(crate) stopped: Option<Stopped>,
+    /// The signal that the coordinator received, if it is excused by that: a signal has ended its run as well, or that of
+    /// another whose loss would have stopped it.
+    pub(crate) coordinator_signal: Option<String>,
     /// Whether a reply to it had the start: only then it may have sent anything.
     pub(crate) has_start: bool,
     /// When its last second came, or later something of a long request, which may be its report.

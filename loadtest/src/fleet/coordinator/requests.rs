@@ -67,6 +67,7 @@ impl Coordinator {
             presence: Presence::There,
             heard_again: None,
             stopped: None,
+            coordinator_signal: None,
             has_start: false,
             owes_report: None,
             is_overdue: false,

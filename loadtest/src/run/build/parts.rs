@@ -163,6 +163,7 @@ fn of_agent(mut report: Report, lost: Option<Lost>) -> Report {
         started_late_ms: None,
         saturated: false,
         stopped: None,
+        coordinator_signal: None,
         lost,
     }];
     report.delivered = Some(Delivered::of(&report));
