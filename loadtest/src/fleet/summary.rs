@@ -16,6 +16,7 @@ use crate::load::start::StartAt;
 use crate::measure::tally::Tally;
 use crate::report::agents::{AgentRow, Delivered, Lost};
 use crate::report::merge::{MergeError, Sum, check_kind};
+use crate::report::sound::LATEST_MS;
 use crate::report::stopped::Stopped;
 use crate::report::{Report, counts, json, plans};
 use crate::run::build;
@@ -117,7 +118,7 @@ pub(crate) fn of_agent(mut report: Report, agent: AgentFacts, start: Duration) -
     let by = agent.clock.map_or(0, |clock| clock.offset_ns.saturating_neg());
     report.parts.iter_mut().for_each(|part| part.start_at = Some(StartAt::from(start).to_string()));
     report.started_at_ms = millis(start);
-    report.ended_at_ms = millis(shifted(Duration::from_millis(report.ended_at_ms), by));
+    report.ended_at_ms = millis(shifted(Duration::from_millis(report.ended_at_ms), by)).min(LATEST_MS);
     with_agent(report, |report| agent.row(report, None))
 }
 

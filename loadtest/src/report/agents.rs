@@ -56,7 +56,6 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     /// That of a report with its agents.
-    #[cfg(any(test, feature = "fleet"))]
     pub(crate) fn of(report: &Report) -> Delivered {
         let accounts = [&report.accounting.measured, &report.accounting.warmup];
         let at_least = accounts.iter().fold(0, |sum: u64, account| sum.saturating_add(account.accepted));

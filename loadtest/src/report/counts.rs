@@ -6,6 +6,7 @@ use std::fmt;
 use smtpmock::units::EXACT_IN_JSON;
 
 use crate::account::accounting::Accounting;
+use crate::report::verification::Verification;
 use crate::report::{Generator, HandshakeCounts, IntervalRow, Report, SessionCounts};
 
 /// A count beyond what a report holds.
@@ -60,6 +61,18 @@ pub(crate) fn check_within(report: &Report, limit: u64) -> Result<(), TooLarge> 
     found.see("settings.count", settings.count.unwrap_or(0));
     found.see("settings.threads", settings.threads as u64);
     found.see("settings.shape.connections", settings.shape.connections as u64);
+    for (index, span) in report.spans.iter().enumerate() {
+        found.see_with(|| format!("spans.{index}.most_open"), span.most_open);
+    }
+    if let Some(verification) = &report.verification {
+        verified(verification, &mut found);
+    }
+    if let Some(sinks) = &report.sinks {
+        sinks
+            .reports
+            .iter()
+            .for_each(|row| found.see_with(|| format!("sinks, received by {}", row.url), row.received));
+    }
     for (name, split) in report.latency.named() {
         for (outcome, distribution) in [("ok", &split.ok), ("failed", &split.failed)] {
             found.see_with(|| format!("latency.{name}.{outcome}.count"), distribution.count());
@@ -126,12 +139,42 @@ fn sessions(of: &SessionCounts, found: &mut Checker) {
 }
 
 fn generator(of: &Generator, found: &mut Checker) {
-    let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = of;
+    let Generator {
+        late,
+        late_unsent,
+        stalled_s,
+        starved_intervals,
+        judged_intervals,
+        cpu_s,
+        cpu_wait_s,
+        lag,
+        ..
+    } = of;
+    for (name, seconds) in
+        [("stood_still_s", Some(stalled_s)), ("cpu_s", cpu_s.as_ref()), ("cpu_wait_s", cpu_wait_s.as_ref())]
+    {
+        found.see_with(|| format!("generator.{name}"), seconds.map_or(0, |seconds| seconds.ceil() as u64));
+    }
     found.see("generator.late", *late);
     found.see("generator.late_unsent", *late_unsent);
     found.see("generator.starved_intervals", *starved_intervals);
     found.see("generator.judged_intervals", *judged_intervals);
     found.see("generator.lag.count", lag.count());
+}
+
+fn verified(of: &Verification, found: &mut Checker) {
+    let mut see = |name: &str, count: u64| found.see_with(|| format!("verification.{name}"), count);
+    see("captured", of.captured);
+    see("intact", of.intact);
+    see("lost", of.lost.count);
+    see("duplicated", of.duplicated.count);
+    see("altered", of.altered.count);
+    see("unexpected", of.unexpected.count);
+    see("never_sent", of.never_sent.count);
+    see("in_doubt", of.in_doubt);
+    see("of_other_parts", of.of_other_parts);
+    see("foreign", of.foreign);
+    see("unreadable_lines", of.unreadable_lines);
 }
 
 fn accounting(place: &str, of: &Accounting, found: &mut Checker) {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::report::counts::TooLarge;
 use crate::report::pieces::{self, OnlyPieces, Pieces, WithPieces};
-use crate::report::span::{LATEST_S, Span};
-use crate::report::{IntervalRow, Report, SCHEMA, Split, counts};
+use crate::report::sound::{self, Unsound};
+use crate::report::span::Span;
+use crate::report::{Report, SCHEMA};
 
 /// The largest report that is read, in octets: reports take a few MiB, and a device has no end.
 pub(crate) const FILE_LIMIT: u64 = 64 << 20;
@@ -49,23 +49,9 @@ pub(crate) enum ReportError {
     OfServer,
     /// A field is missing or has another type.
     Field(serde_json::Error),
-    /// Times that are not in order, by index in `spans`.
-    Span(usize),
-    /// A part that there can't be, by index in `parts`.
-    Part(usize),
-    /// Times outside of any run, by index in `intervals`.
-    Interval(usize),
     /// Pieces of pieces, or a partial report that is not of one lost agent.
     Pieces,
-    /// Invalid times or rates, by index in `steps`.
-    Step(usize),
-    /// More right-censored samples than failed ones.
-    Censored {
-        latency: String,
-        censored: u64,
-        failed: u64,
-    },
-    TooLarge(TooLarge),
+    Unsound(Unsound),
 }
 
 impl fmt::Display for ReportError {
@@ -81,34 +67,19 @@ impl fmt::Display for ReportError {
                 "a report of smtpmock, which `smtpmock merge` merges: expected a report of smtpload",
             ),
             ReportError::Field(error) => error.fmt(f),
-            ReportError::Span(index) => {
-                write!(f, "spans.{index}: a run begins, is measured and ends in this order, from 0 on")
-            }
-            ReportError::Part(index) => {
-                write!(f, "parts.{index}: index counts from 0 to below of, the number of parts")
-            }
-            ReportError::Interval(index) => {
-                write!(f, "intervals.{index}: at_s and length_s are seconds from 0 on")
-            }
             ReportError::Pieces => f.write_str(
                 "pieces: each of partial is of one part and of its lost agent, and none has pieces",
             ),
-            ReportError::Step(index) => {
-                write!(f, "steps.{index}: times and rates are numbers from 0 on, and the length is one above")
-            }
-            ReportError::Censored { latency, censored, failed } => {
-                write!(f, "{latency}.censored is {censored}, of {failed} failed samples")
-            }
-            ReportError::TooLarge(error) => error.fmt(f),
+            ReportError::Unsound(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for ReportError {}
 
-impl From<TooLarge> for ReportError {
-    fn from(error: TooLarge) -> ReportError {
-        ReportError::TooLarge(error)
+impl<E: Into<Unsound>> From<E> for ReportError {
+    fn from(error: E) -> ReportError {
+        ReportError::Unsound(error.into())
     }
 }
 
@@ -162,31 +133,8 @@ pub(crate) fn settle(mut report: Report) -> Result<Report, ReportError> {
         report.spans =
             vec![Span::new(report.settings.warmup_s, report.measured_s, report.sessions.most_open)];
     }
-    if let Some(index) = report.spans.iter().position(|span| !span.is_sound()) {
-        return Err(ReportError::Span(index));
-    }
-    if let Some(index) = report.parts.iter().position(|part| !part.is_sound()) {
-        return Err(ReportError::Part(index));
-    }
-    let lasts = 0.0..=LATEST_S;
-    let is_sound = |row: &IntervalRow| lasts.contains(&row.at_s) && lasts.contains(&row.length_s);
-    if let Some(index) = report.intervals.iter().position(|row| !is_sound(row)) {
-        return Err(ReportError::Interval(index));
-    }
-    for (name, split) in report.latency.named() {
-        check_censored(|| format!("latency.{name}"), split)?;
-    }
-    for (index, step) in report.steps.iter().enumerate() {
-        if !step.is_sound() {
-            return Err(ReportError::Step(index));
-        }
-        check_censored(|| format!("steps.{index}.message"), &step.message)?;
-    }
-    for (index, target) in report.targets.iter().enumerate() {
-        check_censored(|| format!("targets.{index}.message"), &target.message)?;
-    }
-    counts::check(&report)?;
     report.derive();
+    sound::check(&report)?;
     Ok(report)
 }
 
@@ -202,12 +150,4 @@ fn settle_pieces(pieces: Pieces) -> Result<Pieces, ReportError> {
     }
     let partial = partial.into_iter().map(settle).collect::<Result<_, _>>()?;
     Ok(Pieces { whole: whole.map(settle).transpose()?, partial })
-}
-
-fn check_censored(latency: impl Fn() -> String, split: &Split) -> Result<(), ReportError> {
-    let (censored, failed) = (split.censored, split.failed.count());
-    if censored > failed {
-        return Err(ReportError::Censored { latency: latency(), censored, failed });
-    }
-    Ok(())
 }

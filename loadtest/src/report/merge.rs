@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::account::accounting::add as add_count;
-use crate::report::counts::{self, TooLarge};
 use crate::report::parts::{self, PartsError};
 use crate::report::pieces::Pieces;
 use crate::report::series::Series;
 use crate::report::sinks::{Sinks, merge_delivered};
+use crate::report::sound::{self, Unsound};
 use crate::report::span::Span;
 use crate::report::{AddressCounts, Latency, RefusalText, Report, Shape, plans, steps, targets};
 
@@ -24,7 +24,8 @@ pub(crate) enum MergeError {
     Loops(String, String),
     /// Messages of other sizes, with another number of recipients, or over another protocol.
     Messages,
-    TooLarge(TooLarge),
+    /// The sum is not one that could be read again: too large, or of runs that are too far apart.
+    Unsound(Unsound),
 }
 
 impl fmt::Display for MergeError {
@@ -38,7 +39,8 @@ impl fmt::Display for MergeError {
             MergeError::Messages => f.write_str(
                 "the runs sent different messages (size, number of recipients, SMTP or LMTP); merge runs of one kind",
             ),
-            MergeError::TooLarge(error) => write!(f, "the sum is too large: {error}"),
+            MergeError::Unsound(Unsound::TooLarge(error)) => write!(f, "the sum is too large: {error}"),
+            MergeError::Unsound(error) => write!(f, "the sum can't be a report: {error}"),
         }
     }
 }
@@ -69,7 +71,7 @@ impl Sum {
     /// Adds a report.
     ///
     /// # Errors
-    /// It can't be added. The sum is unchanged, unless a count is too large.
+    /// It can't be added. The sum is unchanged, unless a count is too large or the runs are too far apart.
     pub(crate) fn add(&mut self, mut other: Report) -> Result<(), MergeError> {
         let Some(whole) = &mut self.report else {
             other.plans = plans::of(&other);
@@ -88,7 +90,7 @@ impl Sum {
             _ => None,
         };
         add(whole, other, is_same_run);
-        counts::check(whole).map_err(MergeError::TooLarge)
+        sound::check(whole).map_err(MergeError::Unsound)
     }
 
     /// Adds what a lost agent has reported; no whole report follows.
@@ -171,10 +173,7 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
     plans::merge(&mut whole.plans, plans::of(&other));
     whole.parts.append(&mut other.parts);
     whole.agents.append(&mut other.agents);
-    whole.delivered = whole.delivered.zip(other.delivered).map(|(mut mine, theirs)| {
-        mine.merge(theirs);
-        mine
-    });
+    whole.delivered = whole.delivered.zip(other.delivered).map(|(mine, _)| mine);
     merge_generator(whole, &other);
     whole.machines.extend(other.machines);
     let (mine, theirs) = (&mut whole.sessions, &other.sessions);

@@ -15,6 +15,7 @@ pub(crate) mod pieces;
 pub(crate) mod plans;
 pub(crate) mod series;
 pub(crate) mod sinks;
+pub(crate) mod sound;
 pub(crate) mod span;
 pub(crate) mod steps;
 pub(crate) mod stopped;
@@ -155,6 +156,7 @@ impl Report {
         self.measured_s = span::measured_s(&self.spans);
         self.rate = span::rate(self.accounting.measured.accepted, &self.spans);
         self.sessions.most_open = span::most_open(&self.spans);
+        self.delivered = self.delivered.map(|_| Delivered::of(self));
         self.steps = std::mem::take(&mut self.steps).into_iter().map(StepRow::derived).collect();
     }
 }

@@ -102,7 +102,7 @@ impl IntervalRow {
         let length_s = self.length_s + later.length_s;
         self.in_flight = 0;
         self.add_beside(later);
-        self.length_s = length_s;
+        self.length_s = length_s.min(LONGEST as f64);
     }
 
     /// Adds a simultaneous row.

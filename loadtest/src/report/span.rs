@@ -62,10 +62,14 @@ pub(crate) fn measured_s(spans: &[Span]) -> f64 {
     sum
 }
 
-/// Messages per second of the measured time; zero where there is none.
+/// Messages per second; zero in less than a nanosecond, the shortest time that is measured.
+pub(crate) fn per_second(messages: u64, seconds: f64) -> f64 {
+    if seconds < 1e-9 { 0.0 } else { messages as f64 / seconds }
+}
+
+/// Messages per second of the measured time.
 pub(crate) fn rate(messages: u64, spans: &[Span]) -> f64 {
-    let seconds = measured_s(spans);
-    if seconds > 0.0 { messages as f64 / seconds } else { 0.0 }
+    per_second(messages, measured_s(spans))
 }
 
 /// The most sessions that can have been open at once: the highest sum over simultaneous runs.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::accounting::{Accounting, add as add_count};
 use crate::measure::steps::StepCounts;
 use crate::report::Split;
+use crate::report::span::per_second;
 use crate::time::clock::Moment;
 
 /// One step.
@@ -83,8 +84,7 @@ impl StepRow {
     }
 
     pub(crate) fn derived(mut self) -> StepRow {
-        self.rate_achieved =
-            if self.length_s > 0.0 { self.accepted_meanwhile as f64 / self.length_s } else { 0.0 };
+        self.rate_achieved = per_second(self.accepted_meanwhile, self.length_s);
         self
     }
 

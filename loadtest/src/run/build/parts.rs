@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod edits;
+
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
