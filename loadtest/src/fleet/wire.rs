@@ -210,14 +210,15 @@ async fn explained(error: hyper::Error, connection: JoinHandle<hyper::Result<()>
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<hyper::Error>());
     let reason = source.filter(|_| error.is_canceled()).unwrap_or(&error);
     // What comes unasked, like the greeting of an SMTP server, is an error of its own without a name.
-    let is_unasked = std::error::Error::source(reason).is_none()
-        && !reason.is_closed()
-        && !reason.is_canceled()
-        && !reason.is_incomplete_message();
+    let is_cut = reason.is_closed() || reason.is_canceled() || reason.is_incomplete_message();
+    let is_unasked = std::error::Error::source(reason).is_none() && !is_cut;
     if reason.is_parse() || is_unasked {
         return io::Error::new(io::ErrorKind::InvalidData, "what listens there does not speak HTTP");
     }
-    io::Error::other(error)
+    if is_cut {
+        return io::Error::other("the connection ended before a reply came");
+    }
+    io::Error::other(reason.to_string())
 }
 
 #[cfg(test)]
@@ -229,11 +230,10 @@ mod tests {
 
     use super::*;
 
-    /// A server that sends the greeting of SMTP, once that is set.
-    #[derive(Default)]
-    struct Greeting(Arc<AtomicBool>);
+    /// A server that sends these octets once that is set; without any it ends the connection.
+    struct Unasked(Arc<AtomicBool>, &'static [u8]);
 
-    impl Read for Greeting {
+    impl Read for Unasked {
         fn poll_read(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -242,12 +242,12 @@ mod tests {
             if !self.0.load(Ordering::Relaxed) {
                 return Poll::Pending;
             }
-            into.put_slice(b"220 mx.example ESMTP\r\n");
+            into.put_slice(self.1);
             Poll::Ready(Ok(()))
         }
     }
 
-    impl Write for Greeting {
+    impl Write for Unasked {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
             Poll::Ready(Ok(octets.len()))
         }
@@ -263,11 +263,17 @@ mod tests {
 
     /// Before the request is made, and before it is sent, which is canceled then.
     #[test]
-    fn a_greeting_is_not_http_whenever_it_comes() {
+    fn what_comes_unasked_is_explained_whenever_it_comes() {
+        let greeting = b"220 mx.example ESMTP\r\n".as_slice();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        for is_early in [true, false] {
+        for (is_early, octets, right) in [
+            (true, greeting, "what listens there does not speak HTTP"),
+            (false, greeting, "what listens there does not speak HTTP"),
+            (true, b"", "the connection ended before a reply came"),
+            (false, b"", "the connection ended before a reply came"),
+        ] {
             let error = runtime.block_on(async {
-                let greeting = Greeting::default();
+                let greeting = Unasked(Arc::default(), octets);
                 let comes = Arc::clone(&greeting.0);
                 comes.store(is_early, Ordering::Relaxed);
                 let (mut sender, connection) = handshake(greeting).await.unwrap();
@@ -280,7 +286,7 @@ mod tests {
                 };
                 explained(asked.await.expect_err("no reply"), connection).await
             });
-            assert_eq!(error.to_string(), "what listens there does not speak HTTP", "early: {is_early}");
+            assert_eq!(error.to_string(), right, "early: {is_early}");
         }
     }
 
