@@ -43,7 +43,7 @@ impl fmt::Display for Stopped {
             }
             Stopped::Refused { why } => write!(f, "the coordinator refused it: {why}"),
             Stopped::LostAgent { agent } => {
-                write!(f, "the coordinator ordered it, as agent {agent} was lost")
+                write!(f, "the coordinator ordered it, as agent {agent} did not complete its part")
             }
             Stopped::CoordinatorSignal { signal } => write!(f, "the coordinator received {signal}"),
         }
