@@ -45,6 +45,9 @@ fn an_agent_that_a_signal_ends_is_named_with_it_and_the_run_is_not_whole() {
         }
         let (stays, goes) = (stays.ended(), goes.ended());
         stays.code_is(0);
+        let ordered =
+            "starts no more messages: the coordinator ordered it, as agent goes did not complete its part";
+        assert_eq!(stays.stderr.contains(ordered), stops, "{}", stays.stderr);
         goes.code_is(0);
         let outcome = coordinator.ended();
         outcome.code_is(1);
@@ -70,6 +73,9 @@ fn a_signal_to_the_coordinator_ends_all_agents_and_is_no_failure() {
     let agents = ["a", "b"].map(|name| coordinator.agent(&["--name", name]));
     coordinator.program.line(" 2 s ");
     coordinator.program.signal(Signal::INT);
+    coordinator
+        .program
+        .line("received SIGINT: stops the agents, and waits for their messages in flight and reports");
     for agent in agents {
         agent.line("starts no more messages: the coordinator received SIGINT");
         agent.ended().code_is(0);

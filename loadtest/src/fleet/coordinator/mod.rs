@@ -70,6 +70,8 @@ pub(crate) enum Event {
     Left(String, String),
     /// The start is decided, or decided anew while no agent knew it.
     Starts(Duration),
+    /// The coordinator received this signal during the run.
+    Signalled(String),
     Late(String),
     Lost(String),
     Back(String),
@@ -297,13 +299,17 @@ impl Coordinator {
 
     /// A signal ends the run. May be called again for the same signal.
     pub(crate) fn interrupt(&mut self, signal: &str) {
-        let _ = self.signal.get_or_insert_with(|| signal.to_owned());
+        if self.signal.is_some() {
+            return;
+        }
+        self.signal = Some(signal.to_owned());
         match self.stage {
             // As long as no agent knows the start, none can have sent anything.
             Stage::Started { .. } if self.members.iter().any(|member| member.has_start) => {
                 for member in self.members.iter_mut().filter(|member| !member.has_start) {
                     member.state = State::Left(format!("the coordinator received {signal}"));
                 }
+                self.events.push_back(Event::Signalled(signal.to_owned()));
                 let why = Stopped::CoordinatorSignal { signal: signal.to_owned() };
                 let _ = self.stop.get_or_insert(Halt::Early(why));
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::member::{Member, Presence, Reported};
-use super::{Coordinator, EXCHANGES, Event, Settings, Stage};
+use super::{Coordinator, EXCHANGES, Ending, Event, Settings, Stage};
 use crate::fleet::agents;
 use crate::fleet::checks::{Known, check, check_hello};
 use crate::fleet::protocol::{
@@ -38,11 +38,18 @@ impl Coordinator {
         if let Some(known) = self.members.iter().find(|member| member.nonce == hello.nonce) {
             return Ok(Welcome { agent: known.id.clone(), name: known.name.clone() });
         }
-        if self.stage != Stage::Gathering {
-            return Err(Refusal::new(
-                Cause::Begun,
-                "the run of this coordinator has begun without this agent",
-            ));
+        let hint = match &self.stage {
+            Stage::Gathering => None,
+            Stage::Decided { .. } | Stage::Started { .. } => {
+                Some("the run of this coordinator has begun without this agent")
+            }
+            Stage::Over(Ending::Unstarted(_)) => {
+                Some("the run of this coordinator did not start, and is over")
+            }
+            Stage::Over(Ending::Complete { .. }) => Some("the run of this coordinator is over"),
+        };
+        if let Some(hint) = hint {
+            return Err(Refusal::new(Cause::Begun, hint));
         }
         let taken = |part: u64| self.members.iter().any(|member| member.part == part);
         let Some(part) = (0..self.settings.agents).find(|part| !taken(*part)) else {

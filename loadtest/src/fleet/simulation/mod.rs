@@ -309,7 +309,7 @@ impl World {
                 Event::Left(name, why) => self.events.push(format!("{name} left: {why}")),
                 Event::Dropped(name) => self.events.push(format!("{name} dropped")),
                 Event::Starts(at) => self.start = Some(at),
-                Event::Joined(..) | Event::Second(_) => {}
+                Event::Joined(..) | Event::Signalled(_) | Event::Second(_) => {}
             }
         }
         if self.is_complete() && self.concludes.is_none() {

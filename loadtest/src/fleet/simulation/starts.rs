@@ -1,6 +1,7 @@
 //! Until the start: agents that come and go, and a start that all have or none.
 
 use super::*;
+use crate::fleet::protocol::{Hello, PROTOCOL, VERSION};
 
 #[test]
 fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another() {
@@ -196,7 +197,14 @@ fn a_signal_to_the_coordinator_before_the_start_ends_the_run_at_once_and_no_agen
         assert!(took < Duration::from_secs(1) + world.writes_after, "{took:?}: {:?}", world.events);
         assert!(!world.events.iter().any(|event| event.ends_with("lost")), "{:?}", world.events);
         assert_eq!(world.sent(), 0);
-        if matches!(world.coordinator.ending(), Some(Ending::Complete { .. })) {
+        // One that comes too late finds out why.
+        let hello =
+            Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name: "late".to_owned(), nonce: 99 };
+        let hint = world.coordinator.register(world.now, &hello).unwrap_err().hint;
+        let is_unstarted = matches!(world.coordinator.ending(), Some(Ending::Unstarted(_)));
+        let right = if is_unstarted { "did not start, and is over" } else { "is over" };
+        assert_eq!(hint, format!("the run of this coordinator {right}"));
+        if !is_unstarted {
             let report = report_of(world.gathered, start, plan(0, 3)).unwrap();
             assert_eq!(report.delivered.unwrap().at_most, Some(0));
         }

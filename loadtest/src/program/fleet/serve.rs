@@ -265,6 +265,10 @@ impl View<'_> {
                 let clocks: Vec<String> = clocks.collect();
                 self.say(&format!("starts at {}; clocks: {}", StartAt::from(at), clocks.join(", ")));
             }
+            Event::Signalled(signal) => self.say(&format!(
+                "received {signal}: stops the agents, and waits for their messages in flight and reports; a second signal ends \
+                 this program without a report"
+            )),
             Event::Late(name) => self.say(&format!("agent {name} is late: nothing from it for some seconds")),
             Event::Lost(name) => self.say(&format!("agent {name} is lost")),
             Event::Back(name) => self.say(&format!("agent {name} is back")),
