@@ -18,7 +18,7 @@ use super::agent::{Agent, Failure, Outcome, Todo};
 use super::coordinator::{Coordinator, Ending, Event, Member, Settings, Unstarted};
 use super::limits::STOPS_WITHIN;
 use super::offset::shifted;
-use super::protocol::{Answer, Order, Refusal, Update, Welcome};
+use super::protocol::{Answer, Hello, Order, PROTOCOL, Refusal, Update, VERSION, Welcome};
 use super::report_of;
 use crate::load::feed::due;
 use crate::load::part::Part;
@@ -59,7 +59,7 @@ pub(super) fn plan(part: u64, parts: u64) -> Plan {
 
 /// What is on its way to the coordinator, or back, and when it arrives.
 enum Travelling {
-    Hello(super::protocol::Hello, Duration),
+    Hello(Hello, Duration),
     Update(Box<Update>, Duration),
     Welcome(Result<Welcome, Refusal>, Duration),
     Answer(Box<Result<Answer, Refusal>>, Duration),

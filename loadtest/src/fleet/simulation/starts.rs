@@ -1,7 +1,6 @@
 //! Until the start: agents that come and go, and a start that all have or none.
 
 use super::*;
-use crate::fleet::protocol::{Hello, PROTOCOL, VERSION};
 
 #[test]
 fn an_agent_that_signs_off_while_others_are_awaited_leaves_its_place_to_another() {
