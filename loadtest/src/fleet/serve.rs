@@ -118,6 +118,8 @@ struct Desk {
     token: Option<String>,
     connections: Mutex<Connections>,
     bodies: Bodies,
+    /// The connections on which agents were informed of the fate of their reports.
+    informed: Mutex<HashMap<Key, String>>,
     /// The tasks of connections.
     tasks: Mutex<HashMap<Key, AbortHandle>>,
 }
@@ -180,6 +182,7 @@ pub(crate) fn serve<R>(
         token: bound.token,
         connections: Mutex::default(),
         bodies: Bodies::new(),
+        informed: Mutex::default(),
         tasks: Mutex::default(),
     });
     std::thread::scope(|scope| {
@@ -282,6 +285,8 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>) {
         let of = Arc::clone(&desk);
         let task = tokio::spawn(async move {
             converse(stream, key, Arc::clone(&of)).await;
+            let informed = locked(&of.informed).remove(&key);
+            informed.into_iter().for_each(|id| of.coordinator().closed(&id, of.clock.now()));
             locked(&of.connections).end(key);
             locked(&of.tasks).remove(&key);
         });
@@ -365,6 +370,9 @@ async fn decide(
     }
     let update: Update = parse_update(octets, room).await?;
     let mut answer = desk.coordinator().update(received, id, update)?;
+    if answer.fate.is_some() {
+        locked(&desk.informed).insert(key, id.to_owned());
+    }
     answer.replied_ns = nanos(desk.clock.now());
     Ok(json(StatusCode::OK, &answer))
 }

@@ -7,13 +7,18 @@ use std::time::Duration;
 use super::Coordinator;
 use super::member::Member;
 use super::requests::WHILE_ENDING;
-use crate::fleet::limits::LOST_AFTER;
+use crate::fleet::limits::{LOST_AFTER, REQUEST_TIMEOUT};
 use crate::fleet::protocol::{Answer, Fate};
 use crate::report::stopped::Stopped;
 use crate::time::clock::{millis, nanos};
 
 /// Whether the report of the run is written: then the parts whose reports it lacks, each with the reason; else why not.
 pub(crate) type Written = Result<BTreeMap<u64, String>, String>;
+
+/// No agent gives up a request before: a bit less than `REQUEST_TIMEOUT`, as the request took some time itself.
+const GIVES_UP_AFTER: Duration = Duration::from_millis(750);
+
+const _: () = assert!(GIVES_UP_AFTER.as_millis() < REQUEST_TIMEOUT.as_millis());
 
 /// An agent whose part was taken.
 #[derive(Debug)]
@@ -23,7 +28,8 @@ pub(super) struct Seat {
     has_report: bool,
     /// When its last request came.
     heard: Duration,
-    /// Whether a reply had the fate of its report.
+    /// Whether a reply had the fate of its report, and whether it came.
+    was_sent: bool,
     is_informed: bool,
 }
 
@@ -41,6 +47,7 @@ impl Coordinator {
             part: member.part,
             has_report: member.has_report(),
             heard: member.heard,
+            was_sent: false,
             is_informed: false,
         };
         self.seats = members.iter().map(seat).collect();
@@ -62,6 +69,14 @@ impl Coordinator {
         self.seats.iter().all(|seat| seat.is_informed || !seat.has_report || is_gone(seat))
     }
 
+    /// The connection of an agent has ended: soon after the reply with the fate of its report if that came, as the agent has
+    /// ended then. One without a reply gives up the request later.
+    pub(crate) fn closed(&mut self, id: &str, now: Duration) {
+        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.id == id) {
+            seat.is_informed |= seat.was_sent && now.saturating_sub(seat.heard) < GIVES_UP_AFTER;
+        }
+    }
+
     /// The reply to an agent whose part was taken.
     pub(super) fn fate(&mut self, now: Duration, id: &str) -> Option<Answer> {
         let seat = self.seats.iter_mut().find(|seat| seat.id == id)?;
@@ -75,7 +90,7 @@ impl Coordinator {
             (true, Some(Err(why))) => Some(Fate::Dropped(why.clone())),
             (true, None) => None,
         };
-        seat.is_informed = fate.is_some();
+        (seat.was_sent, seat.is_informed) = (fate.is_some(), false);
         let now_ns = nanos(now);
         Some(Answer {
             received_ns: now_ns,

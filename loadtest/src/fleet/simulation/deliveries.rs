@@ -99,6 +99,24 @@ fn an_agent_that_is_cut_off_at_the_end_is_waited_for_unless_it_is_gone() {
 }
 
 #[test]
+fn an_agent_counts_as_informed_when_the_reply_has_come() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 4, 0, false);
+        until_decided(&mut world);
+        while world.gathered.is_empty() {
+            world.step();
+        }
+        world.loss = 50;
+        while !world.coordinator.has_informed_all(world.now) {
+            world.step();
+        }
+        let outcomes = world.machines.iter().map(|machine| machine.outcome.clone());
+        let outcomes: Vec<_> = outcomes.collect();
+        assert!(outcomes.iter().all(|outcome| *outcome == Some(Outcome::Delivered)), "{outcomes:?}");
+    });
+}
+
+#[test]
 fn an_agent_whose_run_ended_long_ago_waits_for_a_coordinator_that_is_gone_for_a_while() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, false);

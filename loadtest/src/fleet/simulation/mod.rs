@@ -367,7 +367,9 @@ impl World {
         if machine.timeout != Duration::MAX {
             machine.timeout = Duration::MAX;
             machine.agent.unanswered(local);
+            self.disconnect(index);
         }
+        let machine = &mut self.machines[index];
         match machine.agent.next(local) {
             Todo::Register(hello) => self.send(index, Travelling::Hello(hello, local), local),
             Todo::Update(update) => self.send(index, Travelling::Update(update, local), local),
@@ -378,7 +380,19 @@ impl World {
                 machine.load = Some(Load::new(&order, shifted(start, -machine.offset), start));
             }
             Todo::Wait(_) => {}
-            Todo::End(outcome) => machine.outcome = Some(outcome),
+            Todo::End(outcome) => {
+                machine.outcome = Some(outcome);
+                self.disconnect(index);
+            }
+        }
+    }
+
+    /// The connection of an agent ends, which its coordinator notices unless the link is cut.
+    fn disconnect(&mut self, index: usize) {
+        let machine = &self.machines[index];
+        let is_cut = machine.cut.is_some_and(|(from, until)| (from..until).contains(&self.now));
+        if let Some(id) = machine.agent.id().filter(|_| !is_cut) {
+            self.coordinator.closed(id, self.now);
         }
     }
 
