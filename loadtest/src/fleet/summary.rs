@@ -149,13 +149,14 @@ fn silence(member: &Member) -> String {
 fn of_lost(mut member: Member, why: String, plan: &Plan, start: Duration) -> Report {
     let reported = std::mem::replace(&mut member.reported, Reported::new());
     let until = reported.until;
-    let (report, until, why) = match sound(partial(reported, plan, start), plan.part) {
+    let (mut report, until, why) = match sound(partial(reported, plan, start), plan.part) {
         Ok(report) => (report, until, why),
         Err(error) => {
             let why = format!("{why}; the seconds that it reported can't be added: {error}");
             (empty(plan, start), Duration::ZERO, why)
         }
     };
+    report.interrupted = member.stopped.is_some();
     let accounts = &report.accounting;
     let started = accounts.measured.started.saturating_add(accounts.warmup.started);
     // An agent that knew the start goes on until it notices that there is no coordinator.

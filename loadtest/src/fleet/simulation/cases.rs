@@ -97,6 +97,29 @@ fn an_agent_that_receives_a_signal_is_named_with_it_and_nothing_is_in_doubt() {
 }
 
 #[test]
+fn a_part_that_a_second_signal_ended_is_lost_and_was_ended_early() {
+    for_seeds(|seed| {
+        let mut world = World::new(seed, 2, 0, false);
+        let start = until_decided(&mut world);
+        let signalled = start + Duration::from_millis(world.random.rand_range(2_000..20_000));
+        let machine = &mut world.machines[1];
+        machine.signalled = Some(signalled);
+        machine.grace = Duration::from_secs(3);
+        // Its coordinator has heard of the first one.
+        machine.killed = Some(signalled + Duration::from_secs(1));
+        world.run();
+        let (sent, part) = (world.sent(), world.machines[1].agent.order().unwrap().part);
+        let report = world.report();
+        let row = report.agents.iter().find(|row| row.part == part).unwrap();
+        assert!(row.lost.is_some());
+        assert_eq!(row.stopped, Some(Stopped::Signal { signal: "SIGTERM".to_owned() }));
+        assert!(report.interrupted);
+        let delivered = report.delivered.unwrap();
+        assert!((delivered.at_least..=delivered.at_most.unwrap()).contains(&sent), "{sent} of {delivered:?}");
+    });
+}
+
+#[test]
 fn a_signal_at_any_time_is_named_and_the_range_is_right() {
     for_seeds(|seed| {
         let mut world = World::new(seed, 3, seed, seed % 2 == 1);
