@@ -14,9 +14,9 @@ use crate::fleet::protocol::{
 };
 use crate::fleet::summary::{AgentFacts, of_agent};
 use crate::measure::interval::Interval;
-use crate::report::Report;
 use crate::report::plans::Digest;
 use crate::report::stopped::Stopped;
+use crate::report::{Report, agents};
 use crate::time::clock::millis;
 
 /// How long an agent without a coordinator tries to deliver its report, after its run.
@@ -204,9 +204,12 @@ impl Agent {
         self.order.as_ref()
     }
 
-    /// Whether the coordinator has the report of its run.
+    /// Whether the coordinator has the report of its run, and will write one.
     pub(crate) fn is_handed_in(&self) -> bool {
-        matches!(self.stage, Stage::Ended { handed_in: Some(_), .. })
+        match &self.stage {
+            Stage::Ended { report, handed_in: Some(_), .. } => agents::has_begun(report),
+            _ => false,
+        }
     }
 
     /// The report of its part, once its run has ended, as the coordinator adds it to those of the others.

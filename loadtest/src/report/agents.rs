@@ -130,6 +130,12 @@ impl AgentRow {
     }
 }
 
+/// Whether the part of a report has begun.
+#[cfg(feature = "fleet")]
+pub(crate) fn has_begun(report: &Report) -> bool {
+    report.parts.iter().any(|part| part.started_late_ms.is_some())
+}
+
 /// The agents without a report, each with its reason.
 pub(crate) fn lost(report: &Report) -> Vec<String> {
     let rows = report.agents.iter().filter_map(|row| Some((&row.name, &row.lost.as_ref()?.why)));

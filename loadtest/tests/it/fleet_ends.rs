@@ -345,6 +345,41 @@ fn an_agent_that_has_delivered_does_not_fail_because_nobody_reads_its_standard_e
 }
 
 #[test]
+fn an_agent_that_has_delivered_and_can_not_write_its_own_report_says_that_the_part_is_not_lost() {
+    let mock = Mock::start(&[]);
+    let coordinator = Coordinator::start(&address(&mock), "--agents 1 --rate 40/s --duration 1s --seed 5");
+    let agent = coordinator.agent(&["--report-json", "/dev/full"]).ended();
+    agent.code_is(1);
+    let right = "smtpload: the report of the coordinator has this part (exit 1)";
+    assert!(agent.stderr.contains("can't write") && agent.stderr.contains(right), "{}", agent.stderr);
+    assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
+}
+
+#[test]
+fn a_signal_after_the_run_of_an_agent_is_named_and_ends_it_at_once_while_its_coordinator_stands_still() {
+    let mock = Mock::start(&[]);
+    let mut coordinator =
+        Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 2s --seed 5");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [waits, mut other] = ["waits", "other"].map(|name| agent_in(&folder, &coordinator, name));
+    coordinator.program.line(" 1 s ");
+    // It delays the end of the run.
+    other.signal(Signal::STOP);
+    waits.line("the coordinator has the report of this part");
+    coordinator.program.signal(Signal::STOP);
+    waits.line("can't reach the coordinator");
+    waits.signal(Signal::INT);
+    let waits = waits.ended();
+    waits.code_is(1);
+    assert!(waits.stderr.contains("this agent received SIGINT before"), "{}", waits.stderr);
+    assert_eq!(reports_in(&folder).len(), 1);
+    for program in [&mut other, &mut coordinator.program] {
+        program.child.kill().expect("it is there");
+        program.child.wait().expect("it ends");
+    }
+}
+
+#[test]
 fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
     let folder = tempfile::tempdir().expect("a folder");
     let [json, hlog, html] = ["run.json", "run.hlog", "run.html"].map(|name| path(&folder, name));

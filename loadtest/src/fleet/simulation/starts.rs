@@ -196,6 +196,8 @@ fn a_signal_to_the_coordinator_before_the_start_ends_the_run_at_once_and_no_agen
         assert!(took < Duration::from_secs(1) + world.writes_after, "{took:?}: {:?}", world.events);
         assert!(!world.events.iter().any(|event| event.ends_with("lost")), "{:?}", world.events);
         assert_eq!(world.sent(), 0);
+        // Agents don't say that a report is awaited.
+        assert!(world.machines.iter().all(|machine| !machine.agent.is_handed_in()));
         // One that comes too late finds out why.
         let hello =
             Hello { protocol: PROTOCOL, version: VERSION.to_owned(), name: "late".to_owned(), nonce: 99 };

@@ -22,7 +22,7 @@ use crate::program::exit::Exit;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{interrupt, values};
-use crate::report::{Report, json};
+use crate::report::{Report, agents, json};
 
 /// The most reasons that are remembered as shown.
 const NOTES_LIMIT: usize = 16;
@@ -98,7 +98,7 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     }
     let has_delivered = done.outcome == Outcome::Delivered;
     if let (Some(report), Some(order), false) = (&done.report, &done.order, has_delivered)
-        && has_begun(report)
+        && agents::has_begun(report)
     {
         let safe = args.json.as_ref().filter(|_| lost.is_empty()).map(|path| Ok(named(path)));
         let line = match safe.unwrap_or_else(|| save(report, order, streams)) {
@@ -113,7 +113,15 @@ pub(crate) fn agent(args: &AgentArgs, streams: &Streams) -> Result<Exit, Stop> {
     }
     match done.outcome {
         Outcome::Delivered if lost.is_empty() => Ok(Exit::Fine),
-        Outcome::Delivered => Ok(Exit::Failed),
+        Outcome::Delivered => {
+            // It is not lost.
+            let line = format!(
+                "smtpload: the report of the coordinator has this part (exit {})\n",
+                Exit::Failed.code()
+            );
+            streams.err.put(line);
+            Ok(Exit::Failed)
+        }
         Outcome::Failed(why) => Err(Stop::Fleet(FleetError::Agent(why, coordinator))),
     }
 }
@@ -148,11 +156,6 @@ fn describe(note: &Note, coordinator: &str) -> String {
             "the coordinator has the report of this part; waiting until it has written its own".to_owned()
         }
     }
-}
-
-/// Whether the part of a report has begun.
-fn has_begun(report: &Report) -> bool {
-    report.parts.iter().any(|part| part.started_late_ms.is_some())
 }
 
 fn named(path: &Path) -> String {
