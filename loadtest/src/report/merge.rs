@@ -149,6 +149,12 @@ pub(crate) fn check_kind(a: &Shape, b: &Shape) -> Result<(), MergeError> {
     Ok(())
 }
 
+/// The second of the clock at which the rows of a report begin. Rounded before a difference is taken: so the order in which
+/// reports are merged is not seen in the sum.
+fn whole_seconds(at_ms: u64) -> f64 {
+    (at_ms as f64 / 1e3).round()
+}
+
 fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
     whole.targets = targets::merge(whole, &other);
     let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
@@ -156,7 +162,9 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
     let mine = std::mem::take(&mut whole.spans).into_iter().map(|span| span.later_by(my_shift));
     whole.spans = mine.chain(other.spans.iter().cloned().map(|span| span.later_by(their_shift))).collect();
     let (mine, theirs) = (std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals));
-    whole.intervals = Series::of(mine).merged(my_shift, Series::of(theirs), their_shift).into_rows();
+    let shift = whole_seconds(other.started_at_ms) - whole_seconds(whole.started_at_ms);
+    whole.intervals =
+        Series::of(mine).merged((-shift).max(0.0), Series::of(theirs), shift.max(0.0)).into_rows();
     let are_parallel = shift_s.abs() < PARALLEL_S;
     let mine = std::mem::take(&mut whole.steps);
     whole.steps = match is_same_run {

@@ -49,7 +49,7 @@ impl Series {
         self.rows.into_values().collect()
     }
 
-    /// Merges two series on one clock, on which they begin later by these times, rounded to a row. Simultaneous rows
+    /// Merges two series on one clock, on which they begin later by these times, which are whole seconds. Simultaneous rows
     /// are added.
     pub(crate) fn merged(self, my_shift_s: f64, other: Series, other_shift_s: f64) -> Series {
         let scale = self.scale.max(other.scale);

@@ -200,9 +200,11 @@ fn an_agent_that_sends_reports_in_reports_is_refused_and_the_run_of_the_others_g
     let open = report.trim_end().strip_suffix('}').expect("an object");
     let nest = |inner: String, _| format!(r#"{open},"pieces":{{"partial":[],"whole":{inner}}}}}"#);
     let deep = (0..60).fold(report.clone(), nest);
-    let update = format!(r#"{{"state":"ended","clock":null,"report":{deep}}}"#);
+    let update = format!(r#"{{"state":{{"ended":{deep}}},"clock":null}}"#);
     let reply = coordinator.ask(&format!("POST /v1/agents/{id} HTTP/1.1"), &update);
     assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
+    let hint = body(&reply)["hint"].as_str().expect("a text").to_owned();
+    assert!(hint.contains("the report is not that of part"), "{hint}");
     let left = coordinator
         .ask(&format!("POST /v1/agents/{id} HTTP/1.1"), r#"{"state":{"left":"signs off"},"clock":null}"#);
     assert!(left.starts_with("HTTP/1.1 200"), "{left}");

@@ -239,6 +239,31 @@ proptest! {
     }
 }
 
+proptest! {
+    // Hundreds of messages each.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn the_series_of_parts_that_began_at_any_time_is_the_same_in_any_order(
+        fates in prop::collection::vec((0u64..9_000, 0u64..5_000_000, 0u8..20), 1..200),
+        late_ms in prop::collection::vec(0u64..4_000, 4), order in Just([0, 1, 2, 3]).prop_shuffle(),
+    ) {
+        let samples = samples(&fates);
+        let of = |index: u64| {
+            let mine: Vec<Sample> = samples.iter().copied().filter(|sample| sample.arrival.seq % 4 == index).collect();
+            let mut report = run(&plan(&format!("{index}/4")), &mine);
+            report.started_at_ms += late_ms[index as usize];
+            report.ended_at_ms += late_ms[index as usize];
+            report
+        };
+        let expected = merge::merge((0..4).map(of).collect()).unwrap();
+        let one_by_one = merge::merge(order.map(of).to_vec()).unwrap();
+        prop_assert_eq!(&one_by_one.intervals, &expected.intervals);
+        let [first, last] = [&order[..2], &order[2..]]
+            .map(|two| as_read(&merge::merge(two.iter().copied().map(of).collect()).unwrap()));
+        prop_assert_eq!(&merge::merge(vec![first, last]).unwrap().intervals, &expected.intervals);
+    }
+}
+
 /// A report with these pieces.
 fn with_pieces(whole: Option<Report>, partial: Vec<Report>) -> Report {
     Report { pieces: Some(Box::new(Pieces { whole, partial })), ..run(&plan("0/2"), &[]) }
