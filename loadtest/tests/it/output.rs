@@ -226,7 +226,7 @@ fn an_interval_that_no_run_has_is_refused() {
             let files = copies(&folder, &one, &[0], |copy| copy["intervals"][0][field] = other.into());
             let outcome = plain(&["merge", &files[0], "--hlog", &log]);
             outcome.code_is(2);
-            let complaint = "intervals.0: at_s and length_s are seconds from 0 on";
+            let complaint = "intervals.0: at_s and length_s are seconds from 0 to 274877906944";
             assert!(outcome.stderr.contains(complaint), "{field} {other}: {}", outcome.stderr);
         }
     }
