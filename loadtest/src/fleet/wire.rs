@@ -218,7 +218,11 @@ async fn explained(error: hyper::Error, connection: JoinHandle<hyper::Result<()>
     if is_cut {
         return io::Error::other("the connection ended before a reply came");
     }
-    io::Error::other(reason.to_string())
+    let mut cause: &dyn std::error::Error = reason;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    io::Error::other(cause.to_string())
 }
 
 #[cfg(test)]
@@ -230,8 +234,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that sends these octets once that is set; without any it ends the connection.
-    struct Unasked(Arc<AtomicBool>, &'static [u8]);
+    /// A server that sends these octets once that is set: empty ones end the connection, none reset it.
+    struct Unasked(Arc<AtomicBool>, Option<&'static [u8]>);
 
     impl Read for Unasked {
         fn poll_read(
@@ -242,7 +246,10 @@ mod tests {
             if !self.0.load(Ordering::Relaxed) {
                 return Poll::Pending;
             }
-            into.put_slice(self.1);
+            let Some(octets) = self.1 else {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            };
+            into.put_slice(octets);
             Poll::Ready(Ok(()))
         }
     }
@@ -267,10 +274,12 @@ mod tests {
         let greeting = b"220 mx.example ESMTP\r\n".as_slice();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for (is_early, octets, right) in [
-            (true, greeting, "what listens there does not speak HTTP"),
-            (false, greeting, "what listens there does not speak HTTP"),
-            (true, b"", "the connection ended before a reply came"),
-            (false, b"", "the connection ended before a reply came"),
+            (true, Some(greeting), "what listens there does not speak HTTP"),
+            (false, Some(greeting), "what listens there does not speak HTTP"),
+            (true, Some(b""), "the connection ended before a reply came"),
+            (false, Some(b""), "the connection ended before a reply came"),
+            (true, None, "connection reset"),
+            (false, None, "connection reset"),
         ] {
             let error = runtime.block_on(async {
                 let greeting = Unasked(Arc::default(), octets);

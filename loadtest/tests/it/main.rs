@@ -17,6 +17,7 @@ mod fleet_ends;
 mod fleet_wire;
 mod giving_up;
 mod input;
+#[cfg(feature = "fleet")]
 mod kubernetes;
 mod liars;
 mod lmtp;
