@@ -135,7 +135,7 @@ pub(crate) fn check(report: &Report) -> Result<(), Unsound> {
         ("generator.cpu_s", generator.cpu_s),
         ("generator.cpu_wait_s", generator.cpu_wait_s),
     ] {
-        if seconds.is_some_and(|seconds| seconds.is_sign_negative()) {
+        if seconds.is_some_and(|seconds| seconds < 0.0) {
             return Err(Unsound::Seconds(name));
         }
     }
