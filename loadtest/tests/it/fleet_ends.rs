@@ -12,130 +12,16 @@ use crate::support::program::{plain, program};
 use crate::support::relay::Relay;
 
 /// The row of an agent in a report.
-fn row<'r>(outcome: &'r Outcome, name: &str) -> &'r serde_json::Value {
+pub(crate) fn row<'r>(outcome: &'r Outcome, name: &str) -> &'r serde_json::Value {
     let rows = outcome.report["agents"].as_array().expect("a list");
     rows.iter().find(|row| row["name"] == name).expect("its row")
 }
 
 /// Checks that the servers' count is the range, which is one number.
-fn is_exact(outcome: &Outcome, mock: &Mock) {
+pub(crate) fn is_exact(outcome: &Outcome, mock: &Mock) {
     let received = tokens(mock).len() as u64;
     let range = ["/delivered/at_least", "/delivered/at_most"].map(|field| outcome.number(field));
     assert_eq!(range, [received, received]);
-}
-
-#[test]
-fn an_agent_that_a_signal_ends_is_named_with_it_and_the_run_is_not_whole() {
-    for (signal, name, stops) in [(Signal::TERM, "SIGTERM", false), (Signal::INT, "SIGINT", true)] {
-        let mock = Mock::start(&[]);
-        let policy = if stops { "stop" } else { "continue" };
-        let length = if stops { "10m" } else { "5s" };
-        let load = format!(
-            "--agents 2 --rate 40/s --duration {length} --seed 5 --on-lost {policy} --fail-if errors>0"
-        );
-        let coordinator = Coordinator::start(&address(&mock), &load);
-        let [stays, goes] = ["stays", "goes"].map(|name| coordinator.agent(&["--name", name]));
-        coordinator.program.line(" 2 s ");
-        goes.signal(signal);
-        goes.line(&format!("starts no more messages: {name}"));
-        // At once, and it is not counted from then on.
-        coordinator.program.line(&format!("agent goes has stopped early: {name}"));
-        if !stops {
-            coordinator.program.line("  1 of 2 agents");
-        }
-        let (stays, goes) = (stays.ended(), goes.ended());
-        stays.code_is(0);
-        let ordered =
-            "starts no more messages: the coordinator ordered it, as agent goes did not complete its part";
-        assert_eq!(stays.stderr.contains(ordered), stops, "{}", stays.stderr);
-        goes.code_is(0);
-        let outcome = coordinator.ended();
-        outcome.code_is(1);
-        let named = format!(
-            "the run is not whole: agents that stopped early: goes ({name}); the servers have received "
-        );
-        assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
-        assert!(outcome.stdout.contains(&format!("STOPPED EARLY: {name}")), "{}", outcome.stdout);
-        assert_eq!(row(&outcome, "goes")["stopped"], serde_json::json!({"by": "signal", "signal": name}));
-        let other = &row(&outcome, "stays")["stopped"];
-        match stops {
-            true => assert_eq!(*other, serde_json::json!({"by": "lost-agent", "agent": "goes"})),
-            false => assert!(other.is_null(), "{other}"),
-        }
-        is_exact(&outcome, &mock);
-    }
-}
-
-#[test]
-fn a_signal_to_the_coordinator_ends_all_agents_and_is_no_failure() {
-    let mock = Mock::start(&[]);
-    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 10m --seed 5");
-    let agents = ["a", "b"].map(|name| coordinator.agent(&["--name", name]));
-    coordinator.program.line(" 2 s ");
-    coordinator.program.signal(Signal::INT);
-    coordinator
-        .program
-        .line("received SIGINT: stops the agents, and waits for their messages in flight and reports");
-    for agent in agents {
-        agent.line("starts no more messages: the coordinator received SIGINT");
-        agent.ended().code_is(0);
-    }
-    let outcome = coordinator.ended().expect(0);
-    for name in ["a", "b"] {
-        let expected = serde_json::json!({"by": "coordinator-signal", "signal": "SIGINT"});
-        assert_eq!(row(&outcome, name)["stopped"], expected);
-    }
-    is_exact(&outcome, &mock);
-}
-
-#[test]
-fn a_signal_to_the_coordinator_and_its_agents_is_no_failure_whichever_it_reaches_first() {
-    // Messages in flight leave the agents time while the others receive it.
-    let mock = Mock::start(&["--response-delay-message", "2s"]);
-    for (policy, is_first) in [("continue", true), ("continue", false), ("stop", false)] {
-        let load = "--agents 2 --rate 40/s -c 100 --duration 10m --grace 20s --fail-if errors>0";
-        let load = format!("{load} --on-lost {policy}");
-        let coordinator = Coordinator::start(&address(&mock), &load);
-        let agents = ["a", "b"].map(|name| coordinator.agent(&["--name", name]));
-        coordinator.program.line(" 3 s ");
-        let programs = [&agents[0], &agents[1], &coordinator.program];
-        match is_first {
-            true => programs.iter().rev().for_each(|program| program.signal(Signal::INT)),
-            false => programs.iter().for_each(|program| program.signal(Signal::INT)),
-        }
-        agents.into_iter().for_each(|agent| agent.ended().code_is(0));
-        let outcome = coordinator.ended().expect(0);
-        assert!(!outcome.stderr.contains("not whole"), "{}", outcome.stderr);
-        assert_eq!(outcome.number("/delivered/at_least"), outcome.number("/delivered/at_most"));
-        // The verdict is in the report.
-        if !is_first {
-            assert_eq!(
-                row(&outcome, "a")["stopped"],
-                serde_json::json!({"by": "signal", "signal": "SIGINT"})
-            );
-            assert_eq!(row(&outcome, "a")["coordinator_signal"], "SIGINT");
-            let right = "STOPPED EARLY: SIGINT (the coordinator received SIGINT as well)";
-            assert!(outcome.stdout.contains(right), "{}", outcome.stdout);
-        }
-    }
-}
-
-#[test]
-fn an_agent_that_a_signal_ends_before_the_start_signs_off_and_another_takes_its_place() {
-    let mock = Mock::start(&[]);
-    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 1s --seed 5");
-    let leaves = coordinator.agent(&["--name", "leaves"]);
-    coordinator.program.line("agent leaves is there, 1 of 2");
-    leaves.signal(Signal::TERM);
-    // At once: the run does not start with a silent one.
-    coordinator.program.line("agent leaves has signed off: SIGTERM");
-    let left = leaves.ended();
-    left.code_is(1);
-    let right = "this agent received SIGTERM before its run began; nothing was sent";
-    assert!(left.stderr.contains(right), "{}", left.stderr);
-    let agents = ["a", "b"].map(|name| coordinator.agent(&["--name", name]));
-    agents.into_iter().for_each(|agent| agent.ended().code_is(0));
-    assert_eq!(coordinator.ended().expect(0).count("accepted"), 40);
 }
 
 /// A system that is short of threads at the end of a run does not cost the report: none is started then.
@@ -187,33 +73,14 @@ fn a_run_that_needs_all_agents_does_not_start_without_one() {
     assert_eq!(tokens(&mock).len(), 0);
 }
 
-#[test]
-fn an_agent_that_a_signal_ends_shortly_before_the_start_is_named_as_well() {
-    let mock = Mock::start(&[]);
-    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 2s --seed 5");
-    let [stays, goes] = ["stays", "goes"].map(|name| coordinator.agent(&["--name", name]));
-    coordinator.program.line("starts at ");
-    goes.signal(Signal::TERM);
-    stays.ended().code_is(0);
-    drop(goes.ended());
-    let outcome = coordinator.ended();
-    outcome.code_is(1);
-    assert!(
-        outcome.stderr.contains("the run is not whole: ") && outcome.stderr.contains("SIGTERM"),
-        "{}",
-        outcome.stderr
-    );
-    is_exact(&outcome, &mock);
-}
-
 /// An agent that works in a folder.
-fn agent_in(folder: &TempDir, coordinator: &Coordinator, name: &str) -> Running {
+pub(crate) fn agent_in(folder: &TempDir, coordinator: &Coordinator, name: &str) -> Running {
     let mut command = program();
     Running::start(command.current_dir(folder).args(["agent", &coordinator.url, "--name", name]))
 }
 
 /// The reports in a folder.
-fn reports_in(folder: &TempDir) -> Vec<String> {
+pub(crate) fn reports_in(folder: &TempDir) -> Vec<String> {
     let files = std::fs::read_dir(folder).expect("a folder").flatten();
     let mut files: Vec<String> = files.map(|file| file.path().to_str().expect("UTF-8").to_owned()).collect();
     files.sort();
@@ -356,30 +223,6 @@ fn an_agent_that_has_delivered_and_can_not_write_its_own_report_says_that_the_pa
 }
 
 #[test]
-fn a_signal_after_the_run_of_an_agent_is_named_and_ends_it_at_once_while_its_coordinator_stands_still() {
-    let mock = Mock::start(&[]);
-    let mut coordinator =
-        Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 2s --seed 5");
-    let folder = tempfile::tempdir().expect("a folder");
-    let [waits, mut other] = ["waits", "other"].map(|name| agent_in(&folder, &coordinator, name));
-    coordinator.program.line(" 1 s ");
-    // It delays the end of the run.
-    other.signal(Signal::STOP);
-    waits.line("the coordinator has the report of this part");
-    coordinator.program.signal(Signal::STOP);
-    waits.line("can't reach the coordinator");
-    waits.signal(Signal::INT);
-    let waits = waits.ended();
-    waits.code_is(1);
-    assert!(waits.stderr.contains("this agent received SIGINT before"), "{}", waits.stderr);
-    assert_eq!(reports_in(&folder).len(), 1);
-    for program in [&mut other, &mut coordinator.program] {
-        program.child.kill().expect("it is there");
-        program.child.wait().expect("it ends");
-    }
-}
-
-#[test]
 fn outputs_of_a_run_that_does_not_start_stay_as_they_were() {
     let folder = tempfile::tempdir().expect("a folder");
     let [json, hlog, html] = ["run.json", "run.hlog", "run.html"].map(|name| path(&folder, name));
@@ -483,30 +326,6 @@ fn an_agent_whose_coordinator_was_started_anew_says_what_that_one_replied() {
 }
 
 #[test]
-fn an_agent_that_a_signal_ends_does_not_wait_for_the_end_of_a_long_run() {
-    let mock = Mock::start(&[]);
-    let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 10m --seed 5");
-    let folder = tempfile::tempdir().expect("a folder");
-    let [stays, goes] = ["stays", "goes"].map(|name| agent_in(&folder, &coordinator, name));
-    coordinator.program.line(" 1 s ");
-    goes.signal(Signal::TERM);
-    let goes = goes.ended();
-    goes.code_is(1);
-    let right = "this agent received SIGTERM before the coordinator at ";
-    assert!(goes.stderr.contains(right), "{}", goes.stderr);
-    assert!(goes.stderr.contains("if it is not in the coordinator's"), "{}", goes.stderr);
-    // The coordinator has it as well.
-    coordinator.program.signal(Signal::INT);
-    stays.ended().code_is(0);
-    // As that one received a signal as well, the run may be shorter.
-    let outcome = coordinator.ended().expect(0);
-    assert!(row(&outcome, "goes")["lost"].is_null());
-    assert_eq!(row(&outcome, "goes")["coordinator_signal"], "SIGINT");
-    is_exact(&outcome, &mock);
-    assert_eq!(reports_in(&folder).len(), 1);
-}
-
-#[test]
 fn an_agent_that_stood_still_until_its_run_was_over_sends_nothing_after_that() {
     // When it stops, messages are due, and others wait for the reply to DATA.
     let mock = Mock::start(&["--response-delay-data", "500ms"]);
@@ -532,39 +351,6 @@ fn an_agent_that_stood_still_until_its_run_was_over_sends_nothing_after_that() {
         serde_json::from_slice(&std::fs::read(&reports_in(&folder)[0]).expect("a report")).expect("JSON");
     assert_eq!(part["agents"][0]["stopped"]["by"], "no-coordinator");
     assert!(part["accounting"]["measured"]["in_flight"].as_u64().expect("a count") > 0);
-}
-
-#[test]
-fn after_a_signal_the_report_of_an_agent_is_soon_written_where_its_coordinator_does_not_answer() {
-    let mock = Mock::start(&[]);
-    let target = address(&mock);
-    // One that is gone, and one that stands still and accepts connections.
-    for end in [Signal::KILL, Signal::STOP] {
-        let mut coordinator = Coordinator::start(&target, "--agents 1 --rate 40/s --duration 10m --seed 5");
-        let folder = tempfile::tempdir().expect("a folder");
-        let agent = agent_in(&folder, &coordinator, "alone");
-        coordinator.program.line(" 1 s ");
-        coordinator.program.signal(end);
-        agent.signal(Signal::TERM);
-        // At once, and it warns of what a second one does.
-        let line = agent.line(
-            "received SIGTERM: waits for messages in flight, and then for the coordinator, 10 s at most",
-        );
-        assert!(
-            line.contains("it is written here. A second signal ends this agent without its report"),
-            "{line}"
-        );
-        let agent = agent.ended();
-        agent.code_is(1);
-        let report = std::fs::read(&reports_in(&folder)[0]).expect("a report");
-        let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
-        assert_eq!(report["agents"][0]["stopped"], serde_json::json!({"by": "signal", "signal": "SIGTERM"}));
-        let (run, all) = (report["settings"]["runs"][0].as_str().expect("an id"), tokens(&mock));
-        let sent = all.iter().filter(|token| token.starts_with(run)).count() as u64;
-        assert_eq!(report["accounting"]["measured"]["accepted"], sent);
-        coordinator.program.child.kill().expect("it is there");
-        drop(coordinator.ended());
-    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod fleet_before;
 #[cfg(feature = "fleet")]
 mod fleet_ends;
 #[cfg(feature = "fleet")]
+mod fleet_signals;
+#[cfg(feature = "fleet")]
 mod fleet_wire;
 mod giving_up;
 mod input;
