@@ -7,7 +7,7 @@ use crate::report::steps::StepRow;
 /// flight per session is allowed in any case.
 const LEFT_PERCENT: f64 = 5.0;
 
-/// Judges every step by the gates that apply to steps; without such a gate, by whether the target kept up over this
+/// Judges every step that can be judged by the gates that apply to steps; without such a gate, by whether the target kept up over this
 /// number of connections.
 pub(crate) fn judge(steps: &mut [StepRow], gates: &[Gate], connections: usize) {
     for step in steps {
@@ -15,7 +15,7 @@ pub(crate) fn judge(steps: &mut [StepRow], gates: &[Gate], connections: usize) {
         step.passed = match verdicts.is_empty() {
             true => is_well(step, connections),
             false => verdicts.iter().all(|passed| *passed),
-        };
+        } && step.not_judged.is_none();
     }
 }
 

@@ -24,7 +24,7 @@ use crate::program::fleet;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
 use crate::program::{help, input, interrupt};
-use crate::report::steps::{StepRow, knee};
+use crate::report::steps::{StepRow, knee, mark};
 use crate::report::targets::TargetRow;
 use crate::report::verdicts::Assessment;
 use crate::report::{Report, agents, failure, merge, parts};
@@ -186,6 +186,7 @@ pub(crate) fn conclude(
 ) -> Conclusion {
     let gates: Vec<Gate> = args.expect.iter().chain(&args.fail_if).cloned().collect();
     report.gates = gates.iter().map(|gate| gate.judge(&report)).collect();
+    mark(&mut report);
     steps::judge(&mut report.steps, &gates, report.settings.shape.connections);
     report.knee = knee(&report.steps).map(StepRow::rate);
     let refusal = before.and_then(|before| compare(&mut report, before, args.max_regression));

@@ -7,7 +7,7 @@ use smtpmock::report::page::{Tile, banner, date, document, escape, grouped, tile
 use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum, tick};
 
 use crate::client::phase::Phase;
-use crate::report::steps::knee_text;
+use crate::report::steps::{knee_text, not_judged_text};
 use crate::report::summary;
 use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
@@ -253,10 +253,18 @@ fn step_table(report: &Report, out: &mut String) {
         for value in [message.at(0.5), message.at(0.9), message.at(0.99), message.at(0.999), message.max()] {
             put!(out, "<td>{}</td>", value.map_or_else(String::new, show_ns));
         }
-        let (class, word) = if step.passed { ("ok", "passed") } else { ("bad", "failed") };
-        put!(out, "<td class=\"{class}\">{word}</td></tr>");
+        put!(
+            out,
+            "{}</tr>",
+            match (step.passed, &step.not_judged) {
+                (_, Some(_)) => "<td>not judged</td>",
+                (true, None) => "<td class=\"ok\">passed</td>",
+                (false, None) => "<td class=\"bad\">failed</td>",
+            }
+        );
     }
-    put!(out, "</tbody></table></div>\n<p>Knee: {}.</p>\n", knee_text(&report.steps));
+    let why = not_judged_text(&report.steps).map_or_else(String::new, |why| format!("; {}", escape(&why)));
+    put!(out, "</tbody></table></div>\n<p>Knee: {}{why}.</p>\n", knee_text(&report.steps));
 }
 
 fn account_table(report: &Report, out: &mut String) {

@@ -171,6 +171,8 @@ fn add(whole: &mut Report, mut other: Report, is_same_run: bool) {
         true => steps::merge_parts(mine, &other.steps),
         false => steps::merge(mine, &other.steps, are_parallel),
     };
+    whole.steps_whole_until_s =
+        [whole.steps_whole_until_s, other.steps_whole_until_s].into_iter().flatten().reduce(f64::min);
     whole.knee = None;
     whole.delivered_by_run = merge_delivered(whole, &other);
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);

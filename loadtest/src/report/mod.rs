@@ -112,6 +112,9 @@ pub(crate) struct Report {
     /// The steps of a changing rate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<StepRow>,
+    /// Where a part ended early: the beginning of the first step that it did not offer in full, in seconds from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steps_whole_until_s: Option<f64>,
     /// The highest rate that passed the gates, in messages per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) knee: Option<f64>,

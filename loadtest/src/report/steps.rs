@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::accounting::{Accounting, add as add_count};
 use crate::measure::steps::StepCounts;
-use crate::report::Split;
 use crate::report::span::per_second;
+use crate::report::{Report, Split, parts};
 use crate::time::clock::Moment;
 
 /// One step.
@@ -28,6 +28,9 @@ pub(crate) struct StepRow {
     /// errors.
     #[serde(rename = "kept")]
     pub(crate) passed: bool,
+    /// Why it was not judged, if it was not: less than its rate was offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_judged: Option<String>,
 }
 
 /// The rows of a run that was measured from `from` to `until`. Steps outside of it are omitted.
@@ -51,10 +54,37 @@ pub(crate) fn rows<'c>(
             accounting: counts.account.clone(),
             message: split(counts),
             passed: false,
+            not_judged: None,
         };
         (length_s > 0.0).then(|| row.derived())
     };
     counts.filter_map(row).collect()
+}
+
+/// Of a run that ended early at `until`: the beginning of the first step that was not offered in full, in seconds from the
+/// start. `None` if all were.
+pub(crate) fn whole_until_s<'c>(
+    mut counts: impl Iterator<Item = &'c StepCounts>,
+    from: Moment,
+    until: Moment,
+) -> Option<f64> {
+    let cut = counts.find(|counts| counts.step.until > until.elapsed())?;
+    Some(cut.step.from.max(from.elapsed()).as_secs_f64())
+}
+
+/// Marks the steps that can't be judged, as not all parts of the run offered their share of the rate to the end of the step.
+pub(crate) fn mark(report: &mut Report) {
+    let lost = report.agents.iter().any(|agent| agent.lost.is_some());
+    let early = if report.parts.len() > 1 { "parts ended early" } else { "the run ended early" };
+    let (from_s, why) = match (lost, parts::missing(&report.parts).is_empty(), report.steps_whole_until_s) {
+        (true, ..) => (0.0, "agents were lost"),
+        (false, false, _) => (0.0, "parts are missing"),
+        (false, true, Some(until_s)) => (until_s, early),
+        (false, true, None) => (f64::INFINITY, ""),
+    };
+    for step in &mut report.steps {
+        step.not_judged = (step.at_s >= from_s).then(|| why.to_owned());
+    }
 }
 
 impl StepRow {
@@ -106,11 +136,11 @@ fn short(number: f64) -> String {
 }
 
 /// The highest rate that passed the gates, as did every lower rate before it. A lower rate after it need not: an
-/// overloaded target still has work left.
+/// overloaded target still has work left. Steps that were not judged are omitted.
 pub(crate) fn knee(steps: &[StepRow]) -> Option<&StepRow> {
     let mut lowest_failed = f64::INFINITY;
     let mut highest: Option<&StepRow> = None;
-    for step in steps {
+    for step in steps.iter().filter(|step| step.not_judged.is_none()) {
         if !step.passed {
             lowest_failed = lowest_failed.min(step.rate());
         } else if step.rate() < lowest_failed && highest.is_none_or(|other| step.rate() > other.rate()) {
@@ -122,12 +152,27 @@ pub(crate) fn knee(steps: &[StepRow]) -> Option<&StepRow> {
 
 /// The knee, in a sentence.
 pub(crate) fn knee_text(steps: &[StepRow]) -> String {
-    let highest = steps.iter().map(StepRow::rate).fold(0.0, f64::max);
+    let highest = |steps: &mut dyn Iterator<Item = &StepRow>| steps.map(StepRow::rate).fold(0.0, f64::max);
+    let highest_offered = highest(&mut steps.iter());
+    let highest_judged = highest(&mut steps.iter().filter(|step| step.not_judged.is_none()));
     match knee(steps) {
+        None if steps.iter().all(|step| step.not_judged.is_some()) => {
+            "unknown: no step was judged".to_owned()
+        }
         None => "none: no rate passed the gates".to_owned(),
-        Some(step) if step.rate() >= highest => format!("above {}, the highest rate offered", step.offered()),
+        Some(step) if step.rate() >= highest_offered => {
+            format!("above {}, the highest rate offered", step.offered())
+        }
+        Some(step) if step.rate() >= highest_judged => {
+            format!("above {}, the highest rate that was judged", step.offered())
+        }
         Some(step) => format!("{}, the highest rate that passed the gates", step.offered()),
     }
+}
+
+/// Why steps were not judged, in a sentence; `None` if all were.
+pub(crate) fn not_judged_text(steps: &[StepRow]) -> Option<String> {
+    Some(format!("not judged: {}", steps.iter().find_map(|step| step.not_judged.as_ref())?))
 }
 
 /// Adds the steps of two parts of a run. The rates are those of the whole run in both. The last steps may be of
@@ -187,6 +232,7 @@ pub(crate) mod tests {
             accounting,
             message: Split { ok: Distribution::empty(), failed: Distribution::empty(), censored: 0 },
             passed: false,
+            not_judged: None,
         };
         row.derived()
     }
@@ -198,6 +244,25 @@ pub(crate) mod tests {
         assert_eq!((sum.rate(), sum.rate_achieved, sum.accounting.errors()), (150.0, 140.0, 3));
         assert!(merge(mine.to_vec(), &theirs, false).is_empty());
         assert!(merge(mine.to_vec(), &[step(1, 50, 50, 0)], true).is_empty());
+    }
+
+    #[test]
+    fn the_knee_is_not_above_what_was_judged() {
+        let passed = |at, rate| StepRow { passed: true, ..step(at, rate, u64::from(rate), 0) };
+        let cut = |at, rate| StepRow { not_judged: Some("parts ended early".to_owned()), ..passed(at, rate) };
+        let steps = [passed(0, 30), cut(1, 60), cut(2, 90)];
+        assert_eq!(knee(&steps).map(StepRow::rate), Some(30.0));
+        assert_eq!(knee_text(&steps), "above 30/s, the highest rate that was judged");
+        assert_eq!(not_judged_text(&steps).as_deref(), Some("not judged: parts ended early"));
+        assert_eq!(
+            (knee(&steps[1..]), knee_text(&steps[1..]).as_str()),
+            (None, "unknown: no step was judged")
+        );
+        // A lower rate after it changes nothing.
+        let down = [passed(0, 90), cut(1, 60)];
+        assert_eq!(knee_text(&down), "above 90/s, the highest rate offered");
+        assert_eq!(knee_text(&[step(0, 30, 0, 0), cut(1, 60)]), "none: no rate passed the gates");
+        assert_eq!(not_judged_text(&[passed(0, 30)]), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use smtpmock::escape::escape;
 use smtpmock::report::lines::{fitted, paragraph};
 
 use crate::account::accounting::Accounting;
-use crate::report::steps::knee_text;
+use crate::report::steps::{knee_text, not_judged_text};
 use crate::report::summary;
 use crate::report::verdicts::{Assessment, Move, show_percent};
 use crate::report::verification::{Named, Verification};
@@ -246,10 +246,15 @@ fn step_rows(report: &Report, out: &mut String) {
             at(message.at(0.9)),
             at(message.at(0.99)),
             at(message.max()),
-            if step.passed { "" } else { " x" }
+            match (step.passed, &step.not_judged) {
+                (_, Some(_)) => " -",
+                (true, None) => "",
+                (false, None) => " x",
+            }
         );
     }
-    line!(out, "knee        {} (x: failed)", knee_text(&report.steps));
+    let why = not_judged_text(&report.steps).map_or_else(String::new, |why| format!("; -: {why}"));
+    line!(out, "knee        {} (x: failed{why})", knee_text(&report.steps));
 }
 
 fn generator(report: &Report, out: &mut String) {

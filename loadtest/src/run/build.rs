@@ -51,6 +51,8 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
     let spans = vec![Span::new(plan.warmup.as_secs_f64(), measured, run.tally.sessions.most_open)];
     let accepted = run.tally.measured.accepted;
     let tally = run.tally;
+    let measured_from = Moment::ZERO.after(plan.warmup);
+    let is_early = run.interrupted || run.given_up.is_some();
     Report {
         schema: SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -98,12 +100,12 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         latency: latency(plan, &tally),
         accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
         intervals: run.intervals.into_rows(),
-        steps: steps::rows(
-            tally.steps.iter(),
-            Moment::ZERO.after(plan.warmup),
-            tally.offered_until,
-            |counts| split(&counts.message),
-        ),
+        steps: steps::rows(tally.steps.iter(), measured_from, tally.offered_until, |counts| {
+            split(&counts.message)
+        }),
+        steps_whole_until_s: is_early
+            .then(|| steps::whole_until_s(tally.steps.iter(), measured_from, tally.offered_until))
+            .flatten(),
         knee: None,
         verification: None,
         gates: Vec::new(),

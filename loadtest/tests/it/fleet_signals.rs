@@ -49,6 +49,29 @@ fn an_agent_that_a_signal_ends_is_named_with_it_and_the_run_is_not_whole() {
 }
 
 #[test]
+fn the_knee_is_not_of_a_rate_that_an_agent_did_not_offer_to_the_end() {
+    let mock = Mock::start(&[]);
+    let load = "--agents 2 --steps 20/s:2s,40/s:2s,60/s:2s --seed 5 --fail-if errors>50%";
+    let coordinator = Coordinator::start(&address(&mock), load);
+    let [stays, goes] = ["stays", "goes"].map(|name| coordinator.agent(&["--name", name]));
+    coordinator.program.line(" 2 s ");
+    goes.signal(Signal::TERM);
+    let (stays, goes) = (stays.ended(), goes.ended());
+    stays.code_is(0);
+    goes.code_is(0);
+    let outcome = coordinator.ended();
+    outcome.code_is(1);
+    let steps = outcome.report["steps"].as_array().expect("a list");
+    let judged: Vec<_> = steps.iter().map(|step| (&step["kept"], step.get("not_judged"))).collect();
+    let early = &serde_json::json!("parts ended early");
+    let no = &serde_json::json!(false);
+    assert_eq!(judged, [(&true.into(), None), (no, Some(early)), (no, Some(early))]);
+    assert_eq!(outcome.report["knee"], 20.0);
+    let knee = "knee        above 20/s, the highest rate that was judged (x: failed; -: not\n            judged: parts ended early)\n";
+    assert!(outcome.stdout.contains(knee), "{}", outcome.stdout);
+}
+
+#[test]
 fn a_signal_to_the_coordinator_ends_all_agents_and_is_no_failure() {
     let mock = Mock::start(&[]);
     let coordinator = Coordinator::start(&address(&mock), "--agents 2 --rate 40/s --duration 10m --seed 5");

@@ -224,7 +224,14 @@ fn the_merged_parts_are_the_whole_run_and_gates_are_judged_on_it() {
     // A sum can be merged with the rest.
     let some = path(&folder, "some.json");
     plain(&["merge", &files[0], &files[2], "--json", &some]).code_is(1);
-    let again = merge(&[&some, &files[1]], &[]).expect(0);
+    // Steps are not judged without all parts: less than their rate was offered.
+    for file in [&files[0], &some] {
+        let report = files::json(file);
+        assert_eq!(report["steps"][1]["not_judged"], "parts are missing");
+        assert_eq!((&report["steps"][1]["kept"], report.get("knee")), (&false.into(), None));
+    }
+    let again = merge(&[&some, &files[1]], &["--fail-if", "errors > 90%"]).expect(0);
+    assert_eq!((&again.report["knee"], again.report["steps"][1].get("not_judged")), (&80.0.into(), None));
     assert_eq!(again.report["latency"], whole.report["latency"]);
 }
 

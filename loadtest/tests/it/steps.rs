@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::files::{json, path};
 use crate::support::program::plain;
-use crate::support::{Act, Load, Sink, Verb};
+use crate::support::waiting::eventually;
+use crate::support::{Act, Load, Outcome, Sink, Verb};
 
 /// The steps of a report.
 fn steps(report: &Value) -> Vec<Value> {
@@ -75,6 +77,18 @@ fn a_ramp_has_ten_rows_in_table_and_page_and_reads_back() {
     assert!(table[1].contains("10..20/s") && table[10].contains("100..110/s"), "{}", again.stdout);
     assert!(table[11].starts_with("knee        above 100..110/s"), "{}", again.stdout);
     assert!(table[..12].iter().all(|line| line.chars().count() <= 80), "{}", again.stdout);
+}
+
+#[test]
+fn the_step_in_which_a_signal_ends_the_run_is_not_judged() {
+    let sink = Sink::usual();
+    let child = Load::on(&sink).with("--steps 20/s:500ms,50/s:10m,90/s:1s --fail-if errors>50%").spawn();
+    eventually("the second step", || sink.seen().verbs.get(&Verb::Dot).is_some_and(|count| *count > 20));
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
+    let outcome = Outcome::after(child).expect(0);
+    let why: Vec<_> = steps(&outcome.report).iter().map(|step| step.get("not_judged").cloned()).collect();
+    assert_eq!(why, [None, Some("the run ended early".into())]);
+    assert_eq!(outcome.report["knee"], 20.0);
 }
 
 #[test]
