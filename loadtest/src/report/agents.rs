@@ -142,6 +142,12 @@ pub(crate) fn lost(report: &Report) -> Vec<String> {
     rows.map(|(name, why)| format!("{name} ({why})")).collect()
 }
 
+/// For people: whose figures are missing where only reports have them; `None` if no agent is lost.
+pub(crate) fn without_lost(report: &Report) -> Option<String> {
+    let lost = lost(report).join(", ");
+    (!lost.is_empty()).then(|| format!("without {lost}"))
+}
+
 /// The agents that ended their parts early although their coordinator received no signal, each with its reason. Those
 /// that it stopped as another was missing are named only if that one is not.
 pub(crate) fn stopped_early(report: &Report) -> Vec<String> {

@@ -8,9 +8,9 @@ use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum, tick};
 
 use crate::client::phase::Phase;
 use crate::report::steps::{knee_text, not_judged_text};
-use crate::report::summary;
 use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
+use crate::report::{agents, summary};
 
 /// The colours of the phases, of `message` and of `uncorrected`.
 const CLASSES: [&str; Phase::COUNT + 2] =
@@ -229,6 +229,14 @@ fn target_table(report: &Report, out: &mut String) {
         put!(out, "<td>{}</td></tr>", escape(&row.failures()));
     }
     out.push_str("</tbody></table></div>\n");
+    without_lost(report, out);
+}
+
+/// States of a table that it has nothing of lost agents.
+fn without_lost(report: &Report, out: &mut String) {
+    if let Some(without) = agents::without_lost(report) {
+        put!(out, "<p>Table {}.</p>\n", escape(&without));
+    }
 }
 
 fn step_table(report: &Report, out: &mut String) {
@@ -265,6 +273,7 @@ fn step_table(report: &Report, out: &mut String) {
     }
     let why = not_judged_text(&report.steps).map_or_else(String::new, |why| format!("; {}", escape(&why)));
     put!(out, "</tbody></table></div>\n<p>Knee: {}{why}.</p>\n", knee_text(&report.steps));
+    without_lost(report, out);
 }
 
 fn account_table(report: &Report, out: &mut String) {

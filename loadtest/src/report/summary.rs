@@ -104,8 +104,7 @@ pub(crate) fn generator(report: &Report) -> Vec<String> {
     let generator = &report.generator;
     let mut lines = Vec::new();
     let started = report.accounting.measured.started.saturating_add(report.accounting.warmup.started);
-    let lost = agents::lost(report).join(", ");
-    let without = if lost.is_empty() { String::new() } else { format!(", without {lost}") };
+    let without = agents::without_lost(report).map_or_else(String::new, |without| format!(", {without}"));
     if let Some(cpu) = generator.cpu_s {
         let lost = report.agents.iter().filter_map(|agent| agent.lost.as_ref());
         let all = lost.fold(started, |all, lost| all.saturating_sub(lost.started));

@@ -7,10 +7,10 @@ use smtpmock::report::lines::{fitted, paragraph};
 
 use crate::account::accounting::Accounting;
 use crate::report::steps::{knee_text, not_judged_text};
-use crate::report::summary;
 use crate::report::verdicts::{Assessment, Move, show_percent};
 use crate::report::verification::{Named, Verification};
 use crate::report::{Report, Split, show_ns};
+use crate::report::{agents, summary};
 
 /// The column at which text begins, and at which long lines continue.
 const INDENT: usize = 12;
@@ -213,6 +213,14 @@ fn target_rows(report: &Report, out: &mut String) {
             paragraph("  errors    ", &failures, out);
         }
     }
+    without_lost(report, out);
+}
+
+/// States of a table that it has nothing of lost agents.
+fn without_lost(report: &Report, out: &mut String) {
+    if let Some(without) = agents::without_lost(report) {
+        line!(out, "{:<INDENT$}{}", "", escape(&without));
+    }
 }
 
 /// At most 80 columns wide.
@@ -255,6 +263,7 @@ fn step_rows(report: &Report, out: &mut String) {
     }
     let why = not_judged_text(&report.steps).map_or_else(String::new, |why| format!("; -: {why}"));
     line!(out, "knee        {} (x: failed{why})", knee_text(&report.steps));
+    without_lost(report, out);
 }
 
 fn generator(report: &Report, out: &mut String) {

@@ -58,7 +58,7 @@ fn an_agent_whose_message_file_is_another_one_is_named_before_the_start() {
 fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_lost() {
     let mock = Mock::start(&["--http", "0"]);
     let plane = mock.ready()["http"][0].as_str().expect("a URL").to_owned();
-    let load = format!("--agents 3 --rate 90/s --duration 6s --seed 5 --sink-report {plane}");
+    let load = format!("--agents 3 --steps 60/s:3s,120/s:3s --seed 5 --sink-report {plane}");
     let coordinator = Coordinator::start(&address(&mock), &load);
     let link = Relay::to(coordinator.address());
     let folder = tempfile::tempdir().expect("a folder");
@@ -87,6 +87,8 @@ fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_l
     std::fs::copy(kept, &whole).expect("a report");
     assert!(outcome.stdout.contains("per message, without goes\n"), "{}", outcome.stdout);
     assert!(!outcome.stdout.contains("no figures"), "{}", outcome.stdout);
+    let (_, knee) = outcome.stdout.split_once("\nknee        unknown: no step was judged").expect("no knee");
+    assert!(knee.contains("lost)\n            without goes ("), "{knee}");
     let (least, most) = (files::json(&whole)["delivered"]["at_least"].as_u64(), tokens(&mock).len() as u64);
     assert!(least < Some(most), "{least:?} of {most}");
 
