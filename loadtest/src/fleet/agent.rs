@@ -103,10 +103,11 @@ enum Stage {
         /// Since when it is known that the coordinator has the report.
         handed_in: Option<Duration>,
     },
-    /// It has signed off before its run, after this signal.
+    /// It has signed off before its run: why, as its coordinator is informed, and how it ends then.
     Left {
         at: Duration,
-        signal: String,
+        why: String,
+        end: Failure,
     },
     /// It can't run, and has sent nothing: why.
     Failed(String),
@@ -126,7 +127,7 @@ impl Stage {
             Stage::Started => State::Started,
             Stage::Ended { report, handed_in: None, .. } => State::Ended(Some(report.clone())),
             Stage::Ended { handed_in: Some(_), .. } => State::Ended(None),
-            Stage::Left { signal, .. } => State::Left(signal.clone()),
+            Stage::Left { why, .. } => State::Left(why.clone()),
             Stage::Failed(why) => State::Failed(why.clone()),
             Stage::Broken { why, .. } => State::Broken(why.clone()),
         }
@@ -266,14 +267,19 @@ impl Agent {
                 self.fail(Failure::Interrupted(signal.to_owned()));
             }
             Stage::Waiting | Stage::Armed(_) => {
-                self.stage = Stage::Left { at: now, signal: signal.to_owned() };
-                self.next = now;
+                self.leave(signal, Failure::Interrupted(signal.to_owned()), now);
             }
             Stage::Ended { .. } if self.spent.is_none() => {
                 let _ = self.outcome.get_or_insert(Outcome::Failed(Failure::Left(signal.to_owned())));
             }
             Stage::Ended { .. } | Stage::Left { .. } | Stage::Failed(_) | Stage::Broken { .. } => {}
         }
+    }
+
+    /// Signs off before its run.
+    fn leave(&mut self, why: &str, end: Failure, now: Duration) {
+        self.stage = Stage::Left { at: now, why: reason(why), end };
+        self.next = now;
     }
 
     fn fail(&mut self, why: Failure) {
@@ -337,9 +343,9 @@ impl Agent {
                     self.fail(self.full.clone().map_or(Failure::Unreached, Failure::Refused));
                 }
             }
-            Stage::Left { at, signal } => {
+            Stage::Left { at, end, .. } => {
                 if now.saturating_sub(*at) > LEAVES_WITHIN {
-                    self.fail(Failure::Interrupted(signal.clone()));
+                    self.fail(end.clone());
                 }
             }
             Stage::Started => self.look_at_lease(now),
@@ -417,7 +423,7 @@ impl Agent {
         match &mut self.stage {
             Stage::Failed(why) => self.outcome = failed(Failure::Unable(why.clone())),
             Stage::Broken { why, .. } => self.outcome = failed(Failure::Broken(why.clone())),
-            Stage::Left { signal, .. } => self.outcome = failed(Failure::Interrupted(signal.clone())),
+            Stage::Left { end, .. } => self.outcome = failed(end.clone()),
             Stage::Ended { handed_in, .. } => {
                 *handed_in = handed_in.or(answer.has_report.then_some(now));
                 self.outcome = answer.fate.map(|fate| match fate {
@@ -429,12 +435,19 @@ impl Agent {
                 Some(Halt::Early(why)) => self.stop(why, now),
                 Some(Halt::Unstarted(_)) | None => {}
             },
-            Stage::Waiting | Stage::Armed(_) => {
-                self.outcome = answer.stop.and_then(|halt| match halt {
-                    Halt::Unstarted(why) => failed(Failure::Stopped(why)),
-                    Halt::Early(why) => failed(Failure::Stopped(why.to_string())),
-                });
-            }
+            Stage::Waiting | Stage::Armed(_) => match answer.stop {
+                Some(Halt::Unstarted(why)) => self.outcome = failed(Failure::Stopped(why)),
+                Some(Halt::Early(why)) => {
+                    let why = why.to_string();
+                    let end = Failure::Stopped(why.clone());
+                    match self.start {
+                        // An earlier answer with the start was lost: only this agent knows that it has sent nothing.
+                        Some(_) => self.leave(&why, end, now),
+                        None => self.outcome = failed(end),
+                    }
+                }
+                None => {}
+            },
         }
         let must_hand_in = matches!(self.stage, Stage::Ended { handed_in: None, .. });
         if must_hand_in || self.pending.len() >= SECONDS_AT_ONCE {
@@ -455,7 +468,7 @@ impl Agent {
                 self.next = now.saturating_add(ASKS_AGAIN_AFTER);
                 self.full = Some(refusal);
             }
-            (_, Stage::Left { signal, .. }) => self.fail(Failure::Interrupted(signal.clone())),
+            (_, Stage::Left { end, .. }) => self.fail(end.clone()),
             // A request that did not arrive whole may do so later.
             (Cause::Request, Stage::Started | Stage::Ended { .. }) => {
                 self.next = now.saturating_add(ASKS_AGAIN_AFTER);

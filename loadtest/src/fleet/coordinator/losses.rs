@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::member::{Member, Presence};
 use super::{Coordinator, Event, HEARD_WITHIN, LEAD, Stage, UNCONFIRMED, Unstarted};
 use crate::fleet::limits::{LATE_AFTER, LOST_AFTER, REPORTED_WITHIN};
-use crate::fleet::protocol::{Halt, State};
+use crate::fleet::protocol::State;
 use crate::report::stopped::Stopped;
 
 /// An agent that is heard again is back when something comes from it after this time, unless it reports meanwhile that it has
@@ -45,7 +45,7 @@ impl Coordinator {
                 }
             }
         }
-        lost.into_iter().for_each(|name| self.lose(name));
+        lost.into_iter().for_each(|name| self.lose(name, "nothing came from it any more"));
     }
 
     /// Confirms the start, or ends the run before it, as an agent is missing.
@@ -66,7 +66,7 @@ impl Coordinator {
         });
         let is_heard = |member: &Member| self.silence(member, now) <= HEARD_WITHIN;
         if let Some((name, why)) = missing {
-            self.end(&format!("agent {name} was lost before the start: {why}"), Unstarted::Lost(name, why));
+            self.end(&lost_before(&name, &why), Unstarted::Lost(name, why));
         } else if ahead <= LEAD && self.members.iter().all(is_heard) {
             match ahead > UNCONFIRMED {
                 true => self.stage = Stage::Started { at },
@@ -76,16 +76,21 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn lose(&mut self, name: String) {
-        self.miss(&name);
+    pub(super) fn lose(&mut self, name: String, why: &str) {
+        self.miss(&name, why);
         self.events.push_back(Event::Lost(name));
     }
 
     /// The part of this agent is not complete: the others stop, if that was requested.
-    pub(super) fn miss(&mut self, name: &str) {
+    pub(super) fn miss(&mut self, name: &str, why: &str) {
         if self.settings.stops_on_loss {
-            let why = Stopped::LostAgent { agent: name.to_owned() };
-            let _ = self.stop.get_or_insert(Halt::Early(why));
+            let stopped = Stopped::LostAgent { agent: name.to_owned() };
+            let unstarted = Unstarted::Lost(name.to_owned(), why.to_owned());
+            self.halt(&lost_before(name, why), stopped, unstarted);
         }
     }
+}
+
+fn lost_before(name: &str, why: &str) -> String {
+    format!("agent {name} was lost before the start: {why}")
 }

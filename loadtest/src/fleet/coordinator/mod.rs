@@ -303,21 +303,32 @@ impl Coordinator {
             return;
         }
         self.signal = Some(signal.to_owned());
+        let why = format!("the coordinator received {signal}");
+        let stopped = Stopped::CoordinatorSignal { signal: signal.to_owned() };
+        if self.halt(&why, stopped, Unstarted::Interrupted(signal.to_owned())) {
+            self.events.push_back(Event::Signalled(signal.to_owned()));
+        }
+    }
+
+    /// Stops all agents, but for an earlier reason. Agents that don't know the start get none any more: they have sent
+    /// nothing, and no more is expected of them. As long as no agent knows it, the run does not start. Returns whether there
+    /// is a run to be stopped.
+    fn halt(&mut self, why: &str, stopped: Stopped, unstarted: Unstarted) -> bool {
         match self.stage {
-            // As long as no agent knows the start, none can have sent anything.
             Stage::Started { .. } if self.members.iter().any(|member| member.has_start) => {
-                for member in self.members.iter_mut().filter(|member| !member.has_start) {
-                    member.state = State::Left(format!("the coordinator received {signal}"));
+                for member in &mut self.members {
+                    if !member.has_start && !member.has_ended() {
+                        member.state = State::Left(stopped.to_string());
+                    }
                 }
-                self.events.push_back(Event::Signalled(signal.to_owned()));
-                let why = Stopped::CoordinatorSignal { signal: signal.to_owned() };
-                let _ = self.stop.get_or_insert(Halt::Early(why));
+                let _ = self.stop.get_or_insert(Halt::Early(stopped));
+                true
             }
             Stage::Gathering | Stage::Decided { .. } | Stage::Started { .. } => {
-                let why = format!("the coordinator received {signal}");
-                self.end(&why, Unstarted::Interrupted(signal.to_owned()));
+                self.end(why, unstarted);
+                false
             }
-            Stage::Over(_) => {}
+            Stage::Over(_) => false,
         }
     }
 }

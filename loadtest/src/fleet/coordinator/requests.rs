@@ -199,19 +199,21 @@ impl Coordinator {
         let stopped = member.stopped.clone().filter(|why| has_stopped && !why.is_ordered());
         match &member.state {
             State::Left(why) => {
+                let missed = format!("it has signed off: {why}");
                 self.events.push_back(Event::Left(name.clone(), why.clone()));
                 if let Stage::Started { .. } = self.stage {
-                    self.miss(&name);
+                    self.miss(&name, &missed);
                 }
             }
-            State::Failed(_) | State::Broken(_)
+            State::Failed(why) | State::Broken(why)
                 if matches!(self.stage, Stage::Decided { .. } | Stage::Started { .. }) =>
             {
-                self.lose(name);
+                let why = why.clone();
+                self.lose(name, &why);
             }
             _ => {
                 if let Some(why) = stopped {
-                    self.miss(&name);
+                    self.miss(&name, &why.to_string());
                     self.events.push_back(Event::Stopped(name, why));
                 }
             }
@@ -241,7 +243,9 @@ impl Coordinator {
     fn answer(&mut self, now: Duration, index: usize) -> Answer {
         let (start, order) = (self.start(), self.order(index));
         let member = &mut self.members[index];
-        member.has_start |= start.is_some() && matches!(member.state, State::Armed(_));
+        // With the stop an agent that has none ends at once.
+        let is_given = start.is_some() && self.stop.is_none();
+        member.has_start |= is_given && matches!(member.state, State::Armed(_));
         let next = match (&member.state, start) {
             (State::Waiting | State::Armed(_), None)
                 if member.clock.is_none_or(|clock| clock.exchanges < EXCHANGES) =>
