@@ -99,7 +99,7 @@ fn a_part_that_was_handed_in_is_not_lost_with_its_coordinator() {
     coordinator.program.line(" 1 s ");
     // The second one delays the end of the run.
     second.signal(Signal::STOP);
-    first.line("the coordinator has the report of this part");
+    first.line("the coordinator has received the report of this part, and has not written the run's yet");
     coordinator.program.child.kill().expect("it runs");
     first.line("can't reach the coordinator");
     second.signal(Signal::CONT);

@@ -172,7 +172,7 @@ fn a_signal_after_the_run_of_an_agent_is_named_and_ends_it_at_once_while_its_coo
     coordinator.program.line(" 1 s ");
     // It delays the end of the run.
     other.signal(Signal::STOP);
-    waits.line("the coordinator has the report of this part");
+    waits.line("the coordinator has received the report of this part, and has not written the run's yet");
     coordinator.program.signal(Signal::STOP);
     waits.line("can't reach the coordinator");
     waits.signal(Signal::INT);
@@ -196,8 +196,12 @@ fn an_agent_that_a_signal_ends_does_not_wait_for_the_end_of_a_long_run() {
     goes.signal(Signal::TERM);
     let goes = goes.ended();
     goes.code_is(1);
-    let right = "this agent received SIGTERM before the coordinator at ";
-    assert!(goes.stderr.contains(right), "{}", goes.stderr);
+    for right in [
+        "the coordinator has received the report of this part, and has not written the run's yet",
+        "this agent received SIGTERM before the coordinator at ",
+    ] {
+        assert!(goes.stderr.contains(right), "{right}: {}", goes.stderr);
+    }
     assert!(goes.stderr.contains("if it is not in the coordinator's"), "{}", goes.stderr);
     // The coordinator has it as well.
     coordinator.program.signal(Signal::INT);

@@ -153,7 +153,7 @@ fn describe(note: &Note, coordinator: &str) -> String {
             duration(WAITS_AFTER_SIGNAL)
         ),
         Note::HandedIn => {
-            "the coordinator has the report of this part; waiting until it has written its own".to_owned()
+            "the coordinator has received the report of this part, and has not written the run's yet: waits for that".to_owned()
         }
     }
 }

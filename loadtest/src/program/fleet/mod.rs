@@ -186,12 +186,14 @@ fn undelivered(f: &mut fmt::Formatter<'_>, failure: &Failure, coordinator: &str)
         Failure::Undelivered(None) => {
             write!(
                 f,
-                "the coordinator at {coordinator} went away before it had confirmed a report with this part"
+                "the coordinator at {coordinator} went away before it had confirmed that a report with this part is \
+                 written"
             )
         }
         Failure::Left(signal) => write!(
             f,
-            "this agent received {signal} before the coordinator at {coordinator} had confirmed a report with this part"
+            "this agent received {signal} before the coordinator at {coordinator} had confirmed that a report with this \
+             part is written"
         ),
         Failure::Undelivered(Some(refusal)) => {
             write!(f, "the coordinator at {coordinator} refuses the report of this part: {refusal}")
