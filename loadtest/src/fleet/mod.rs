@@ -29,7 +29,8 @@
 //!    coordinator has written its own (all outputs), or has none with it, for instance as it can't be added to the others. Then
 //!    it ends, in the second case with a file.
 //!
-//! An agent that a signal ends before its run signs off with the state `Left`, and its place is free. An agent whose run is
+//! An agent that a signal ends before its run signs off with the state `Left`, and its place is free; so does one that is stopped
+//! when its coordinator may believe that it has started. An agent whose run is
 //! ended early (by a signal, by the coordinator, or because there is none) reports the reason in `stopped` with its next
 //! update. The run does not resume.
 //!

@@ -133,7 +133,9 @@ fn with_agent(mut report: Report, row: impl FnOnce(&Report) -> AgentRow) -> Repo
 fn silence(member: &Member) -> String {
     match &member.state {
         // Whatever the coordinator has noted when it stopped all.
-        _ if member.presence == Presence::Lost && !member.has_start => "it was gone before the start".to_owned(),
+        _ if member.presence == Presence::Lost && !member.has_start => {
+            "it was gone before the start".to_owned()
+        }
         State::Failed(why) => why.clone(),
         State::Broken(why) => format!("its run failed: {why}"),
         State::Left(why) => format!("it has signed off before the start: {why}"),

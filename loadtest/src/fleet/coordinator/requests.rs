@@ -243,9 +243,8 @@ impl Coordinator {
     fn answer(&mut self, now: Duration, index: usize) -> Answer {
         let (start, order) = (self.start(), self.order(index));
         let member = &mut self.members[index];
-        // With the stop an agent that has none ends at once.
-        let is_given = start.is_some() && self.stop.is_none();
-        member.has_start |= is_given && matches!(member.state, State::Armed(_));
+        // None of those that `halt` has stopped before is armed.
+        member.has_start |= start.is_some() && matches!(member.state, State::Armed(_));
         let next = match (&member.state, start) {
             (State::Waiting | State::Armed(_), None)
                 if member.clock.is_none_or(|clock| clock.exchanges < EXCHANGES) =>
