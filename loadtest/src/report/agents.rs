@@ -55,6 +55,11 @@ pub(crate) struct Delivered {
 }
 
 impl Delivered {
+    /// This number, without doubt.
+    pub(crate) fn exactly(messages: u64) -> Delivered {
+        Delivered { at_least: messages, at_most: Some(messages) }
+    }
+
     /// That of a report with its agents.
     pub(crate) fn of(report: &Report) -> Delivered {
         let accounts = [&report.accounting.measured, &report.accounting.warmup];

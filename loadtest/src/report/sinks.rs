@@ -84,20 +84,28 @@ impl Sinks {
     /// Compares each run's servers with what was delivered in that run. Where a server has no report, messages are not
     /// missing, but they can be too many.
     pub(crate) fn compared(self, report: &Report) -> Sinks {
-        let Sinks { reports, failed, .. } = self;
+        let Sinks { reports, mut failed, .. } = self;
         let delivered = delivered_by_run(report);
         let total = |rows: &mut dyn Iterator<Item = &SinkRow>| {
             rows.fold(0, |sum: u64, row| sum.saturating_add(row.received))
         };
         let mut sinks = Sinks { received: total(&mut reports.iter()), ..Sinks::default() };
         for run in &report.settings.runs {
+            let received = total(&mut reports.iter().filter(|row| row.run == *run));
+            let is_exact = |delivered: &Delivered| *delivered == Delivered::exactly(received);
+            let has_row = |one: &SinkFailure| reports.iter().any(|row| row.run == *run && row.url == one.url);
+            // Servers that were asked too early, and had all nevertheless.
+            if delivered.get(run).is_some_and(is_exact)
+                && failed.iter().filter(|row| row.run == *run).all(has_row)
+            {
+                failed.retain(|row| row.run != *run);
+            }
             let is_whole = failed.iter().all(|row| row.run != *run);
             let is_there = !is_whole || reports.iter().any(|row| row.run == *run);
             let Some(delivered) = delivered.get(run).filter(|_| is_there) else {
                 sinks.not_compared.push(run.clone());
                 continue;
             };
-            let received = total(&mut reports.iter().filter(|row| row.run == *run));
             let too_few = if is_whole { delivered.at_least.saturating_sub(received) } else { 0 };
             let too_many = delivered.at_most.map_or(0, |most| received.saturating_sub(most));
             sinks.too_few = sinks.too_few.saturating_add(too_few);
