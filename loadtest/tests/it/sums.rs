@@ -100,6 +100,10 @@ fn the_file_of_a_lost_agent_makes_the_report_that_of_a_run_in_which_nobody_was_l
     let alone = merged(&["whole"]);
     alone.code_is(1);
     assert!(alone.stderr.contains("lost agents: goes ("), "{}", alone.stderr);
+    plain(&["merge", &whole, "--html", &file("page.html")]).code_is(1);
+    let page = std::fs::read_to_string(file("page.html")).expect("a page");
+    let stated = "<td>not judged</td></tr></tbody></table></div>\n<p>Knee: unknown: no step was judged; not judged: agents were lost.</p>\n<p>Table without goes (";
+    assert!(page.contains(stated), "{page}");
     let expected = merged(&["a", "b", "goes"]).expect(0);
     for names in [["whole", "goes"], ["goes", "whole"]] {
         let replaced = merged(&names).expect(0);
