@@ -7,8 +7,8 @@ use crate::report::steps::StepRow;
 /// flight per session is allowed in any case.
 const LEFT_PERCENT: f64 = 5.0;
 
-/// Judges every step that can be judged by the gates that apply to steps; without such a gate, by whether the target kept up over this
-/// number of connections.
+/// Judges every step that can be judged by the gates that apply to steps; without such a gate, by whether the target kept up
+/// over this number of connections.
 pub(crate) fn judge(steps: &mut [StepRow], gates: &[Gate], connections: usize) {
     for step in steps {
         let verdicts: Vec<bool> = gates.iter().filter_map(|gate| gate.is_passed_by(step)).collect();
